@@ -1,0 +1,105 @@
+"""Linear blend skinning of Gaussians, there and back (Eq. 1): means by the affine map, orientations by its rotation."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from hgg_pyg.types import Gaussians
+
+
+def polar_rotation(matrix: Tensor) -> Tensor:
+    """The rotation nearest to a 3x3 matrix of positive determinant, the R of its polar decomposition A = R S.
+
+    Newton's iteration R <- (R + R^-T) / 2 (Higham 1986) converges quadratically, is differentiable and works on any
+    batch without a singular value decomposition. A blended skinning matrix is a mean of rotations, so it starts near.
+
+    Args:
+        matrix: [..., 3, 3]
+
+    Returns:
+        [..., 3, 3]
+    """
+    rotation = matrix
+    for _ in range(8):
+        a, b, c = rotation.unbind(-2)
+        cofactors = torch.stack([b.cross(c, -1), c.cross(a, -1), a.cross(b, -1)], -2)
+        determinant = (a * cofactors[..., 0, :]).sum(-1)[..., None, None]
+        scale = determinant.abs().clamp_min(1e-12).pow(-1 / 3)  # brings the determinant to 1, which speeds convergence
+        rotation = 0.5 * (scale * rotation + cofactors / (determinant * scale))
+    return rotation
+
+
+def matrix_to_quaternion(rotation: Tensor) -> Tensor:
+    """Rotation matrices to unit quaternions wxyz, w >= 0 by preference. [..., 3, 3] -> [..., 4]
+
+    Of the four ways to read a quaternion off a matrix (Shepperd 1978) the one with the largest divisor is taken.
+    """
+    m00, m01, m02, m10, m11, m12, m20, m21, m22 = rotation.flatten(-2).unbind(-1)
+    candidates = torch.stack(
+        [
+            torch.stack([1 + m00 + m11 + m22, m21 - m12, m02 - m20, m10 - m01], -1),
+            torch.stack([m21 - m12, 1 + m00 - m11 - m22, m01 + m10, m02 + m20], -1),
+            torch.stack([m02 - m20, m01 + m10, 1 - m00 + m11 - m22, m12 + m21], -1),
+            torch.stack([m10 - m01, m02 + m20, m12 + m21, 1 - m00 - m11 + m22], -1),
+        ],
+        -2,
+    )  # row i is 4 q_i q
+    best = candidates.diagonal(dim1=-2, dim2=-1).argmax(-1)
+    chosen = candidates.gather(-2, best[..., None, None].expand(*best.shape, 1, 4))[..., 0, :]
+    quaternion = torch.nn.functional.normalize(chosen, dim=-1)
+    return torch.where(quaternion[..., :1] < 0, -quaternion, quaternion)
+
+
+def quaternion_multiply(left: Tensor, right: Tensor) -> Tensor:
+    """Hamilton product of quaternions wxyz: first `right`, then `left`. [..., 4] x [..., 4] -> [..., 4]"""
+    w1, x1, y1, z1 = left.unbind(-1)
+    w2, x2, y2, z2 = right.unbind(-1)
+    return torch.stack(
+        [
+            w1 * w2 - x1 * x2 - y1 * y2 - z1 * z2,
+            w1 * x2 + x1 * w2 + y1 * z2 - z1 * y2,
+            w1 * y2 - x1 * z2 + y1 * w2 + z1 * x2,
+            w1 * z2 + x1 * y2 - y1 * x2 + z1 * w2,
+        ],
+        -1,
+    )
+
+
+def pose_gaussians(gaussians: Gaussians, transforms: Tensor, binding: Tensor) -> Gaussians:
+    """Carry Gaussians from the rest pose to the world: mu' = A mu + b, R' = polar(A) R. Scales stay.
+
+    Args:
+        gaussians: [..., M] in the rest pose.
+        transforms: [..., N, 4, 4] the vertices' maps from rest pose to world.
+        binding: [M] the vertex that each Gaussian moves with.
+
+    Returns:
+        Gaussians [..., M]; leading dimensions of both arguments broadcast, so one avatar takes T poses at once.
+    """
+    linear, translation = transforms[..., :3, :3], transforms[..., :3, 3]
+    turn = matrix_to_quaternion(polar_rotation(linear))
+    means = (linear[..., binding, :, :] @ gaussians.means[..., None])[..., 0] + translation[..., binding, :]
+    return _moved(gaussians, means, quaternion_multiply(turn[..., binding, :], gaussians.quats))
+
+
+def unpose_gaussians(gaussians: Gaussians, transforms: Tensor, binding: Tensor) -> Gaussians:
+    """The inverse of `pose_gaussians` with the same transforms: mu = A^-1 (mu' - b), R = polar(A)^T R'."""
+    linear, translation = transforms[..., :3, :3], transforms[..., :3, 3]
+    turn = matrix_to_quaternion(polar_rotation(linear).mT)
+    offset = (gaussians.means - translation[..., binding, :])[..., None]
+    means = (torch.linalg.inv(linear)[..., binding, :, :] @ offset)[..., 0]
+    return _moved(gaussians, means, quaternion_multiply(turn[..., binding, :], gaussians.quats))
+
+
+def _moved(gaussians: Gaussians, means: Tensor, quats: Tensor) -> Gaussians:
+    """New means and orientations; the other fields are repeated for every pose, without copies."""
+    lead, features = means.shape[:-2], gaussians.features
+    return Gaussians(
+        means=means,
+        quats=quats,
+        scales=gaussians.scales.expand(*lead, -1, -1),
+        opacities=gaussians.opacities.expand(*lead, -1),
+        colors=gaussians.colors.expand(*lead, -1, -1),
+        features=None if features is None else features.expand(*lead, -1, -1),
+    )
