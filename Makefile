@@ -8,17 +8,15 @@ JOBS   ?= $(shell nproc 2>/dev/null || echo 2)
 BIN    := $(VENV)/bin
 STEP   := $(VENV)/steps
 PIP    := $(BIN)/python -m pip --disable-pip-version-check
-# glibc hands every large tensor fresh pages; keeping them spares half the time of scatter operations on a CPU.
-RUN    := MALLOC_MMAP_MAX_=0 MALLOC_TRIM_THRESHOLD_=100000000000 $(BIN)/python
 
 .PHONY: setup train test check format clean
 .DELETE_ON_ERROR:
 
 train: setup
-	$(RUN) -m hgg_pyg.train $(ARGS)
+	$(BIN)/python -m hgg_pyg.train --resume $(ARGS)
 
 test: setup
-	$(RUN) -m pytest $(ARGS)
+	$(BIN)/python -m pytest $(ARGS)
 
 check: setup
 	$(BIN)/ruff check .
@@ -45,7 +43,8 @@ $(STEP)/venv:
 
 # A torch that is already there (a CUDA build in your own environment, say) is kept.
 $(STEP)/torch: $(STEP)/venv
-	@$(BIN)/python -c 'import torch' 2>/dev/null || $(PIP) install --quiet numpy "$(TORCH)"
+	@$(BIN)/python -c 'import torch' 2>/dev/null || $(PIP) install --quiet "$(TORCH)"
+	@$(PIP) install --quiet numpy scipy  # torch_cluster imports scipy without saying so
 	@touch $@
 
 # setuptools builds a package's extensions one after another unless told otherwise in a file.

@@ -1,0 +1,8 @@
+"""The layers of the Human Gaussian Graph as PyG message passing. They see tensors and edges only."""
+
+from hgg_pyg.nn.block import GraphBlock
+from hgg_pyg.nn.inter import InterConv
+from hgg_pyg.nn.intra import IntraConv
+from hgg_pyg.nn.readout import ReadoutConv
+
+__all__ = ["GraphBlock", "InterConv", "IntraConv", "ReadoutConv"]

@@ -1,0 +1,61 @@
+"""Shared by all tests: a private cache, few threads, and small bodies and clips."""
+
+import pytest
+import torch
+
+from hgg_pyg.body import BodyModel, load_body
+from hgg_pyg.types import BodyPose, Gaussians
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _private_cache(tmp_path_factory):
+    patch = pytest.MonkeyPatch()
+    patch.setenv("HGG_CACHE", str(tmp_path_factory.mktemp("cache")))
+    patch.delenv("HGG_BODY_MODELS", raising=False)
+    patch.delenv("HGG_LPIPS", raising=False)
+    yield
+    patch.undo()
+
+
+@pytest.fixture(scope="session")
+def body() -> BodyModel:
+    return load_body()
+
+
+@pytest.fixture(scope="session")
+def make_pose():
+    def make(frames: int, seed: int = 0) -> BodyPose:
+        generator = torch.Generator().manual_seed(seed)
+        return BodyPose(
+            betas=torch.randn(10, generator=generator),
+            global_orient=torch.randn(frames, 3, generator=generator),
+            body_pose=0.3 * torch.randn(frames, 69, generator=generator),
+            transl=torch.randn(frames, 3, generator=generator),
+        )
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def make_frames(body):
+    """Gaussians scattered about the vertices of each pose, with random features."""
+
+    def make(pose: BodyPose, count: int | list[int], features: int = 6, seed: int = 0) -> list[Gaussians]:
+        generator = torch.Generator().manual_seed(seed)
+        counts = count if isinstance(count, list) else [count] * len(pose)
+        frames = []
+        for vertices, number in zip(body.pose(pose).vertices, counts, strict=True):
+            near = torch.randint(len(vertices), (number,), generator=generator)
+            frames.append(
+                Gaussians(
+                    means=vertices[near] + 0.01 * torch.randn(number, 3, generator=generator),
+                    quats=torch.nn.functional.normalize(torch.randn(number, 4, generator=generator), dim=-1),
+                    scales=0.005 + 0.01 * torch.rand(number, 3, generator=generator),
+                    opacities=torch.rand(number, generator=generator),
+                    colors=torch.rand(number, 3, generator=generator),
+                    features=torch.randn(number, features, generator=generator),
+                )
+            )
+        return frames
+
+    return make

@@ -1,0 +1,121 @@
+"""Imports point one way: read from the source of every module, imports inside functions included."""
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+PACKAGES = ("graphs", "hgg_pyg")
+
+# Lower ranks know nothing of higher ones. Parts of hgg_pyg that are not named are commands, the highest rank.
+RANKS = {
+    **dict.fromkeys(("types", "config", "files"), 0),
+    **dict.fromkeys(("body", "backbones", "render", "data", "attention", "losses", "metrics", "lpips"), 1),
+    "nn": 2,
+    "model": 3,
+}
+COMMAND = 4
+# Tensors and edges only: what these packages may import of ours, themselves aside.
+NARROW = {"graphs": set(), "attention": {"types", "config"}, "nn": {"types", "config", "attention"}}
+MAY_IMPORT_GRAPHS = {"model", "data"}  # and commands
+
+
+def part_of(module: str) -> str | None:
+    """The part of ours that a dotted module name belongs to: graphs, nn, types, ...; None for others' modules."""
+    names = module.split(".")
+    if names[0] == "graphs":
+        return "graphs"
+    if names[0] == "hgg_pyg":
+        return names[1] if len(names) > 1 else "__init__"
+    return None
+
+
+def imported_modules(tree: ast.AST, module: str, is_package: bool) -> Iterator[str]:
+    """Dotted names of all that a module imports; `from a import b` gives a.b, relative imports are resolved."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            base = node.module or ""
+            if node.level:
+                drop = node.level - 1 if is_package else node.level
+                names = module.split(".")
+                base = ".".join([*names[: len(names) - drop], *([base] if base else [])])
+            yield from (f"{base}.{alias.name}" for alias in node.names)
+
+
+def allowed(importer: str, imported: str) -> bool:
+    if importer == imported:
+        return True
+    if importer in NARROW:
+        return imported in NARROW[importer]
+    if imported == "graphs":
+        return importer in MAY_IMPORT_GRAPHS or RANKS.get(importer, COMMAND) == COMMAND
+    return RANKS.get(imported, COMMAND) <= RANKS.get(importer, COMMAND)
+
+
+def violations(source: str, module: str, is_package: bool = False) -> list[str]:
+    importer = part_of(module)
+    assert importer is not None
+    found = []
+    for name in imported_modules(ast.parse(source), module, is_package):
+        imported = part_of(name)
+        if imported is not None and not allowed(importer, imported):
+            found.append(f"{module} imports {name}")
+    return found
+
+
+def test_imports_point_one_way() -> None:
+    files = [path for package in PACKAGES for path in sorted((ROOT / package).rglob("*.py"))]
+    assert len(files) > 10
+    found = []
+    for path in files:
+        parts = path.relative_to(ROOT).with_suffix("").parts
+        is_package = parts[-1] == "__init__"
+        module = ".".join(parts[:-1] if is_package else parts)
+        found += violations(path.read_text(), module, is_package)
+    assert not found, "\n".join(found)
+
+
+def test_only_one_file_knows_torch_cluster() -> None:
+    for package in PACKAGES:
+        for path in (ROOT / package).rglob("*.py"):
+            names = imported_modules(ast.parse(path.read_text()), package, False)
+            knows = any(name.split(".")[0] == "torch_cluster" for name in names)
+            assert knows == (path == ROOT / "graphs" / "nearest.py"), path
+
+
+@pytest.mark.parametrize(
+    ("module", "source"),
+    [
+        ("graphs.spec", "from hgg_pyg.types import UserError"),
+        ("graphs.spec", "def f():\n    import hgg_pyg"),
+        ("hgg_pyg.nn.intra", "from hgg_pyg.body import load_body"),
+        ("hgg_pyg.nn.intra", "import graphs.nearest"),
+        ("hgg_pyg.nn.intra", "from .. import model"),
+        ("hgg_pyg.nn.intra", "from ..render.tiles import render"),
+        ("hgg_pyg.attention.scatter", "from hgg_pyg.nn import IntraConv"),
+        ("hgg_pyg.body.model", "from hgg_pyg.model import Avatar"),
+        ("hgg_pyg.body.model", "from graphs import GraphSpec"),
+        ("hgg_pyg.types", "from hgg_pyg.render import render"),
+        ("hgg_pyg.model", "from hgg_pyg import train"),
+    ],
+)
+def test_rule_can_fail(module: str, source: str) -> None:
+    assert len(violations(source, module)) == 1
+
+
+@pytest.mark.parametrize(
+    ("module", "source"),
+    [
+        ("graphs.human_graph", "import torch\nfrom graphs.spec import GraphSpec"),
+        ("hgg_pyg.nn.block", "from .intra import IntraConv\nfrom hgg_pyg.attention import edge_softmax"),
+        ("hgg_pyg.data.clip", "from graphs import GraphSpec\nfrom hgg_pyg.body import load_body"),
+        ("hgg_pyg.model", "from hgg_pyg.nn import GraphBlock\nfrom graphs import BINDS"),
+        ("hgg_pyg.train", "import graphs\nfrom hgg_pyg import model, losses"),
+    ],
+)
+def test_rule_lets_pass(module: str, source: str) -> None:
+    assert violations(source, module) == []
