@@ -1,0 +1,191 @@
+"""Human Gaussian Graph: queries on the mesh, L blocks of message passing, a read-out, one avatar (Algorithm 2)."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+from torch_geometric.data import HeteroData
+
+from hgg_pyg.body import BodyModel, pose_gaussians
+from hgg_pyg.body.skinning import quaternion_multiply
+from hgg_pyg.config import ModelConfig, config_json
+from hgg_pyg.files import write_atomically
+from hgg_pyg.nn import GraphBlock, ReadoutConv
+from hgg_pyg.types import BodyPose, Gaussians, UserError
+
+_CHANNELS = (3, 3, 3, 1, 3)  # what the head predicts: shift, turn, log size, opacity logit, colour
+_SHIFT_UNIT = 0.05  # metres: clothes hang about this far off the body
+
+
+@dataclass(frozen=True)
+class Avatar:
+    """An animatable person: Gaussians in the rest pose of their shape, each bound to a vertex of the body."""
+
+    gaussians: Gaussians  # [M] canonical space
+    binding: Tensor  # [M] vertex ids
+    betas: Tensor  # [B]
+
+    def repose(self, body: BodyModel, pose: BodyPose) -> Gaussians:
+        """The avatar in T poses (Eq. 1); the shape stays the avatar's own. -> Gaussians [T, M]"""
+        own = BodyPose(self.betas, pose.global_orient, pose.body_pose, pose.transl)
+        return pose_gaussians(self.gaussians, body.pose(own).transforms, self.binding)
+
+
+class HumanGaussianGraph(nn.Module):
+    r"""Refines one frame's Gaussians with what the Gaussians of all frames know.
+
+    .. math::
+        q &\leftarrow \mathrm{FFN}(\mathrm{Att}(q_n, B_n(\mathcal{G}))), \quad
+        q \leftarrow \mathrm{FFN}(\mathrm{Att}(q_n, B_n(\mathcal{V}))) \qquad \text{L times, Eqs. 8--16} \\
+        h_m &= \mathrm{Att}(g_m^{t_0}, q_n) + W g_m^{t_0} \qquad \text{Eq. 17} \\
+        g_m^{smpl} &= g_m^{t_0} \oplus \mathrm{head}(h_m)
+
+    The residual :math:`\oplus` shifts the mean in the rest pose's axes, turns the Gaussian about itself, multiplies its
+    size, moves its opacity in logits and adds to its colour. The head's last projection starts at zero, so an untrained
+    model returns the frame's Gaussians bit for bit: the paper's baseline, direct binding.
+
+    Input: a `HeteroData` as `hgg_pyg.data.clip_graph` makes it, or a `Batch` of such graphs.
+    """
+
+    def __init__(self, config: ModelConfig) -> None:
+        super().__init__()
+        self.config = config
+        if config.variant == "baseline":
+            return
+        self.queries = nn.Parameter(torch.empty(config.num_vertices, config.tokens, config.dim))
+        self.blocks = nn.ModuleList(
+            GraphBlock(
+                dim=config.dim,
+                source_dim=config.feature_dim,
+                heads=config.heads,
+                ffn_ratio=config.ffn_ratio,
+                dropout=config.dropout,
+                norm=config.norm,
+                intra=config.variant != "no_intra",
+                inter=config.variant != "no_inter",
+            )
+            for _ in range(config.layers)
+        )
+        self.readout_norm = nn.LayerNorm(config.dim)
+        self.readout = ReadoutConv(config.feature_dim, config.dim, config.heads)
+        self.residual = nn.Linear(config.feature_dim, config.dim)
+        self.head = nn.Sequential(
+            nn.LayerNorm(config.dim),
+            nn.Linear(config.dim, config.ffn_ratio * config.dim),
+            nn.GELU(),
+            nn.Linear(config.ffn_ratio * config.dim, config.dim),
+            nn.GELU(),
+            nn.Linear(config.dim, sum(_CHANNELS)),
+        )
+        self.reset_parameters()
+
+    def reset_parameters(self) -> None:
+        """Draw all weights anew; the head's last projection becomes zero."""
+        nn.init.normal_(self.queries, std=0.02)
+        for module in (*self.blocks, self.readout, self.residual):
+            module.reset_parameters()
+        last = self.head[-1]
+        assert isinstance(last, nn.Linear)
+        nn.init.zeros_(last.weight)
+        nn.init.zeros_(last.bias)
+
+    def forward(self, graph: HeteroData) -> Gaussians:
+        """Canonical Gaussians of the graph's chosen frame, refined. -> Gaussians [M], without features
+
+        Raises:
+            ValueError: the graph's features or vertices are not what the model was made for.
+        """
+        start = graph["avatar"]
+        gaussians = Gaussians(start.pos, start.quats, start.scales, start.opacities, start.colors)
+        if self.config.variant == "baseline":
+            return gaussians
+        queries = self.refine_queries(graph)
+        context = self.readout((self.readout_norm(queries), start.x), graph["vertex", "refines", "avatar"].edge_index)
+        return apply_residual(gaussians, self.head(context + self.residual(start.x)))
+
+    def refine_queries(self, graph: HeteroData) -> Tensor:
+        """The vertices' queries after L blocks. -> [N, S, D]"""
+        features, node_id = graph["gaussian"].x, graph["vertex"].node_id
+        if features.shape[-1] != self.config.feature_dim:
+            raise ValueError(f"expected {self.config.feature_dim} features a Gaussian, found {features.shape[-1]}")
+        if node_id.numel() and int(node_id.max()) >= self.config.num_vertices:
+            raise ValueError(f"expected a body of {self.config.num_vertices} vertices, found {int(node_id.max()) + 1}")
+        queries = self.queries[node_id]
+        binds = graph["gaussian", "binds", "vertex"].edge_index
+        near = graph["vertex", "near", "vertex"].edge_index
+        for block in self.blocks:
+            queries = block(queries, features, binds, near)
+        return queries
+
+    def avatar(self, graph: HeteroData) -> Avatar:
+        """One person's graph to an animatable avatar."""
+        return Avatar(self(graph), graph["avatar"].binding, graph["betas"])
+
+    def save(self, folder: Path) -> None:
+        """Write `model.safetensors` and `model.json` into a folder, each at once or not at all."""
+        folder.mkdir(parents=True, exist_ok=True)
+        write_atomically(folder / "model.json", lambda path: path.write_text(config_json(self.config)))
+        state = {name: tensor.detach().cpu().contiguous() for name, tensor in self.state_dict().items()}
+        write_atomically(folder / "model.safetensors", lambda path: save_file(state, path))
+
+    @classmethod
+    def load(cls, folder: Path) -> HumanGaussianGraph:
+        """Read what `save` wrote.
+
+        Raises:
+            UserError: a file is missing or damaged, or the weights are of another configuration.
+        """
+        config_path, weights_path = folder / "model.json", folder / "model.safetensors"
+        for path in (config_path, weights_path):
+            if not path.is_file():
+                raise UserError(f"{path}: expected a saved model, found nothing")
+        try:
+            model = cls(ModelConfig(**json.loads(config_path.read_text())))
+        except (ValueError, TypeError) as error:
+            raise UserError(f"{config_path}: expected a model configuration ({error})") from None
+        try:
+            state = load_file(weights_path)
+        except SafetensorError as error:
+            raise UserError(f"{weights_path}: expected a safetensors file ({error})") from None
+        expected = {name: tuple(tensor.shape) for name, tensor in model.state_dict().items()}
+        found = {name: tuple(tensor.shape) for name, tensor in state.items()}
+        for name in sorted(expected | found):
+            if expected.get(name) != found.get(name):
+                raise UserError(
+                    f"{weights_path}: {name}: expected {expected.get(name, 'no such weight')} by {config_path.name}, "
+                    f"found {found.get(name, 'nothing')}"
+                )
+        model.load_state_dict(state)
+        return model
+
+    def __repr__(self) -> str:
+        settings = ", ".join(f"{name}={value!r}" for name, value in asdict(self.config).items())
+        return f"{type(self).__name__}({settings})"
+
+
+def apply_residual(gaussians: Gaussians, delta: Tensor) -> Gaussians:
+    """Change Gaussians by predicted residuals; zeros change nothing, bit for bit.
+
+    mu + 0.05 m * shift;  q (x) normalise(1, turn / 2);  s * exp(size);  o e^l / (1 + o (e^l - 1)), which is the sigmoid
+    of logit(o) + l without its rounding;  c + colour.
+
+    Args:
+        gaussians: [M]
+        delta: [M, 13] shift 3, turn 3, size 3, opacity logit 1, colour 3
+    """
+    shift, turn, size, logit, color = delta.split(_CHANNELS, -1)
+    half_turn = torch.cat([torch.ones_like(logit), 0.5 * turn], -1)
+    growth = torch.expm1(logit[..., 0].clamp(-15, 15))
+    return Gaussians(
+        means=gaussians.means + _SHIFT_UNIT * shift,
+        quats=quaternion_multiply(gaussians.quats, torch.nn.functional.normalize(half_turn, dim=-1)),
+        scales=gaussians.scales * torch.exp(size.clamp(-5, 5)),
+        opacities=gaussians.opacities * (1 + growth) / (1 + gaussians.opacities * growth),
+        colors=gaussians.colors + color,
+    )
