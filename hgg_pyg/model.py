@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import cast
 
 import torch
 from safetensors import SafetensorError
@@ -88,10 +89,11 @@ class HumanGaussianGraph(nn.Module):
     def reset_parameters(self) -> None:
         """Draw all weights anew; the head's last projection becomes zero."""
         nn.init.normal_(self.queries, std=0.02)
-        for module in (*self.blocks, self.readout, self.residual):
-            module.reset_parameters()
-        last = self.head[-1]
-        assert isinstance(last, nn.Linear)
+        for block in self.blocks:
+            cast(GraphBlock, block).reset_parameters()
+        self.readout.reset_parameters()
+        self.residual.reset_parameters()
+        last = cast(nn.Linear, self.head[-1])
         nn.init.zeros_(last.weight)
         nn.init.zeros_(last.bias)
 

@@ -63,9 +63,12 @@ def test_no_points_at_all() -> None:
 
 
 def test_ties_come_by_id() -> None:
-    corners = torch.tensor([[1.0, 0, 0], [-1.0, 0, 0], [0, 1.0, 0], [0, -1.0, 0]])
-    for order in torch.tensor([[0, 1, 2, 3], [3, 1, 0, 2], [2, 3, 1, 0]]):
-        assert nearest_vertices(torch.zeros(1, 1, 3), corners[order][None], 4).flatten().tolist() == [0, 1, 2, 3]
+    """The eight corners around a cell's centre, in lattices of shuffled order."""
+    lattice = torch.cartesian_prod(*[torch.arange(8.0)] * 3)
+    for seed in range(5):
+        vertices = lattice[torch.randperm(512, generator=torch.Generator().manual_seed(seed))]
+        corners = ((vertices - 2.5).abs() < 1).all(-1).nonzero().flatten()
+        assert torch.equal(nearest_vertices(torch.full((1, 1, 3), 2.5), vertices[None], 8).flatten(), corners)
 
 
 def test_many_coincident_vertices() -> None:

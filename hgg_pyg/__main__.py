@@ -1,0 +1,65 @@
+"""`python -m hgg_pyg`: the commands there are, and what of this machine they can use."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+from importlib.metadata import PackageNotFoundError, version
+
+import torch
+
+from hgg_pyg.body.files import DEFAULT_BODY, installed_bodies
+from hgg_pyg.lpips import BACKBONE_FILE, find_lpips_weights
+
+COMMANDS = (
+    ("train", "captures to a trained, evaluated model; the defaults are a demo"),
+    ("evaluate", "novel views and novel poses of test subjects, beside direct binding"),
+    ("synthesize", "make synthetic captures of clothed people"),
+)
+
+
+def backends() -> list[tuple[str, bool, str]]:
+    """Name, whether it is usable here, and a remark, for everything that differs between machines."""
+    cuda = torch.cuda.is_available()
+    rows = [
+        ("torch", True, f"{torch.__version__}, {torch.get_num_threads()} threads"),
+        ("CUDA", cuda, torch.cuda.get_device_name() if cuda else "no device: everything runs on the CPU"),
+        ("torch_scatter", *_package("torch_scatter")),
+        ("torch_cluster", *_package("torch_cluster")),
+        ("pyg-lib", *_package("pyg_lib", "optional, stands in for torch_cluster")),
+        ("numba rasteriser", *_package("numba")),
+        ("embreex", *_package("embreex", "trimesh's own ray caster is used, which is slower")),
+    ]
+    there, remark = _package("gsplat")
+    rows.append(("gsplat", there and cuda, remark if cuda or not there else f"{remark}, waits for a CUDA device"))
+    bodies = installed_bodies()
+    where = os.environ.get("HGG_BODY_MODELS")
+    rows.append(("default body", DEFAULT_BODY.is_file(), "open, SMPL's 24 joints"))
+    licensed = ", ".join(map(str, bodies)) or (f"none in {where}" if where else "set HGG_BODY_MODELS, or give --body")
+    rows.append(("SMPL files", bool(bodies), licensed))
+    weights = find_lpips_weights()
+    rows.append(("LPIPS weights", weights is not None, str(weights or f"{BACKBONE_FILE} is not on this machine")))
+    return rows
+
+
+def _package(name: str, missing: str = "not installed") -> tuple[bool, str]:
+    if importlib.util.find_spec(name) is None:
+        return False, missing
+    try:
+        return True, version(name)
+    except PackageNotFoundError:
+        return True, "installed"
+
+
+def main() -> None:
+    """Print both lists."""
+    print("commands, each with --help:")
+    for name, what in COMMANDS:
+        print(f"  python -m hgg_pyg.{name:12} {what}")
+    print("\nthis machine:")
+    for name, usable, remark in backends():
+        print(f"  {'yes' if usable else 'no ':4} {name:18} {remark}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,173 @@
+"""The surface backbone: pixels put on the body. It has no weights, so it works on any capture as it comes."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import astuple, dataclass
+
+import numpy as np
+import torch
+from scipy.spatial import KDTree
+from torch import Tensor, nn
+
+from hgg_pyg.backbones.lifting import Points, lift
+from hgg_pyg.backbones.raycast import Mesh
+from hgg_pyg.body.skinning import matrix_to_quaternion, polar_rotation
+from hgg_pyg.types import Cameras, Gaussians
+
+_VERSION = 1  # raise it whenever the same input gives another result
+_BLUR_RADII = (0.02, 0.08)  # metres
+_FEATURES = (
+    ("offset", 3),  # from the bound vertex, 5 cm
+    ("normal", 3),
+    ("color", 3),
+    ("color_near", 3),  # blurred by the first radius
+    ("color_around", 3),  # by the second
+    ("view", 3),  # to the camera
+    ("facing", 1),  # cosine between normal and view
+    ("outline_pixels", 1),  # log distance to the person's outline
+    ("outline_metres", 1),  # the same, 5 cm
+    ("borrowed", 1),  # 1 where the depth is not the pixel's own
+    ("footprint", 1),  # log size of a pixel at this depth, 1 cm
+)
+
+
+@dataclass(frozen=True)
+class SurfaceConfig:
+    """How pixels become Gaussians."""
+
+    stride: int = 1
+    """one Gaussian for each block of this many pixels squared, its colour their mean"""
+    footprint: float = 0.6
+    """standard deviation along the surface, in pixels"""
+    thickness: float = 0.3
+    """standard deviation along the normal, in units of that along the surface"""
+    max_stretch: float = 3.0
+    """how much longer a Gaussian may get along the slope of a surface seen at a grazing angle"""
+    opacity: float = 0.95
+    """opacity of every Gaussian"""
+
+    def __post_init__(self) -> None:
+        if self.stride < 1:
+            raise ValueError(f"SurfaceConfig.stride: expected at least 1, found {self.stride}")
+        for name in ("footprint", "thickness", "opacity"):
+            if getattr(self, name) <= 0:
+                raise ValueError(f"SurfaceConfig.{name}: expected above 0, found {getattr(self, name)}")
+        if self.max_stretch < 1 or self.opacity > 1:
+            raise ValueError("SurfaceConfig: expected max_stretch >= 1 and opacity <= 1")
+
+
+class SurfaceBackbone:
+    """Every pixel of the person becomes a Gaussian where its ray meets the posed body.
+
+    A Gaussian is a flat disc along the surface, as large as its pixel there: with `a` the footprint of a pixel, `n` the
+    normal and `v` the direction to the camera, the standard deviations are `f a / max(|n.v|, 1/max_stretch)` down the
+    slope, `f a` across it and `f a * thickness` along `n`. See `lifting.lift` for pixels whose ray misses the body.
+    """
+
+    def __init__(self, config: SurfaceConfig = SurfaceConfig()) -> None:
+        self.config = config
+        self.feature_names = tuple(
+            name if width == 1 else f"{name}_{axis}" for name, width in _FEATURES for axis in "xyz"[:width]
+        )
+
+    @property
+    def feature_dim(self) -> int:
+        """C."""
+        return len(self.feature_names)
+
+    @property
+    def digest(self) -> str:
+        """Hash of the class, its version and its configuration."""
+        text = f"{type(self).__name__} {_VERSION} {astuple(self.config)}"
+        return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+    @torch.no_grad()
+    def __call__(
+        self,
+        images: Tensor,  # [V, H, W, 3] in [0, 1]
+        masks: Tensor,  # [V, H, W] share of the pixel that the person covers
+        cameras: Cameras,  # V
+        vertices: Tensor,  # [N, 3] the posed body, world, metres
+        transforms: Tensor,  # [N, 4, 4] each vertex's map from the rest pose to the world
+        faces: Tensor,  # [F, 3]
+    ) -> Gaussians:
+        """Gaussians in the world with features [M, C], float32, on the device of `images`. M is 0 if nothing is seen.
+
+        Raises:
+            ValueError: shapes do not fit.
+        """
+        expected = (len(cameras), cameras.height, cameras.width)
+        for name, tensor, shape in (("images", images, (*expected, 3)), ("masks", masks, expected)):
+            if tuple(tensor.shape) != shape:
+                raise ValueError(f"SurfaceBackbone: {name}: expected {shape}, found {tuple(tensor.shape)}")
+        if transforms.shape != (len(vertices), 4, 4):
+            raise ValueError(f"SurfaceBackbone: transforms: expected a 4x4 a vertex, found {tuple(transforms.shape)}")
+        images, masks, Ks = self._blocks(images, masks, cameras.Ks)
+        mesh = Mesh(_float64(vertices), faces.cpu().numpy())
+        views = zip(_float64(images), _float64(masks), _float64(cameras.viewmats), _float64(Ks), strict=True)
+        points = Points.cat([lift(*view, mesh, _BLUR_RADII) for view in views])
+        gaussians = self._discs(points, features=_features(points, vertices, transforms))
+        return gaussians.to(device=images.device, dtype=torch.float32)
+
+    def _blocks(self, images: Tensor, masks: Tensor, Ks: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Images and masks shrunk by the stride, colours weighted by the mask, and the intrinsics to match."""
+        stride = self.config.stride
+        if stride == 1:
+            return images, masks, Ks
+        weighted = torch.cat([images * masks[..., None], masks[..., None]], -1).permute(0, 3, 1, 2)
+        means = nn.functional.avg_pool2d(weighted, stride, ceil_mode=True).permute(0, 2, 3, 1)
+        scale = torch.tensor([1 / stride, 1 / stride, 1], dtype=Ks.dtype, device=Ks.device)
+        return means[..., :3] / means[..., 3:].clamp_min(1e-6), means[..., 3], scale[:, None] * Ks
+
+    def _discs(self, points: Points, features: np.ndarray) -> Gaussians:
+        config = self.config
+        facing = (points.normals * points.toward).sum(1, keepdims=True)
+        slope = points.toward - facing * points.normals  # in the surface, along the line of sight
+        any_direction = np.cross(points.normals, np.eye(3)[np.abs(points.normals).argmin(1)])
+        slope = _unit(np.where((slope**2).sum(1, keepdims=True) > 1e-8, slope, any_direction))
+        axes = np.stack([slope, np.cross(points.normals, slope), points.normals], -1)
+        stretch = 1 / np.abs(facing).clip(1 / config.max_stretch)
+        ratios = np.concatenate([stretch, np.ones_like(stretch), np.full_like(stretch, config.thickness)], 1)
+        return Gaussians(
+            means=torch.from_numpy(points.positions),
+            quats=matrix_to_quaternion(torch.from_numpy(axes)),
+            scales=torch.from_numpy(config.footprint * points.footprints[:, None] * ratios),
+            opacities=torch.full((len(facing),), config.opacity),
+            colors=torch.from_numpy(points.colors),
+            features=torch.from_numpy(features),
+        )
+
+
+def _features(points: Points, vertices: Tensor, transforms: Tensor) -> np.ndarray:
+    """What is known of each pixel, in the axes that its vertex has in the rest pose, scaled to about 1. [n, C]"""
+    corners = _float64(vertices)
+    _, bound = KDTree(corners).query(points.positions)
+    turns = _float64(polar_rotation(transforms[:, :3, :3].double().cpu()))[bound]
+
+    def local(directions: np.ndarray) -> np.ndarray:
+        return np.einsum("nji,nj->ni", turns, directions)
+
+    facing = (points.normals * points.toward).sum(1)
+    columns = {
+        "offset": local(points.positions - corners[bound]) / 0.05,
+        "normal": local(points.normals),
+        "color": (points.colors - 0.5) / 0.25,
+        "color_near": (points.blurred[:, 0] - 0.5) / 0.25,
+        "color_around": (points.blurred[:, 1] - 0.5) / 0.25,
+        "view": local(points.toward),
+        "facing": (facing - 0.7) / 0.3,
+        "outline_pixels": np.log(points.silhouette) - 1.5,
+        "outline_metres": points.silhouette * points.footprints / 0.05 - 1,
+        "borrowed": points.borrowed,
+        "footprint": np.log(points.footprints / 0.01),
+    }
+    return np.concatenate([columns[name].reshape(len(facing), width) for name, width in _FEATURES], 1)
+
+
+def _unit(vectors: np.ndarray) -> np.ndarray:
+    return vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
+
+
+def _float64(tensor: Tensor) -> np.ndarray:
+    return tensor.detach().double().cpu().numpy()

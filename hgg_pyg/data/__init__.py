@@ -1,0 +1,1 @@
+"""Captures on disk: multi-view images, masks, cameras and SMPL poses."""

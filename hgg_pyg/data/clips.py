@@ -1,0 +1,126 @@
+"""Clips: which frames are joined in a graph, which images supervise it, and the graph itself."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch_geometric.data import HeteroData
+
+from graphs import GraphSpec, build_human_graph, readout_edges
+from hgg_pyg.body import PosedBody, unpose_gaussians
+from hgg_pyg.config import ClipConfig
+from hgg_pyg.data.capture import Capture
+from hgg_pyg.data.frames import FrameSource
+from hgg_pyg.types import Cameras, Gaussians
+
+
+@dataclass(frozen=True)
+class Target:
+    """Images of one frame that an avatar is compared with."""
+
+    frame: int  # position in the capture
+    cameras: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class ClipPlan:
+    """One clip by positions in its capture; nothing is loaded yet."""
+
+    frames: tuple[int, ...]  # T, joined in the graph
+    chosen: int  # t0, which of `frames` the avatar is made of
+    targets: tuple[Target, ...]
+
+
+def even_frames(first: int, last: int, count: int) -> tuple[int, ...]:
+    """`count` different frames spread evenly over first..last - 1; all of them where there are fewer."""
+    count = min(count, last - first)
+    return tuple(np.linspace(first, last - 1, count).round().astype(int).tolist())
+
+
+def sample_clip(
+    num_frames: int, num_cameras: int, input_cameras: Sequence[int], config: ClipConfig, rng: np.random.Generator
+) -> ClipPlan:
+    """Draw a training clip: a random frame from each of T even parts, a random t0, and images to be compared with.
+
+    Target frames are any frames of the capture. Of each one's images half come from input cameras, half from others
+    (all from input cameras where there are no others).
+    """
+    edges = np.linspace(0, num_frames, min(config.frames, num_frames) + 1)
+    frames = tuple(int(rng.integers(int(np.ceil(a)), int(np.ceil(b)))) for a, b in pairwise(edges))
+    others = [c for c in range(num_cameras) if c not in input_cameras]
+    views = config.target_views // config.target_poses
+    from_others = min(views // 2, len(others))
+    from_input = min(views - from_others, len(input_cameras))
+    targets = []
+    for frame in rng.choice(num_frames, config.target_poses, replace=num_frames < config.target_poses).tolist():
+        cameras = [*rng.choice(input_cameras, from_input, replace=False)]
+        cameras += [*rng.choice(others, from_others, replace=False)] if from_others else []
+        targets.append(Target(frame, tuple(int(c) for c in cameras)))
+    return ClipPlan(frames, int(rng.integers(len(frames))), tuple(targets))
+
+
+def load_target(capture: Capture, target: Target) -> tuple[Cameras, Tensor, Tensor]:
+    """The cameras of a target, its images on white and its masks.
+
+    Returns:
+        V cameras, rgb [V, H, W, 3], alpha [V, H, W, 1]
+    """
+    cameras = list(target.cameras)
+    image = torch.from_numpy(np.stack([capture.image(target.frame, c) for c in cameras]))
+    alpha = torch.from_numpy(np.stack([capture.mask(target.frame, c) for c in cameras]))[..., None]
+    return capture.cameras[cameras], image * alpha + (1 - alpha), alpha
+
+
+def clip_graph(
+    frames: Sequence[Gaussians],
+    posed: PosedBody,
+    faces: Tensor,
+    betas: Tensor,
+    spec: GraphSpec = GraphSpec(),  # noqa: B008  (frozen)
+    chosen: int = 0,
+) -> HeteroData:
+    """The Human Gaussian Graph of a clip, with frame t0's Gaussians in canonical space as a third node type.
+
+    Args:
+        frames: T times [M_t] Gaussians in world metres, with features.
+        posed: the body in the T poses.
+        faces: [F, 3]
+        betas: [B] the person's shape.
+        spec: which edges there are.
+        chosen: t0, which frame the avatar is made of.
+
+    Returns:
+        What `graphs.build_human_graph` gives, and
+            avatar: x [M, C], pos [M, 3], quats [M, 4], scales [M, 3], opacities [M], colors [M, 3] in the rest pose
+                and binding [M], the vertex each one moves with
+            (vertex, refines, avatar): edge_index [2, M * readout_k] (Eq. 18)
+            betas [B]
+
+    Raises:
+        ValueError: shapes do not fit one another, or there are no features.
+    """
+    features = [frame.features for frame in frames if frame.features is not None]
+    data = build_human_graph([frame.means for frame in frames], features, posed.vertices, faces, spec)
+    start = frames[chosen]
+    edges = readout_edges(start.means, posed.vertices[chosen], spec.readout_k)
+    binding = edges[0, :: spec.readout_k]  # the nearest comes first
+    canonical = unpose_gaussians(start, posed.transforms[chosen], binding)
+    avatar = data["avatar"]
+    avatar.x, avatar.pos, avatar.quats = canonical.features, canonical.means, canonical.quats
+    avatar.scales, avatar.opacities, avatar.colors = canonical.scales, canonical.opacities, canonical.colors
+    avatar.binding = binding
+    data["vertex", "refines", "avatar"].edge_index = edges
+    data.betas = betas
+    return data
+
+
+def load_clip(source: FrameSource, frames: Sequence[int], spec: GraphSpec, chosen: int = 0) -> HeteroData:
+    """The graph of some frames of a capture (by position), their Gaussians from the cache; see `clip_graph`."""
+    poses = source.capture.poses[list(frames)]
+    gaussians = [source.load(frame) for frame in frames]
+    return clip_graph(gaussians, source.body.pose(poses), source.body.faces, poses.betas, spec, chosen)

@@ -1,0 +1,37 @@
+"""Which cameras of a capture the per-frame network sees."""
+
+from __future__ import annotations
+
+import numpy as np
+from scipy.spatial.transform import Rotation
+
+from hgg_pyg.data.capture import Capture
+from hgg_pyg.types import UserError
+
+
+def spread_cameras(capture: Capture, count: int) -> tuple[int, ...]:
+    """Cameras spread evenly around the person, the frontal one first: front, left, back, right for four.
+
+    For every wanted direction, level with the person as seen in the first frame, the nearest free camera is taken. The
+    world's up is read off the poses, since captures disagree about it.
+
+    Raises:
+        UserError: the capture has fewer cameras.
+    """
+    if len(capture.cameras) < count:
+        raise UserError(f"{capture.root}: expected at least {count} cameras as input, found {len(capture.cameras)}")
+    orientation = Rotation.from_rotvec(capture.poses.global_orient.double().numpy())
+    up = orientation.apply([0.0, 1.0, 0.0]).mean(0)
+    up /= np.linalg.norm(up)
+    front = orientation[0].apply([0.0, 0.0, 1.0])
+    front -= up * (front @ up)
+    front /= np.linalg.norm(front)
+    away = capture.cameras.centers.double().numpy() - capture.poses.transl.double().numpy().mean(0)
+    away /= np.linalg.norm(away, axis=1, keepdims=True)
+    chosen: list[int] = []
+    for i in range(count):
+        direction = Rotation.from_rotvec(up * (2 * np.pi * i / count)).apply(front)
+        closeness = away @ direction
+        closeness[chosen] = -np.inf
+        chosen.append(int(closeness.argmax()))
+    return tuple(chosen)

@@ -1,0 +1,39 @@
+"""The training objective of Section 3.4."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch.nn.functional as F
+from torch import Tensor
+
+from hgg_pyg.lpips import LPIPS
+from hgg_pyg.types import RenderOutput
+
+
+@dataclass(frozen=True)
+class LossConfig:
+    """Weights of the loss; the paper takes both from LGM, 1 and 1."""
+
+    lpips: float = 1.0
+    """alpha_1, of LPIPS where its weights are on disk"""
+    alpha: float = 1.0
+    """alpha_2, of the squared error of the alpha image"""
+
+
+def rendering_loss(
+    drawn: RenderOutput, rgb: Tensor, alpha: Tensor, config: LossConfig, lpips: LPIPS | None = None
+) -> Tensor:
+    r"""MSE(rgb) + alpha_1 LPIPS(rgb) + alpha_2 MSE(alpha), averaged over views.
+
+    Args:
+        drawn: V views.
+        rgb: [V, H, W, 3] ground truth on the same background.
+        alpha: [V, H, W, 1] ground-truth masks.
+        config: alpha_1 and alpha_2.
+        lpips: the network, or None to leave its term out.
+    """
+    loss = F.mse_loss(drawn.rgb, rgb) + config.alpha * F.mse_loss(drawn.alpha, alpha)
+    if lpips is not None:
+        loss = loss + config.lpips * lpips(drawn.rgb.clamp(0, 1), rgb).mean()
+    return loss

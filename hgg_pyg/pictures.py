@@ -1,0 +1,79 @@
+"""What a run leaves to look at: comparison sheets and learning curves."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import matplotlib
+import numpy as np
+from PIL import Image, ImageDraw, ImageFont
+
+from hgg_pyg.files import write_atomically
+from hgg_pyg.run import StepRecord
+
+matplotlib.use("Agg")
+import matplotlib.pyplot as plt
+
+COLUMNS = ("ground truth", "direct binding", "ours")
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """One view, three ways, with what to write under it."""
+
+    label: str
+    images: tuple[np.ndarray, np.ndarray, np.ndarray]  # COLUMNS, each [H, W, 3] float in [0, 1]
+
+
+def save_sheet(path: Path, left: Sequence[Comparison], right: Sequence[Comparison], titles: tuple[str, str]) -> None:
+    """Two blocks side by side, one comparison a row: `COLUMNS` for `titles[0]`, then again for `titles[1]`."""
+    pixels = max(c.images[0].shape[0] for c in (*left, *right))
+    zoom = max(1, round(256 / pixels))
+    blocks = [_block(rows, title, zoom) for rows, title in zip((left, right), titles, strict=True) if rows]
+    height = max(block.height for block in blocks)
+    sheet = Image.new("RGB", (sum(block.width for block in blocks) + 24 * (len(blocks) - 1), height), "white")
+    x = 0
+    for block in blocks:
+        sheet.paste(block, (x, 0))
+        x += block.width + 24
+    write_atomically(path, lambda p: sheet.save(p))
+
+
+def _block(rows: Sequence[Comparison], title: str, zoom: int) -> Image.Image:
+    font = ImageFont.load_default(16)
+    height, width = (side * zoom for side in rows[0].images[0].shape[:2])
+    line, head = 22, 48
+    block = Image.new("RGB", (len(COLUMNS) * width, head + len(rows) * (height + line)), "white")
+    draw = ImageDraw.Draw(block)
+    draw.text((4, 2), title, fill="black", font=font)
+    for column, name in enumerate(COLUMNS):
+        draw.text((column * width + 4, 24), name, fill="dimgray", font=font)
+    for row, comparison in enumerate(rows):
+        top = head + row * (height + line)
+        for column, image in enumerate(comparison.images):
+            picture = Image.fromarray((image.clip(0, 1) * 255).round().astype(np.uint8))
+            block.paste(picture.resize((width, height), Image.Resampling.BICUBIC), (column * width, top))
+        draw.text((4, top + height), comparison.label, fill="dimgray", font=font)
+    return block
+
+
+def save_curves(path: Path, history: Sequence[StepRecord]) -> None:
+    """Loss, PSNR and learning rate over optimiser steps."""
+    steps = [record.step for record in history]
+    figure, (loss, psnr, rate) = plt.subplots(1, 3, figsize=(13, 3.6), layout="constrained")
+    loss.semilogy(steps, [record.loss for record in history], lw=0.8, color="tab:blue")
+    loss.set_ylabel("loss")
+    psnr.plot(steps, [record.psnr for record in history], lw=0.8, color="tab:blue", label="training clips")
+    seen = [(record.step, record.val_psnr) for record in history if record.val_psnr is not None]
+    psnr.plot(*zip(*seen, strict=True), "o-", color="tab:orange", label="validation subject") if seen else None
+    psnr.set_ylabel("PSNR, dB")
+    psnr.legend()
+    rate.plot(steps, [record.lr for record in history], color="tab:gray")
+    rate.set_ylabel("learning rate")
+    for axis in (loss, psnr, rate):
+        axis.set_xlabel("optimiser step")
+        axis.grid(alpha=0.3)
+    write_atomically(path, lambda p: figure.savefig(p, dpi=120))
+    plt.close(figure)

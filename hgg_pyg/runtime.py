@@ -1,0 +1,72 @@
+"""What every command does around its work: read the command line, report mistakes in one line, keep memory pages."""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import logging
+import sys
+import warnings
+from collections.abc import Callable
+from typing import TypeVar
+
+import tyro
+
+from hgg_pyg.types import UserError
+
+Config = TypeVar("Config")
+
+_M_TRIM_THRESHOLD, _M_MMAP_MAX = -1, -4  # from glibc's malloc.h
+
+
+def run_command(config: type[Config], work: Callable[[Config], object]) -> None:
+    """Parse the command line into a configuration and do the work. The process exits with
+
+    0 when done, 2 with one line on stderr for a mistake of the user's, 130 when interrupted.
+    """
+    logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
+    for noisy in ("PIL", "matplotlib", "numba", "trimesh"):
+        logging.getLogger(noisy).setLevel(logging.WARNING)
+    quiet_known_warnings()
+    keep_memory_pages()
+    try:
+        work(tyro.cli(config, description=work.__doc__))
+    except (UserError, ValueError) as error:
+        # A frozen configuration refuses bad values with ValueError; any other one is a defect of ours: show it whole.
+        if isinstance(error, ValueError) and not _from_configuration(error):
+            raise
+        sys.exit(_fail(str(error)))
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        sys.exit(130)
+
+
+def _fail(message: str) -> int:
+    print(f"error: {' '.join(message.split())}", file=sys.stderr)
+    return 2
+
+
+def _from_configuration(error: ValueError) -> bool:
+    trace = error.__traceback__
+    while trace is not None and trace.tb_next is not None:
+        trace = trace.tb_next
+    return trace is not None and trace.tb_frame.f_code.co_name == "__post_init__"
+
+
+def quiet_known_warnings() -> None:
+    """Silence the warnings that our dependencies raise on every import and that a user can do nothing about."""
+    warnings.filterwarnings("ignore", message=r".*torch\.jit\.script.*", category=DeprecationWarning)
+    warnings.filterwarnings("ignore", message=r".*torch_cluster.*", category=DeprecationWarning)
+    warnings.filterwarnings("ignore", message=r".*torch_cluster.*", category=UserWarning)
+
+
+def keep_memory_pages() -> None:
+    """Tell glibc to keep freed memory instead of returning it: halves the time of scatter operations on a CPU.
+
+    Without it every large temporary tensor gets fresh pages, each of which the kernel must clear. On another C library
+    nothing happens.
+    """
+    with contextlib.suppress(OSError, AttributeError):
+        libc = ctypes.CDLL("libc.so.6")
+        libc.mallopt(_M_MMAP_MAX, 0)
+        libc.mallopt(_M_TRIM_THRESHOLD, 2**31 - 1)

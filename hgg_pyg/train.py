@@ -1,0 +1,81 @@
+"""`python -m hgg_pyg.train`: from captures to a trained, evaluated model in runs/NAME. The defaults are the demo."""
+
+from __future__ import annotations
+
+import logging
+import sys
+
+from accelerate import Accelerator
+
+from hgg_pyg.backbones import make_backbone
+from hgg_pyg.body import load_body
+from hgg_pyg.data.capture import open_captures
+from hgg_pyg.data.frames import compute_missing, frame_sources
+from hgg_pyg.data.synthetic import synthesize
+from hgg_pyg.evaluation import evaluate
+from hgg_pyg.lpips import BACKBONE_FILE, load_lpips
+from hgg_pyg.run import MODEL_FOLDER, TrainConfig, create_run, find_checkpoint
+from hgg_pyg.runtime import run_command
+from hgg_pyg.trainer import Trainer
+from hgg_pyg.types import UserError
+
+log = logging.getLogger("hgg_pyg")
+
+
+def main(config: TrainConfig) -> None:
+    """Train the Human Gaussian Graph on captures, evaluate it on test subjects, leave everything in runs/NAME."""
+    if config.model.variant == "baseline":
+        raise UserError("model.variant: baseline is direct binding, which has nothing to train: evaluate shows it")
+    accelerator = Accelerator(mixed_precision=config.precision, gradient_accumulation_steps=config.accumulation)
+    if accelerator.is_main_process and config.data is None:
+        synthesize(config.synthetic)
+    accelerator.wait_for_everyone()
+    captures = open_captures(config.captures, config.image_size)
+    body, backbone = load_body(config.body), make_backbone(config.surface)
+    train, val, test = (
+        frame_sources(part, config.clip.input_views, backbone, body, config.cache)
+        for part in (captures.train, captures.val, captures.test)
+    )
+    if not train:
+        raise UserError(f"{config.captures}: expected training subjects, found none")
+    lpips = load_lpips()
+    checkpoint = find_checkpoint(config)
+    if accelerator.is_main_process:
+        _say_what_is_trained_on(config, len(train), len(val), len(test), captures.shared_subjects, lpips is not None)
+        compute_missing(train)
+    accelerator.wait_for_everyone()  # also for every process to have looked for a checkpoint before there is a run
+    if accelerator.is_main_process and checkpoint is None:
+        create_run(config)
+    trainer = Trainer(config, accelerator, train, val, captures.shared_subjects, lpips)
+    if checkpoint is not None:
+        trainer.restore(checkpoint)
+        log.info("going on from step %d of %d", checkpoint.step, config.steps)
+    if not trainer.run():
+        log.info("stopped at step %d and saved; --resume goes on", len(trainer.history))
+        sys.exit(130)
+    if accelerator.is_main_process:
+        trainer.network.save(config.folder / MODEL_FOLDER)
+        if test:
+            report = evaluate(
+                trainer.network, test, config.graph, config.clip.frames, seen_in_training=captures.shared_subjects
+            )
+            report.save(config.folder)
+            print(report.table())
+        log.info("%s holds the model, metrics.json, curves.png and sheet.png", config.folder)
+    accelerator.end_training()
+
+
+def _say_what_is_trained_on(
+    config: TrainConfig, train: int, val: int, test: int, shared: bool, perceptual: bool
+) -> None:
+    log.info("%s: %d training, %d validation, %d test subjects", config.captures, train, val, test)
+    if shared:
+        log.info(
+            "too few subjects to part: test subjects are seen in training, the last quarter of their frames is not"
+        )
+    if not perceptual:
+        log.info("LPIPS is left out: put %s into $HGG_LPIPS or torch hub's cache to use it", BACKBONE_FILE)
+
+
+if __name__ == "__main__":
+    run_command(TrainConfig, main)

@@ -1,0 +1,243 @@
+"""The whole way through on tiny captures: train, stop, kill, go on, evaluate; and what happens to wrong inputs."""
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from hgg_pyg import evaluate as evaluate_command
+from hgg_pyg import train as train_command
+from hgg_pyg.config import ClipConfig, ModelConfig
+from hgg_pyg.data.synthetic import SynthesizeConfig, synthesize
+from hgg_pyg.evaluate import EvaluateConfig
+from hgg_pyg.run import Checkpoint, TrainConfig, find_checkpoint, read_config
+from hgg_pyg.runtime import run_command
+from hgg_pyg.trainer import Trainer
+from hgg_pyg.types import UserError
+
+
+@pytest.fixture(scope="module")
+def captures(tmp_path_factory) -> Path:
+    out = tmp_path_factory.mktemp("data") / "captures"
+    return synthesize(SynthesizeConfig(out=out, subjects=3, frames=4, views=6, size=32, workers=1))
+
+
+@pytest.fixture
+def config(captures, tmp_path) -> TrainConfig:
+    return TrainConfig(
+        data=captures,
+        name="tiny",
+        out=tmp_path / "runs",
+        cache=tmp_path / "cache",
+        steps=3,
+        accumulation=2,
+        checkpoint_every=1,
+        validate_every=2,
+        model=ModelConfig(layers=1, dim=8, heads=2),
+        clip=ClipConfig(frames=2, target_views=4, target_poses=2),
+    )
+
+
+@pytest.mark.slow
+def test_a_run_leaves_what_the_readme_says(config, capsys):
+    train_command.main(config)
+    names = {path.name for path in config.folder.iterdir()}
+    assert names == {"config.json", "git.txt", "checkpoint.pt", "model", "metrics.json", "curves.png", "sheet.png",
+                     "tensorboard"}  # fmt: skip
+    assert read_config(config.folder) == config
+    history = Checkpoint.load(config.folder).history
+    assert [record.step for record in history] == [1, 2, 3]
+    assert all(np.isfinite([record.loss, record.psnr]).all() for record in history)
+    assert [record.val_psnr is not None for record in history] == [False, True, True]
+    metrics = json.loads((config.folder / "metrics.json").read_text())
+    assert {(s["task"], s["method"]) for s in metrics["scores"]} == {
+        (task, method) for task in ("novel view", "novel pose") for method in ("direct binding", "ours")
+    }
+    assert "novel pose" in capsys.readouterr().out
+
+    shown = evaluate_command.main(EvaluateConfig(config.folder, views=3, out=config.out / "again"))
+    assert {score.images for score in shown.scores} == {3}
+    with pytest.raises(UserError, match="already holds a run; --resume"):
+        train_command.main(config)
+    with pytest.raises(UserError, match=r"config\.json: model\.dim: the run has 8, the command line says 16"):
+        train_command.main(replace(config, resume=True, model=replace(config.model, dim=16)))
+
+
+KILLED = """
+import os, signal, sys
+from pathlib import Path
+import torch
+from hgg_pyg import run, train, trainer
+
+def kill(*_):
+    os.kill(os.getpid(), signal.SIGKILL)
+
+calls = 0
+if sys.argv[2] == "mid-step":
+    original = trainer.Trainer.clip_loss
+    def clip_loss(self, *args):
+        global calls
+        calls += 1
+        return kill() if calls == 4 else original(self, *args)  # within the second step
+    trainer.Trainer.clip_loss = clip_loss
+else:
+    original = torch.save
+    def save(state, path):
+        global calls
+        calls += 1
+        if calls == 2:
+            Path(path).write_bytes(b"half a checkpoint")
+            kill()
+        original(state, path)
+    torch.save = save
+config = run._from_json(run.TrainConfig, __import__("json").loads(sys.argv[1]))
+train.main(config)
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("moment", ["mid-step", "mid-save"])
+def test_a_killed_run_goes_on_as_if_nothing_had_happened(config, moment):
+    from hgg_pyg.config import config_json
+
+    unbroken = replace(config, name="unbroken")
+    train_command.main(unbroken)
+    arguments = [sys.executable, "-W", "ignore", "-c", KILLED, config_json(config), moment]
+    killed = subprocess.run(arguments, capture_output=True, text=True, check=False)
+    assert killed.returncode == -signal.SIGKILL, killed.stderr[-2000:]
+    assert Checkpoint.load(config.folder).step == 1
+    train_command.main(replace(config, resume=True))
+    expected, found = Checkpoint.load(unbroken.folder), Checkpoint.load(config.folder)
+    assert len(found.history) == 3
+    for a, b in zip(expected.history, found.history, strict=True):
+        assert abs(a.loss - b.loss) < 1e-6
+        assert abs(a.psnr - b.psnr) < 1e-5
+    for name, weight in expected.model.items():
+        assert (weight - found.model[name]).abs().max() < 1e-6, name
+
+
+def test_ctrl_c_saves_the_last_whole_step_and_exits(config, monkeypatch):
+    original, calls = Trainer.clip_loss, []
+
+    def clip_loss(self, *args):
+        calls.append(1)
+        if len(calls) == 3:  # the first clip of the second step
+            os.kill(os.getpid(), signal.SIGINT)
+        return original(self, *args)
+
+    monkeypatch.setattr(Trainer, "clip_loss", clip_loss)
+    before = signal.getsignal(signal.SIGINT)
+    with pytest.raises(SystemExit) as stop:
+        train_command.main(replace(config, checkpoint_every=100))
+    assert stop.value.code == 130
+    assert len(calls) == 3
+    assert Checkpoint.load(config.folder).step == 1
+    assert signal.getsignal(signal.SIGINT) is before
+
+
+def run(monkeypatch, capsys, command, config_type, *arguments: str) -> str:
+    """Run a command with a command line; it must fail with code 2. Returns what it says."""
+    monkeypatch.setattr(sys, "argv", ["command", *arguments])
+    with pytest.raises(SystemExit) as stop:
+        run_command(config_type, command)
+    assert stop.value.code == 2
+    text = capsys.readouterr().err
+    assert "Traceback" not in text
+    return text
+
+
+def first(captures: Path) -> Path:
+    return min(path for path in captures.iterdir() if path.is_dir())
+
+
+def remove_an_image(captures: Path) -> None:
+    min(first(captures).glob("cam*/*.jpg")).unlink()
+
+
+def shrink_a_mask(captures: Path) -> None:
+    path = min(first(captures).glob("cam*/mask/pha/*.jpg"))
+    Image.open(path).resize((16, 16)).save(path)
+
+
+def break_a_pose(captures: Path) -> None:
+    path = first(captures) / "smpl_params.npz"
+    values = dict(np.load(path))
+    values["body_pose"][2, 5] = np.nan
+    np.savez(path, **values)
+
+
+def drop_an_intrinsic(captures: Path) -> None:
+    path = first(captures) / "calibration_full.json"
+    cameras = json.loads(path.read_text())
+    del cameras[min(cameras)]["K"]
+    path.write_text(json.dumps(cameras))
+
+
+def empty(captures: Path) -> None:
+    shutil.rmtree(captures)
+    captures.mkdir()
+
+
+@pytest.mark.parametrize(
+    ("damage", "parts"),
+    [
+        (remove_an_image, [".jpg", "found"]),
+        (shrink_a_mask, ["mask", ".jpg", "32", "16"]),
+        (break_a_pose, ["smpl_params.npz", "body_pose", "2"]),
+        (drop_an_intrinsic, ["calibration_full.json", "'K'"]),
+        (empty, ["expected", "calibration_full.json"]),
+    ],
+)
+def test_damaged_captures_end_in_one_line(captures, tmp_path, monkeypatch, capsys, damage, parts):
+    copy = tmp_path / "captures"
+    shutil.copytree(captures, copy)
+    damage(copy)
+    text = run(monkeypatch, capsys, train_command.main, TrainConfig, "--data", str(copy), "--out", str(tmp_path / "runs"))
+    lines = [line for line in text.splitlines() if line.startswith("error: ")]
+    assert len(lines) == 1
+    for part in parts:
+        assert part in lines[0]
+    assert not (tmp_path / "runs").exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--unknown-option", "1"], "unknown-option"),
+        (["--steps", "0"], "steps: expected at least 1, found 0"),
+        (["--model.heads", "5"], "ModelConfig.heads: expected a divisor of dim"),
+        (["--name", "a/b"], "expected a plain folder name"),
+        (["--data", "/no/such/folder"], "/no/such/folder: expected a folder of captures"),
+        (["--model.variant", "baseline"], "nothing to train"),
+        (["--lr", "fast"], "lr"),
+    ],
+)
+def test_wrong_options_end_in_one_line(tmp_path, monkeypatch, capsys, arguments, message):
+    text = run(monkeypatch, capsys, train_command.main, TrainConfig, "--out", str(tmp_path / "runs"), *arguments)
+    assert message in text
+    assert not (tmp_path / "runs").exists()
+
+
+def test_evaluating_what_is_not_a_run(tmp_path, monkeypatch, capsys):
+    text = run(monkeypatch, capsys, evaluate_command.main, EvaluateConfig, str(tmp_path))
+    assert "config.json: expected the configuration of a run, found nothing" in text
+
+
+def test_a_damaged_checkpoint_is_named(config):
+    train = replace(config, resume=True)
+    train.folder.mkdir(parents=True)
+    from hgg_pyg.run import create_run
+
+    create_run(train)
+    assert find_checkpoint(train) is None
+    (train.folder / "checkpoint.pt").write_bytes(b"half a checkpoint")
+    with pytest.raises(UserError, match=r"checkpoint\.pt: expected a checkpoint of this program"):
+        find_checkpoint(train)

@@ -1,0 +1,43 @@
+from dataclasses import replace
+
+import pytest
+import torch
+
+from hgg_pyg.types import BodyPose, Cameras, Gaussians
+
+GAUSSIANS = Gaussians(torch.zeros(5, 3), torch.zeros(5, 4), torch.ones(5, 3), torch.ones(5), torch.ones(5, 3))
+
+
+def test_wrong_shapes_name_the_field():
+    with pytest.raises(ValueError, match=r"Gaussians\.quats: expected \(5, 4\), found \(5, 3\)"):
+        replace(GAUSSIANS, quats=torch.zeros(5, 3))
+    with pytest.raises(ValueError, match=r"Gaussians\.opacities: expected \(5,\), found \(4,\)"):
+        replace(GAUSSIANS, opacities=torch.ones(4))
+    with pytest.raises(ValueError, match=r"Gaussians\.features"):
+        replace(GAUSSIANS, features=torch.ones(4, 2))
+    with pytest.raises(ValueError, match=r"Cameras\.Ks: expected \(2, 3, 3\), found \(1, 3, 3\)"):
+        Cameras(torch.eye(4).repeat(2, 1, 1), torch.eye(3)[None], 8, 8)
+    with pytest.raises(ValueError, match="positive size"):
+        Cameras(torch.eye(4)[None], torch.eye(3)[None], 0, 8)
+    with pytest.raises(ValueError, match=r"BodyPose\.transl: expected \(2, 3\), found \(1, 3\)"):
+        BodyPose(torch.zeros(10), torch.zeros(2, 3), torch.zeros(2, 69), torch.zeros(1, 3))
+
+
+def test_selecting_moving_and_joining():
+    assert len(GAUSSIANS[:2]) == 2
+    both = Gaussians.cat([GAUSSIANS, GAUSSIANS[:1]])
+    assert len(both) == 6
+    assert both.features is None
+    assert GAUSSIANS.to(torch.float64).means.dtype == torch.float64
+    batch = GAUSSIANS.map(lambda t: t.expand(3, *t.shape))
+    assert len(batch) == 5
+    assert torch.equal(batch[1].scales, GAUSSIANS.scales)
+
+
+def test_camera_centers_are_where_the_camera_sees_itself():
+    view = torch.eye(4)
+    view[:3, :3] = torch.linalg.qr(torch.randn(3, 3, generator=torch.Generator().manual_seed(0)))[0]
+    view[:3, 3] = torch.tensor([1.0, 2.0, 3.0])
+    cameras = Cameras(view[None], torch.eye(3)[None], 4, 4)
+    seen = view[:3, :3] @ cameras.centers[0] + view[:3, 3]
+    assert torch.allclose(seen, torch.zeros(3), atol=1e-6)
