@@ -1,9 +1,12 @@
 """Shared by all tests: a private cache, few threads, and small bodies and clips."""
 
+from pathlib import Path
+
 import pytest
 import torch
 
 from hgg_pyg.body import BodyModel, load_body
+from hgg_pyg.data.synthetic import SynthesizeConfig, synthesize
 from hgg_pyg.types import BodyPose, Gaussians
 
 
@@ -59,3 +62,10 @@ def make_frames(body):
         return frames
 
     return make
+
+
+@pytest.fixture(scope="session")
+def tiny_captures(tmp_path_factory) -> Path:
+    """Three subjects (one a split), 4 frames, 6 cameras, 32 pixels. Read only: copy it to change it."""
+    out = tmp_path_factory.mktemp("data") / "captures"
+    return synthesize(SynthesizeConfig(out=out, subjects=3, frames=4, views=6, size=32, workers=1))

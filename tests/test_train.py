@@ -16,7 +16,6 @@ from PIL import Image
 from hgg_pyg import evaluate as evaluate_command
 from hgg_pyg import train as train_command
 from hgg_pyg.config import ClipConfig, ModelConfig
-from hgg_pyg.data.synthetic import SynthesizeConfig, synthesize
 from hgg_pyg.evaluate import EvaluateConfig
 from hgg_pyg.run import Checkpoint, TrainConfig, find_checkpoint, read_config
 from hgg_pyg.runtime import run_command
@@ -24,16 +23,10 @@ from hgg_pyg.trainer import Trainer
 from hgg_pyg.types import UserError
 
 
-@pytest.fixture(scope="module")
-def captures(tmp_path_factory) -> Path:
-    out = tmp_path_factory.mktemp("data") / "captures"
-    return synthesize(SynthesizeConfig(out=out, subjects=3, frames=4, views=6, size=32, workers=1))
-
-
 @pytest.fixture
-def config(captures, tmp_path) -> TrainConfig:
+def config(tiny_captures, tmp_path) -> TrainConfig:
     return TrainConfig(
-        data=captures,
+        data=tiny_captures,
         name="tiny",
         out=tmp_path / "runs",
         cache=tmp_path / "cache",
@@ -196,11 +189,13 @@ def empty(captures: Path) -> None:
         (empty, ["expected", "calibration_full.json"]),
     ],
 )
-def test_damaged_captures_end_in_one_line(captures, tmp_path, monkeypatch, capsys, damage, parts):
+def test_damaged_captures_end_in_one_line(tiny_captures, tmp_path, monkeypatch, capsys, damage, parts):
     copy = tmp_path / "captures"
-    shutil.copytree(captures, copy)
+    shutil.copytree(tiny_captures, copy)
     damage(copy)
-    text = run(monkeypatch, capsys, train_command.main, TrainConfig, "--data", str(copy), "--out", str(tmp_path / "runs"))
+    text = run(
+        monkeypatch, capsys, train_command.main, TrainConfig, "--data", str(copy), "--out", str(tmp_path / "runs")
+    )
     lines = [line for line in text.splitlines() if line.startswith("error: ")]
     assert len(lines) == 1
     for part in parts:

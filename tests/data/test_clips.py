@@ -1,0 +1,139 @@
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from scipy.spatial.transform import Rotation
+
+from graphs import GraphSpec
+from hgg_pyg.backbones import SurfaceConfig, make_backbone
+from hgg_pyg.config import ClipConfig
+from hgg_pyg.data import frame_sources, load_clip, open_captures
+from hgg_pyg.data.clips import Target, even_frames, load_target, sample_clip
+from hgg_pyg.data.frames import compute_missing
+from hgg_pyg.data.views import spread_cameras
+from hgg_pyg.evaluation import input_range, targets_of
+from hgg_pyg.types import Cameras, Gaussians, UserError
+
+
+@pytest.fixture(scope="module")
+def source(tiny_captures, body, tmp_path_factory):
+    captures = open_captures(tiny_captures).train
+    return frame_sources(captures, 4, make_backbone(SurfaceConfig()), body, tmp_path_factory.mktemp("frames"))[0]
+
+
+def turned(capture, matrix: np.ndarray):
+    """The same capture in a world turned by a rotation about the origin, the person standing at the origin."""
+    turn = Rotation.from_matrix(matrix)
+    poses = capture.poses
+    orient = (turn * Rotation.from_rotvec(poses.global_orient.double().numpy())).as_rotvec()
+    transl = turn.apply(poses.transl.double().numpy())
+    view = capture.cameras.viewmats.clone()
+    view[:, :3, :3] = view[:, :3, :3] @ torch.from_numpy(matrix.T).float()
+    moved = replace(poses, global_orient=torch.from_numpy(orient).float(), transl=torch.from_numpy(transl).float())
+    return replace(capture, poses=moved, cameras=replace(capture.cameras, viewmats=view))
+
+
+def test_input_cameras_surround_the_person_in_any_world(source):
+    capture = source.capture
+    chosen = spread_cameras(capture, 3)
+    assert len(set(chosen)) == 3
+    away = capture.cameras.centers[list(chosen)] - capture.poses.transl.mean(0)
+    away[:, 1] = 0
+    away = torch.nn.functional.normalize(away, dim=-1)
+    between = (away @ away.T)[~torch.eye(3, dtype=torch.bool)]
+    assert (between < 0).all()  # six cameras lie 60 degrees apart, so three even ones lie 120 degrees apart
+    front = Rotation.from_rotvec(capture.poses.global_orient[0].numpy()).apply([0, 0, 1])
+    assert away[0].numpy() @ front > 0.8
+    for seed in range(3):
+        assert spread_cameras(turned(capture, Rotation.random(random_state=seed).as_matrix()), 3) == chosen
+    with pytest.raises(UserError, match="at least 7 cameras as input, found 6"):
+        spread_cameras(capture, 7)
+
+
+def test_frames_come_from_the_cache_unless_something_they_depend_on_changed(source, tmp_path):
+    fresh = replace(source, cache=tmp_path)
+    assert compute_missing([fresh]) == 4
+    assert compute_missing([fresh]) == 0
+    loaded, predicted = fresh.load(1), fresh.predict(1)
+    assert torch.equal(loaded.means, predicted.means)
+    assert torch.allclose(loaded.features, predicted.features, atol=2e-3, rtol=2e-3)
+    before = fresh.path(1).stat().st_mtime_ns
+    fresh.load(1)
+    assert fresh.path(1).stat().st_mtime_ns == before
+    others = [
+        replace(fresh, backbone=make_backbone(SurfaceConfig(footprint=0.7))),
+        replace(fresh, cameras=fresh.cameras[::-1]),
+        replace(fresh, capture=replace(fresh.capture, digest="another")),
+    ]
+    assert len({other.folder for other in (fresh, *others)}) == 4
+    fresh.path(1).write_bytes(b"half a file")
+    assert torch.equal(fresh.load(1).means, predicted.means)
+
+
+def test_even_frames():
+    assert even_frames(0, 18, 8) == (0, 2, 5, 7, 10, 12, 15, 17)
+    assert even_frames(3, 5, 8) == (3, 4)
+    assert even_frames(0, 5, 1) == (0,)
+
+
+@pytest.mark.parametrize(("frames", "cameras"), [(24, 12), (3, 4), (1, 6)])
+def test_sampled_clips_are_what_the_configuration_says(frames, cameras):
+    config = ClipConfig(frames=8, target_views=8, target_poses=2)
+    inputs = (0, 1, 2, 3)
+    seen = set()
+    for seed in range(50):
+        plan = sample_clip(frames, cameras, inputs, config, np.random.default_rng(seed))
+        assert len(plan.frames) == min(8, frames)
+        assert list(plan.frames) == sorted(set(plan.frames))
+        assert 0 <= plan.frames[0]
+        assert plan.frames[-1] < frames
+        assert 0 <= plan.chosen < len(plan.frames)
+        assert len(plan.targets) == 2
+        for target in plan.targets:
+            assert len(set(target.cameras)) == 4
+            assert 0 <= target.frame < frames
+            expected = 2 if cameras > 5 else 4
+            assert sum(c in inputs for c in target.cameras) == expected
+        seen.add(plan)
+    assert len(seen) > 25
+    assert sample_clip(frames, cameras, inputs, config, np.random.default_rng(7)) in seen
+
+
+def test_test_tasks_hold_nothing_that_was_input(source):
+    inputs = even_frames(0, input_range(source.capture), 8)
+    views = targets_of("novel view", source, inputs, None)
+    assert [t.frame for t in views] == list(inputs)
+    assert all(c not in source.cameras for t in views for c in t.cameras)
+    poses = targets_of("novel pose", source, inputs, None)
+    assert [t.frame for t in poses] == [3]
+    assert poses[0].cameras == tuple(range(6))
+    assert not {t.frame for t in poses} & set(inputs)
+    assert sum(len(t.cameras) for t in targets_of("novel pose", source, inputs, 4)) == 4
+
+
+def test_targets_are_composited_on_white(source):
+    cameras, rgb, alpha = load_target(source.capture, Target(2, (5, 0)))
+    assert rgb.shape == (2, 32, 32, 3)
+    assert isinstance(cameras, Cameras)
+    assert torch.equal(cameras.Ks[0], source.capture.cameras.Ks[5])
+    outside = alpha[..., 0] == 0
+    assert outside.any()
+    assert (rgb[outside] == 1).all()
+    inside = alpha[0, ..., 0] == 1
+    assert torch.equal(rgb[0][inside], torch.from_numpy(source.capture.image(2, 5))[inside])
+
+
+def test_a_clip_s_graph_holds_every_gaussian_and_the_avatar_of_the_chosen_frame(source):
+    graph = load_clip(source, [0, 2], GraphSpec(hops=1, readout_k=3), chosen=1)
+    graph.validate()
+    frames: list[Gaussians] = [source.load(0), source.load(2)]
+    assert graph["gaussian"].num_nodes == len(frames[0]) + len(frames[1])
+    assert graph["avatar"].num_nodes == len(frames[1])
+    assert torch.equal(graph["avatar"].x, frames[1].features)
+    edges = graph["vertex", "refines", "avatar"].edge_index
+    assert edges.shape[1] == 3 * len(frames[1])
+    assert torch.equal(edges[0, ::3], graph["avatar"].binding)
+    rest = source.body.rest_vertices(source.capture.poses.betas)
+    distance = (graph["avatar"].pos - rest[graph["avatar"].binding]).norm(dim=-1)
+    assert distance.median() < 0.03
