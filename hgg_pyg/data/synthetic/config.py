@@ -1,0 +1,38 @@
+"""What to synthesize."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from hgg_pyg.types import UserError
+
+
+@dataclass(frozen=True)
+class SynthesizeConfig:
+    """Synthetic people in motion, in front of a ring of cameras.
+
+    Raises:
+        UserError: a number is too small.
+    """
+
+    out: Path
+    """folder to write; a finished or interrupted one made with the same options is kept and completed"""
+    subjects: int = 24
+    """people, at least 3: about a twelfth for validation, a sixth for testing, the rest for training"""
+    frames: int = 24
+    """frames of each person's motion, which lasts some seconds whatever their number"""
+    views: int = 12
+    """cameras around each person"""
+    size: int = 128
+    """width and height of the images, pixels, at least 16"""
+    seed: int = 0
+    """another seed gives other people; the same one the same files"""
+    workers: int = 0
+    """processes, 0 for one a core; the files do not depend on it"""
+
+    def __post_init__(self) -> None:
+        least = {"subjects": 3, "frames": 1, "views": 1, "size": 16, "seed": 0, "workers": 0}
+        for name, value in least.items():
+            if getattr(self, name) < value:
+                raise UserError(f"{name}: expected at least {value}, found {getattr(self, name)}")

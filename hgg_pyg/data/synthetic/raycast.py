@@ -1,0 +1,149 @@
+"""Pictures of a posed figure: rays through four points of every pixel, colours from where they hit, a soft light."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+from hgg_pyg.data.synthetic.rays import Hits, RayMesh
+from hgg_pyg.data.synthetic.skeleton import skin
+from hgg_pyg.data.synthetic.surface import Surface, vertex_normals
+
+Paint = Callable[[np.ndarray, np.ndarray], np.ndarray]
+"""Points in the chart [n, 3] and the chart's unit normals there [n, 3] -> RGB [n, 3]."""
+
+_SUBPIXELS = 0.25 + 0.5 * np.stack(np.meshgrid([0, 1], [0, 1], indexing="ij"), -1).reshape(4, 2)
+_LIGHT = np.array([0.35, 0.75, 0.56], np.float32)  # towards the lamp, fixed in the world
+_LIGHT /= np.linalg.norm(_LIGHT)
+_AMBIENT = 0.65  # light on what is turned away from the lamp
+_LINING = 0.55  # light on the inner side of a sleeve or a hem
+_RAYS_AT_ONCE = 1 << 19
+
+
+@dataclass(frozen=True)
+class Part:
+    """One surface of a figure and its colours."""
+
+    surface: Surface
+    paint: Paint
+
+
+@dataclass(frozen=True)
+class View:
+    """A camera, OpenCV: x_cam = rotation @ x + translation, pixel centres at +0.5."""
+
+    intrinsics: np.ndarray  # [3, 3] pixels
+    rotation: np.ndarray  # [3, 3]
+    translation: np.ndarray  # [3] metres
+    size: int  # pixels, the image is square
+
+    @property
+    def center(self) -> np.ndarray:
+        """The camera's position in the world. [3]"""
+        return -self.rotation.T @ self.translation
+
+    def project(self, points: np.ndarray) -> np.ndarray:
+        """World points to pixels. [n, 3] -> [n, 2]"""
+        x, y, depth = self.intrinsics @ (self.rotation @ points.T + self.translation[:, None])
+        return np.stack([x / depth, y / depth]).T
+
+
+class Figure:
+    """All the surfaces of one subject in one mesh, ready to be posed and drawn.
+
+    Args:
+        parts: the surfaces, with weights for the same joints.
+    """
+
+    def __init__(self, parts: list[Part]) -> None:
+        surfaces = [part.surface for part in parts]
+        starts = np.cumsum([0, *(len(surface) for surface in surfaces[:-1])])
+        self.faces = np.concatenate([surface.faces + start for surface, start in zip(surfaces, starts, strict=True)])
+        self.paints = [part.paint for part in parts]
+        self.part_of_face = np.repeat(np.arange(len(parts)), [len(surface.faces) for surface in surfaces])
+        self.charts = np.concatenate([np.c_[s.chart, s.chart_normals] for s in surfaces]).astype(np.float32)
+        self._vertices = np.concatenate([surface.vertices for surface in surfaces]).astype(np.float32)
+        self._weights = np.concatenate([surface.weights for surface in surfaces]).astype(np.float32)
+
+    def vertices(self, transforms: np.ndarray) -> np.ndarray:
+        """Posed vertices under joint transforms [J, 4, 4]. [n, 3]"""
+        return skin(self._vertices, self._weights, transforms)
+
+    def pose(self, transforms: np.ndarray) -> PosedFigure:
+        """The figure under joint transforms [J, 4, 4], ready to be drawn."""
+        return PosedFigure(self, self.vertices(transforms))
+
+
+class PosedFigure:
+    """A figure in one pose: a scene that rays can be sent into."""
+
+    def __init__(self, figure: Figure, vertices: np.ndarray) -> None:
+        self.vertices = vertices
+        self._figure = figure
+        self._normals = vertex_normals(vertices, figure.faces).astype(np.float32)
+        self._mesh = RayMesh(vertices, figure.faces)
+
+    def draw(self, view: View, background: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """What the camera sees.
+
+        Args:
+            view: the camera.
+            background: RGB behind the figure, [size, size, 3] in [0, 1].
+
+        Returns:
+            image [size, size, 3] and the share of each pixel that the figure covers [size, size], float32 in [0, 1].
+        """
+        pixels = view.project(self.vertices)
+        low = np.clip(np.floor(pixels.min(0)).astype(int), 0, view.size)
+        high = np.clip(np.ceil(pixels.max(0)).astype(int), 0, view.size)
+        image, mask = background.astype(np.float32), np.zeros((view.size, view.size), np.float32)
+        width = int(high[0] - low[0])
+        step = max(1, _RAYS_AT_ONCE // max(4 * width, 1))
+        for top in range(low[1], high[1], step):
+            rows = slice(top, min(top + step, high[1]))
+            columns = slice(low[0], high[0])
+            color, cover = self._cast(view, rows, columns)
+            mask[rows, columns] = cover
+            image[rows, columns] = color + (1 - cover[..., None]) * image[rows, columns]
+        return image, mask
+
+    def _cast(self, view: View, rows: slice, columns: slice) -> tuple[np.ndarray, np.ndarray]:
+        """Premultiplied colours [h, w, 3] and coverage [h, w] of a block of pixels."""
+        y, x = np.meshgrid(np.arange(rows.start, rows.stop), np.arange(columns.start, columns.stop), indexing="ij")
+        points = np.stack([x, y], -1)[:, :, None, :] + _SUBPIXELS
+        shape = points.shape[:3]
+        homogeneous = np.concatenate([points.reshape(-1, 2), np.ones((points.size // 2, 1))], 1)
+        directions = homogeneous @ (view.rotation.T @ np.linalg.inv(view.intrinsics)).T
+        directions /= np.linalg.norm(directions, axis=1, keepdims=True)
+        directions = directions.astype(np.float32)
+        origins = np.tile(view.center.astype(np.float32), (len(directions), 1))
+        hits = self._mesh.first_hits(origins, directions)
+        samples = np.zeros((len(directions), 4), np.float32)
+        samples[hits.rays, :3] = self._shade(hits)
+        samples[hits.rays, 3] = 1
+        block = np.einsum("hwsc->hwc", samples.reshape(*shape, 4)) / len(_SUBPIXELS)
+        return block[..., :3], block[..., 3]
+
+    def _shade(self, hits: Hits) -> np.ndarray:
+        """Lit colours where rays meet triangles. [n, 3]"""
+        figure, corners = self._figure, self._figure.faces[hits.faces]
+        chart = _blend(figure.charts, corners, hits.shares)
+        normals = _blend(self._normals, corners, hits.shares)
+        normals /= np.maximum(np.linalg.norm(normals, axis=1, keepdims=True), 1e-6)
+        parts = figure.part_of_face[hits.faces]
+        colors = np.empty((len(parts), 3), np.float32)
+        for index, paint in enumerate(figure.paints):
+            chosen = np.flatnonzero(parts == index)
+            if len(chosen):
+                colors[chosen] = paint(chart[chosen, :3], chart[chosen, 3:])
+        light = _AMBIENT + (1 - _AMBIENT) * np.clip(0.5 + 0.65 * (normals @ _LIGHT), 0, 1)
+        light = np.where(hits.behind, _LINING, light).astype(np.float32)
+        return np.clip(colors * light[:, None], 0, 1)
+
+
+def _blend(values: np.ndarray, corners: np.ndarray, shares: np.ndarray) -> np.ndarray:
+    """Interpolate vertex values in triangles. values [n, c], corners [k, 3], shares [k, 3] -> [k, c]"""
+    a, b, c = (shares[:, i, None] * values[corners[:, i]] for i in range(3))
+    return a + b + c
