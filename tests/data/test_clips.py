@@ -86,7 +86,7 @@ def test_sampled_clips_are_what_the_configuration_says(frames, cameras):
         plan = sample_clip(frames, cameras, inputs, config, np.random.default_rng(seed))
         assert len(plan.frames) == min(8, frames)
         assert list(plan.frames) == sorted(set(plan.frames))
-        assert 0 <= plan.frames[0]
+        assert plan.frames[0] >= 0
         assert plan.frames[-1] < frames
         assert 0 <= plan.chosen < len(plan.frames)
         assert len(plan.targets) == 2
