@@ -46,12 +46,12 @@ class TrainConfig:
     """larger images are shrunk to this longest side"""
     cache: Path = Path("runs/cache")
     """where per-frame Gaussians are kept"""
-    steps: int = 120
+    steps: int = 90
     """optimiser steps"""
     accumulation: int = 8
     """clips a process adds up for one optimiser step"""
-    lr: float = 4e-4
-    """peak of the one-cycle learning rate (the paper: 4e-4)"""
+    lr: float = 2e-3
+    """peak of the one-cycle learning rate (the paper: 4e-4, over many more steps)"""
     weight_decay: float = 0.05
     """AdamW weight decay"""
     clip_norm: float = 1.0
@@ -65,7 +65,7 @@ class TrainConfig:
     validate_every: int = 20
     """optimiser steps between looks at a validation subject"""
     model: ModelConfig = field(default_factory=ModelConfig)
-    graph: GraphSpec = field(default_factory=GraphSpec)
+    graph: GraphSpec = field(default_factory=lambda: GraphSpec(readout_k=4))
     clip: ClipConfig = field(default_factory=ClipConfig)
     loss: LossConfig = field(default_factory=LossConfig)
     surface: SurfaceConfig = field(default_factory=SurfaceConfig)

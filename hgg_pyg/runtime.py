@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import io
 import logging
+import re
 import sys
 import warnings
 from collections.abc import Callable
+from pathlib import Path
 from typing import TypeVar
 
 import tyro
@@ -30,27 +33,25 @@ def run_command(config: type[Config], work: Callable[[Config], object]) -> None:
     quiet_known_warnings()
     keep_memory_pages()
     try:
-        work(tyro.cli(config, description=work.__doc__))
-    except (UserError, ValueError) as error:
-        # A frozen configuration refuses bad values with ValueError; any other one is a defect of ours: show it whole.
-        if isinstance(error, ValueError) and not _from_configuration(error):
-            raise
-        sys.exit(_fail(str(error)))
+        work(_parse(config, work.__doc__))
+    except UserError as error:
+        print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
+        sys.exit(2)
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         sys.exit(130)
 
 
-def _fail(message: str) -> int:
-    print(f"error: {' '.join(message.split())}", file=sys.stderr)
-    return 2
-
-
-def _from_configuration(error: ValueError) -> bool:
-    trace = error.__traceback__
-    while trace is not None and trace.tb_next is not None:
-        trace = trace.tb_next
-    return trace is not None and trace.tb_frame.f_code.co_name == "__post_init__"
+def _parse(config: type[Config], description: str | None) -> Config:
+    """The command line as a configuration; what tyro says of a mistake, in a box, becomes our one line."""
+    said = io.StringIO()
+    try:
+        with contextlib.redirect_stderr(said):
+            return tyro.cli(config, prog=f"python -m hgg_pyg.{Path(sys.argv[0]).stem}", description=description)
+    except SystemExit as stop:
+        if not stop.code:
+            raise
+        raise UserError(re.sub(r"[\u2500-\u257f]+", " ", said.getvalue())) from None
 
 
 def quiet_known_warnings() -> None:

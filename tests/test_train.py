@@ -182,7 +182,7 @@ def empty(captures: Path) -> None:
 @pytest.mark.parametrize(
     ("damage", "parts"),
     [
-        (remove_an_image, [".jpg", "found"]),
+        (remove_an_image, ["00000000.jpg", "missing"]),
         (shrink_a_mask, ["mask", ".jpg", "32", "16"]),
         (break_a_pose, ["smpl_params.npz", "body_pose", "2"]),
         (drop_an_intrinsic, ["calibration_full.json", "'K'"]),

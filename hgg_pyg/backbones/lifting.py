@@ -11,6 +11,7 @@ from hgg_pyg.backbones.raycast import Mesh
 
 _FOREGROUND = 0.5  # a pixel belongs to the person when they cover more of it than this
 _SOLID = 0.95  # below this the background shows through a pixel's colour
+_SINK = 0.4  # pixels below the surface, so that a Gaussian's soft outside ends about where the surface is
 
 
 @dataclass(frozen=True)
@@ -26,6 +27,10 @@ class Points:
     silhouette: np.ndarray  # [n] pixels to the person's outline
     borrowed: np.ndarray  # [n] 1 where the body is not met and the depth is that of the nearest pixel where it is
 
+    def __getitem__(self, chosen: np.ndarray) -> Points:
+        """A part of the points, by mask or positions."""
+        return Points(**{f.name: getattr(self, f.name)[chosen] for f in fields(self)})
+
     @staticmethod
     def cat(parts: list[Points]) -> Points:
         """Several cameras' points, one after the other."""
@@ -40,7 +45,7 @@ def lift(
     mesh: Mesh,
     radii: tuple[float, ...],  # metres
 ) -> Points:
-    """Cast a ray through every pixel of the person and put a point where it meets the body.
+    """Cast a ray through every pixel of the person and put a point where it meets the body, just under the surface.
 
     A pixel whose ray misses the body (hair, loose clothes) takes the depth of the nearest pixel whose ray does not, and
     faces the camera. A pixel that the background shows through takes the colour of the nearest one that it does not:
@@ -58,8 +63,9 @@ def lift(
     depth = hits.distance[_nearest(rows, columns, hits.hit, mask.shape)]
     colors = image[rows, columns][_nearest(rows, columns, mask[rows, columns] > _SOLID, mask.shape)]
     toward = -rays / np.linalg.norm(rays, axis=1, keepdims=True)
+    sink = _SINK * (depth / focal)[:, None] * hits.normals  # none where the body is not met
     return Points(
-        positions=origin + depth[:, None] * rays,
+        positions=origin + depth[:, None] * rays - sink,
         normals=np.where(hits.hit[:, None], hits.normals, toward),
         toward=toward,
         footprints=depth / focal,
@@ -68,6 +74,29 @@ def lift(
         silhouette=np.asarray(ndimage.distance_transform_edt(np.pad(mask > _FOREGROUND, 1)))[rows + 1, columns + 1],
         borrowed=(~hits.hit).astype(np.float64),
     )
+
+
+def coverage(
+    positions: np.ndarray,  # [n, 3]
+    masks: np.ndarray,  # [V, H, W]
+    viewmats: np.ndarray,  # [V, 4, 4]
+    Ks: np.ndarray,  # [V, 3, 3]
+) -> np.ndarray:
+    """How sure all cameras are that a place belongs to the person: the least of the masks there, a soft visual hull.
+
+    Masks are read between pixel centres linearly. A camera that does not have the place in its picture does not count.
+
+    Returns:
+        [n] in [0, 1]
+    """
+    least = np.ones(len(positions))
+    for mask, viewmat, K in zip(masks, viewmats, Ks, strict=True):
+        seen = (positions @ viewmat[:3, :3].T + viewmat[:3, 3]) @ K.T
+        column, row = seen[:, :2].T / seen[:, 2] - 0.5
+        inside = (seen[:, 2] > 0) & (row > 0) & (column > 0) & (row < mask.shape[0] - 1) & (column < mask.shape[1] - 1)
+        there = ndimage.map_coordinates(mask, [row[inside], column[inside]], order=1)
+        least[inside] = np.minimum(least[inside], there)
+    return least
 
 
 def _no_points(radii: int) -> Points:
