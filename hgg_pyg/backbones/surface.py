@@ -15,11 +15,12 @@ from hgg_pyg.backbones.raycast import Mesh
 from hgg_pyg.body.skinning import matrix_to_quaternion, polar_rotation
 from hgg_pyg.types import Cameras, Gaussians
 
-_VERSION = 2  # raise it whenever the same input gives another result
+_VERSION = 3  # raise it whenever the same input gives another result
 _BLUR_RADII = (0.02, 0.08)  # metres
 # What several cameras put around the outline adds up to a person that is a pixel too thick. On synthetic people, powers
-# from 4 to 8 are equally good for novel views and poses, 3 dB better than 0.
+# from 4 to 8 are equally good for novel views and poses, over 2 dB better than 0.
 _OUTLINE_POWER = 6
+_FAINTEST = 0.004  # just too faint to be drawn, but not zero: the network may find a use for such a Gaussian
 _FEATURES = (
     ("offset", 3),  # from the bound vertex, 5 cm
     ("normal", 3),
@@ -68,8 +69,8 @@ class SurfaceBackbone:
     normal and `v` the direction to the camera, the standard deviations are `f a / max(|n.v|, 1/max_stretch)` down the
     slope, `f a` across it and `f a * thickness` along `n`. See `lifting.lift` for pixels whose ray misses the body.
 
-    A Gaussian that is background to any camera is left out, and one that is at the outline for any fades: its opacity
-    is `opacity * coverage^6`, see `lifting.coverage`.
+    A Gaussian fades where any camera sees background or the outline: its opacity is `opacity * coverage^6`, see
+    `lifting.coverage`. None is left out.
     """
 
     def __init__(self, config: SurfaceConfig = SurfaceConfig()) -> None:
@@ -117,7 +118,6 @@ class SurfaceBackbone:
         views = zip(pictures, covers, viewmats, Ks, strict=True)
         points = Points.cat([lift(*view, mesh, _BLUR_RADII) for view in views])
         cover = coverage(points.positions, covers, viewmats, Ks)
-        points, cover = points[cover > 0.5], cover[cover > 0.5]
         gaussians = self._discs(points, cover, _features(points, cover, vertices, transforms))
         return gaussians.to(device=device, dtype=torch.float32)
 
@@ -144,7 +144,7 @@ class SurfaceBackbone:
             means=torch.from_numpy(points.positions),
             quats=matrix_to_quaternion(torch.from_numpy(axes)),
             scales=torch.from_numpy(config.footprint * points.footprints[:, None] * ratios),
-            opacities=torch.from_numpy(config.opacity * cover**_OUTLINE_POWER),
+            opacities=torch.from_numpy(config.opacity * np.maximum(cover**_OUTLINE_POWER, _FAINTEST)),
             colors=torch.from_numpy(points.colors),
             features=torch.from_numpy(features),
         )

@@ -1,0 +1,435 @@
+"""The surface backbone: points where rays meet the body, and features that do not depend on where the world is."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, replace
+
+import numpy as np
+import pytest
+import torch
+import trimesh
+from scipy.spatial.transform import Rotation
+from torch import Tensor
+
+from hgg_pyg.backbones import SurfaceBackbone, SurfaceConfig, make_backbone
+from hgg_pyg.backbones.lifting import coverage
+from hgg_pyg.body import load_body
+from hgg_pyg.render import render
+from hgg_pyg.types import BodyPose, Cameras, Gaussians
+
+
+@dataclass(frozen=True)
+class Scene:
+    """What a backbone is given."""
+
+    images: Tensor  # [V, H, W, 3]
+    masks: Tensor  # [V, H, W]
+    cameras: Cameras
+    vertices: Tensor  # [N, 3]
+    transforms: Tensor  # [N, 4, 4]
+    faces: Tensor  # [F, 3]
+
+    def run(self, config: SurfaceConfig | None = None) -> Gaussians:
+        return make_backbone(config or SurfaceConfig())(
+            self.images, self.masks, self.cameras, self.vertices, self.transforms, self.faces
+        )
+
+
+def ring(count: int, size: int, turn: float = 0.0, distance: float = 2.6) -> Cameras:
+    """Cameras around the y axis that look at the origin, y up."""
+    viewmats = []
+    for angle in turn + 2 * math.pi * np.arange(count) / count:
+        forward = -np.array([math.sin(angle), 0, math.cos(angle)])
+        right = np.cross([0, -1.0, 0], forward)
+        viewmat = np.eye(4)
+        viewmat[:3, :3] = np.stack([right, [0, -1, 0], forward])
+        viewmat[:3, 3] = [0, 0, distance]
+        viewmats.append(viewmat)
+    K = torch.tensor([[1.25 * size, 0, size / 2], [0, 1.25 * size, size / 2], [0, 0, 1]])
+    return Cameras(torch.tensor(np.stack(viewmats), dtype=torch.float32), K.repeat(count, 1, 1), size, size)
+
+
+def photograph(vertices: np.ndarray, faces: np.ndarray, chart: np.ndarray, cameras: Cameras) -> tuple[Tensor, Tensor]:
+    """Images of a mesh before grey, coloured by the smooth pattern that its vertices have in `chart`; and masks."""
+    mesh, fine = trimesh.Trimesh(vertices, faces, process=False), 3
+    y, x = np.mgrid[0 : cameras.height * fine, 0 : cameras.width * fine]
+    pixels = np.stack([(x + 0.5) / fine, (y + 0.5) / fine, np.ones_like(x)], -1).reshape(-1, 3)
+    images, masks = [], []
+    for viewmat, K in zip(cameras.viewmats.double().numpy(), cameras.Ks.double().numpy(), strict=True):
+        rays = pixels @ np.linalg.inv(K).T @ viewmat[:3, :3]
+        origins = np.tile(-viewmat[:3, :3].T @ viewmat[:3, 3], (len(rays), 1))
+        met = mesh.ray.intersects_first(origins, rays)
+        hit, triangle = np.flatnonzero(met >= 0), met[met >= 0]
+        normal = mesh.face_normals[triangle]
+        reach = ((mesh.triangles[triangle, 0] - origins[hit]) * normal).sum(1) / (rays[hit] * normal).sum(1)
+        shares = trimesh.triangles.points_to_barycentric(
+            mesh.triangles[triangle], origins[hit] + reach[:, None] * rays[hit]
+        )
+        place = (shares[..., None] * chart[faces[triangle]]).sum(1)
+        color = np.full((len(rays), 3), 0.5)
+        color[hit] = 0.5 + 0.4 * np.sin(place @ np.array([[30.0, 5, 9], [8, 25, -12], [3, 11, 20]]))
+        block = (cameras.height, fine, cameras.width, fine)
+        images.append(color.reshape(*block, 3).mean((1, 3)))
+        masks.append((met >= 0).reshape(block).mean((1, 3)))
+    return torch.tensor(np.stack(images)).float(), torch.tensor(np.stack(masks)).float()
+
+
+@pytest.fixture(scope="module")
+def person() -> Scene:
+    """The default body with its arms lowered, seen by four cameras."""
+    body = load_body()
+    turns = torch.zeros(1, 69)
+    turns[0, 47], turns[0, 50], turns[0, 0] = -1.0, 0.9, -0.4  # shoulders, left hip
+    pose = BodyPose(torch.zeros(10), torch.tensor([[0, 0.3, 0]]), turns, torch.zeros(1, 3))
+    posed = body.pose(pose)
+    middle = (posed.vertices[0].amax(0) + posed.vertices[0].amin(0)) / 2
+    vertices, transforms = posed.vertices[0] - middle, posed.transforms[0].clone()
+    transforms[:, :3, 3] -= middle
+    cameras = ring(4, 64)
+    chart = body.rest_vertices(pose.betas).double().numpy()
+    images, masks = photograph(vertices.double().numpy(), body.faces.numpy(), chart, cameras)
+    return Scene(images, masks, cameras, vertices, transforms, body.faces)
+
+
+@pytest.fixture(scope="module")
+def ball() -> Scene:
+    """A ball of half a metre before one camera, its picture half a pixel short of round."""
+    sphere = trimesh.creation.icosphere(4, 0.5)
+    cameras = ring(1, 48)
+    images, masks = photograph(sphere.vertices, sphere.faces, np.asarray(sphere.vertices), cameras)
+    count = len(sphere.vertices)
+    return Scene(
+        images,
+        masks,
+        cameras,
+        torch.tensor(sphere.vertices, dtype=torch.float32),
+        torch.eye(4).repeat(count, 1, 1),
+        torch.tensor(sphere.faces),
+    )
+
+
+def column(gaussians: Gaussians, name: str) -> Tensor:
+    """A feature, or the three of a vector."""
+    assert gaussians.features is not None
+    names = SurfaceBackbone().feature_names
+    chosen = [i for i, entry in enumerate(names) if entry == name or entry[:-2] == name]
+    assert len(chosen) in (1, 3)
+    return gaussians.features[:, chosen]
+
+
+def moved(scene: Scene, motion: Tensor) -> Scene:
+    """Body and cameras carried by one rigid motion [4, 4], in float64 so that rounding does not move the rays."""
+    vertices = scene.vertices.double() @ motion[:3, :3].mT + motion[:3, 3]
+    viewmats = scene.cameras.viewmats.double() @ torch.linalg.inv(motion)
+    cameras = replace(scene.cameras, viewmats=viewmats)
+    return replace(scene, cameras=cameras, vertices=vertices, transforms=motion @ scene.transforms.double())
+
+
+def rigid(seed: int) -> Tensor:
+    rng = np.random.default_rng(seed)
+    motion = torch.eye(4, dtype=torch.float64)
+    motion[:3, :3] = torch.tensor(Rotation.random(random_state=rng).as_matrix())
+    motion[:3, 3] = torch.tensor(rng.uniform(-2, 2, 3))
+    return motion
+
+
+def surface(gaussians: Gaussians) -> Tensor:
+    """Where the rays met the body, or the borrowed depth: Gaussians lie 0.4 pixels below it. [M, 3]"""
+    footprint = gaussians.scales[:, 1:2] / SurfaceConfig().footprint
+    own = 1 - column(gaussians, "borrowed")
+    return gaussians.means + 0.4 * own * footprint * axes(gaussians)[..., 2]
+
+
+def axes(gaussians: Gaussians) -> Tensor:
+    """Orientations as matrices, the Gaussian's axes in columns. [M, 3, 3]"""
+    return torch.tensor(Rotation.from_quat(gaussians.quats.numpy(), scalar_first=True).as_matrix()).float()
+
+
+def test_gaussians_lie_on_the_rays_of_the_persons_pixels_where_they_meet_the_body(person: Scene) -> None:
+    gaussians = person.run()
+    foreground = person.masks > 0.5
+    toward = column(gaussians, "view")
+    points = surface(gaussians)
+    seen_as = torch.zeros(len(gaussians), dtype=torch.long)  # how many cameras have it exactly at a pixel's centre
+    found = 0
+    for view in range(4):
+        rotation, shift = person.cameras.viewmats[view, :3, :3], person.cameras.viewmats[view, :3, 3]
+        seen = (points @ rotation.mT + shift) @ person.cameras.Ks[view].mT
+        pixels = seen[:, :2] / seen[:, 2:] - 0.5
+        centred = (pixels - pixels.round()).abs().amax(1) < 1e-3
+        seen_as += centred
+        columns, rows = pixels[centred].round().long().T
+        found += int(foreground[view][rows, columns].sum())
+    assert (seen_as > 0).all()
+    assert found == pytest.approx(len(gaussians), rel=0.01)  # by chance a point is at a centre in two views
+    assert len(gaussians) == foreground.sum()
+    assert toward.norm(dim=1).sub(1).abs().max() < 1e-5
+    own = column(gaussians, "borrowed")[:, 0] == 0
+    mesh = trimesh.Trimesh(person.vertices, person.faces, process=False)
+    distances = trimesh.proximity.closest_point(mesh, points[own][::17].numpy())[1]
+    assert distances.max() < 1e-5
+
+
+def test_on_a_ball_everything_is_known_by_formula(ball: Scene) -> None:
+    gaussians, config = ball.run(), SurfaceConfig()
+    points, own = surface(gaussians), column(gaussians, "borrowed")[:, 0] == 0
+    assert own.sum() > 400
+    normal = torch.nn.functional.normalize(points, dim=1)
+    assert (points.norm(dim=1)[own] - 0.5).abs().max() < 2e-3  # the triangles cut the corners
+    assert (gaussians.means.norm(dim=1) < points.norm(dim=1))[own].all()
+    torch.testing.assert_close(column(gaussians, "normal")[own], normal[own], atol=0.02, rtol=0)
+    toward = torch.nn.functional.normalize(ball.cameras.centers - points, dim=1)
+    torch.testing.assert_close(column(gaussians, "view"), toward, atol=1e-4, rtol=0)
+    facing = column(gaussians, "facing")[:, 0] * 0.3 + 0.7
+    torch.testing.assert_close(facing[own], (normal * toward).sum(1)[own], atol=0.03, rtol=0)
+    # Sizes: a pixel's footprint across the slope, that over the cosine (at most max_stretch) down it, thin along n.
+    depth = (points @ ball.cameras.viewmats[0, :3, :3].mT + ball.cameras.viewmats[0, :3, 3])[:, 2]
+    footprint = depth / ball.cameras.Ks[0, 0, 0]
+    torch.testing.assert_close(gaussians.scales[:, 1], config.footprint * footprint)
+    torch.testing.assert_close(gaussians.scales[:, 2], config.footprint * config.thickness * footprint)
+    stretch = 1 / facing.clamp(min=1 / config.max_stretch)
+    torch.testing.assert_close(gaussians.scales[:, 0], config.footprint * footprint * stretch, rtol=1e-3, atol=0)
+    torch.testing.assert_close(column(gaussians, "footprint")[:, 0], torch.log(footprint / 0.02), atol=1e-4, rtol=0)
+    # Orientation: the third axis is the normal, the first lies in the surface towards the camera.
+    torch.testing.assert_close(axes(gaussians)[own, :, 2], normal[own], atol=0.02, rtol=0)
+    slanted = own & (facing < 0.9)
+    slope = torch.nn.functional.normalize(toward - (toward * normal).sum(1, keepdim=True) * normal, dim=1)
+    assert ((axes(gaussians)[..., 0] * slope).sum(1).abs()[slanted] > 0.99).all()
+    # Opacity: full inside, fading with the mask at the outline.
+    cover = column(gaussians, "coverage")[:, 0] * 0.15 + 0.9
+    torch.testing.assert_close(gaussians.opacities, config.opacity * cover**6)
+    assert cover.max() == 1
+    assert 0.5 < cover.min() < 0.8
+
+
+def test_what_is_background_to_any_camera_is_too_faint_to_draw(ball: Scene) -> None:
+    """A second camera, from the side, that sees only the ball's near half: the far half fades, but stays above zero."""
+    side = ring(2, 48, turn=math.pi / 2)[:1]
+    half = ball.masks.clone()
+    half[..., :24] = 0
+    cameras = replace(
+        ball.cameras,
+        viewmats=torch.cat([ball.cameras.viewmats, side.viewmats]),
+        Ks=torch.cat([ball.cameras.Ks, side.Ks]),
+    )
+    gaussians = replace(
+        ball, images=ball.images.repeat(2, 1, 1, 1), masks=torch.cat([ball.masks, half]), cameras=cameras
+    ).run()
+    seen = (gaussians.means @ side.viewmats[0, :3, :3].mT + side.viewmats[0, :3, 3]) @ side.Ks[0].mT
+    column_seen = seen[:, 0] / seen[:, 2]
+    assert gaussians.opacities[column_seen < 23.4].max() < 1 / 255
+    assert gaussians.opacities.min() > 0
+    assert (gaussians.opacities[column_seen > 24.6] > 0.5).float().mean() > 0.7
+
+
+def test_coverage_is_the_least_mask_of_the_cameras_that_have_a_place_in_the_picture() -> None:
+    K = np.array([[10.0, 0, 4], [0, 10, 4], [0, 0, 1]])
+    mask = np.zeros((8, 8))
+    mask[:, 4:] = 1
+    places = np.array(
+        [[0.25, 0.05, 1], [-0.25, 0.05, 1], [0.0, 0.05, 1], [0.025, 0.05, 1], [-2, 0, 1], [0.25, -0.05, -1]]
+    )  # covered, background, on the edge, a quarter pixel right of it, out of the picture, behind the camera
+    views, other = np.stack([np.eye(4)] * 2), np.full((8, 8), 0.7)
+    np.testing.assert_allclose(coverage(places, mask[None], views[:1], K[None]), [1, 0, 0.5, 0.75, 1, 1])
+    both = coverage(places, np.stack([mask, other]), views, np.stack([K, K]))
+    np.testing.assert_allclose(both, [0.7, 0, 0.5, 0.7, 1, 1])
+
+
+def test_pixels_off_the_body_take_the_depth_of_the_nearest_on_it(ball: Scene) -> None:
+    masks = ball.masks.clone()
+    masks[0, 20:28, 24:44] = 1  # a handle that sticks out to the right
+    gaussians = replace(ball, masks=masks).run()
+    rotation, shift = ball.cameras.viewmats[0, :3, :3], ball.cameras.viewmats[0, :3, 3]
+    seen = surface(gaussians) @ rotation.mT + shift
+    depth, pixels = seen[:, 2], ((seen @ ball.cameras.Ks[0].mT)[:, :2] / seen[:, 2:] - 0.5).round().long()
+    borrowed = column(gaussians, "borrowed")[:, 0] == 1
+    handle = pixels[:, 0] > 40
+    assert handle.sum() >= 18
+    assert borrowed[handle].all()
+    on_body = replace(ball, masks=torch.ones_like(masks))  # every pixel that meets the ball
+    whole = on_body.run()
+    own = column(whole, "borrowed")[:, 0] == 0
+    seen_own = surface(whole)[own] @ rotation.mT + shift
+    own_pixels = ((seen_own @ ball.cameras.Ks[0].mT)[:, :2] / seen_own[:, 2:] - 0.5).round().long()
+    listed = masks[0][own_pixels[:, 1], own_pixels[:, 0]] > 0.5
+    own_pixels, own_depth = own_pixels[listed], seen_own[listed, 2]
+    apart = (pixels[:, None] - own_pixels).square().sum(-1)
+    for i in torch.nonzero(borrowed)[:, 0].tolist():
+        nearest = own_depth[apart[i] == apart[i].min()]  # ties: any of them
+        assert (depth[i] - nearest).abs().min() < 1e-4
+    torch.testing.assert_close(column(gaussians, "normal")[borrowed], column(gaussians, "view")[borrowed])
+
+
+def test_the_background_does_not_get_into_colours(ball: Scene) -> None:
+    person_color, studio = torch.tensor([0.9, 0.2, 0.1]), torch.tensor([0.0, 1.0, 0.0])
+    cover = ball.masks[..., None]
+    images = cover * person_color + (1 - cover) * studio
+    assert ((ball.masks > 0.5) & (ball.masks < 0.95)).any()
+    gaussians = replace(ball, images=images).run()
+    torch.testing.assert_close(gaussians.colors, person_color.expand(len(gaussians), 3), atol=0.06, rtol=0)
+    for name in ("color", "color_near", "color_around"):
+        expected = ((person_color - 0.5) / 0.25).expand(len(gaussians), 3)
+        torch.testing.assert_close(column(gaussians, name), expected, atol=0.25, rtol=0)
+
+
+def test_wider_blurs_are_smoother(person: Scene) -> None:
+    gaussians = person.run()
+    spread = [float(column(gaussians, name).std()) for name in ("color", "color_near", "color_around")]
+    assert spread[0] > 1.05 * spread[1] > 1.1 * spread[2]
+
+
+def test_features_do_not_depend_on_where_the_world_is(person: Scene) -> None:
+    before = person.run()
+    for seed in range(3):
+        motion = rigid(seed)
+        after = moved(person, motion).run()
+        assert len(before) == len(after)
+        # Embree's float32 may decide a ray that grazes an outline either way: one in a thousand may differ.
+        assert before.features is not None
+        assert after.features is not None
+        same = (before.features - after.features).abs().amax(1) < 1e-4
+        assert same.float().mean() > 0.999
+        expected = before.means[same].double() @ motion[:3, :3].mT + motion[:3, 3]
+        torch.testing.assert_close(after.means[same].double(), expected, atol=1e-5, rtol=0)
+        torch.testing.assert_close(after.scales[same], before.scales[same])
+
+
+def test_features_do_not_depend_on_the_pose(ball: Scene) -> None:
+    """Two parts, each seen by a camera of its own; each moves with its camera, differently: the features stay."""
+    apart = torch.eye(4, dtype=torch.float64)
+    apart[0, 3] = 40.0  # so far that no camera sees both
+
+    def together(first: Scene, second: Scene) -> Scene:
+        Ks = torch.cat([first.cameras.Ks, second.cameras.Ks])
+        viewmats = torch.cat([first.cameras.viewmats, second.cameras.viewmats])
+        return Scene(
+            torch.cat([first.images, second.images]),
+            torch.cat([first.masks, second.masks]),
+            Cameras(viewmats, Ks, first.cameras.width, first.cameras.height),
+            torch.cat([first.vertices, second.vertices]),
+            torch.cat([first.transforms, second.transforms]),
+            torch.cat([first.faces, second.faces + len(first.vertices)]),
+        )
+
+    at_rest = together(moved(ball, torch.eye(4, dtype=torch.float64)), moved(ball, apart))
+    posed = together(moved(ball, rigid(4)), moved(ball, apart @ rigid(5)))
+    before, after = at_rest.run(), posed.run()
+    assert before.features is not None
+    assert after.features is not None
+    assert ((before.features - after.features).abs().amax(1) < 1e-4).float().mean() > 0.99
+    assert (before.features - after.features).abs().mean() < 1e-3
+
+
+def test_a_turned_body_part_turns_its_features(ball: Scene) -> None:
+    """The rest frame is the transform's rotation, whatever stretch comes with it."""
+    turn = torch.tensor(Rotation.from_rotvec([0.3, -1.2, 0.5]).as_matrix()).float()
+    transforms = ball.transforms.clone()
+    transforms[:, :3, :3] = turn @ torch.tensor([[1.1, 0.05, 0], [0.05, 0.9, 0], [0, 0, 1.0]])
+    before = ball.run()
+    after = replace(ball, transforms=transforms).run()
+    for name in ("offset", "normal", "view"):
+        torch.testing.assert_close(column(after, name), column(before, name) @ turn, atol=1e-4, rtol=0)
+    for name in ("color", "facing", "outline_pixels", "footprint"):
+        torch.testing.assert_close(column(after, name), column(before, name))
+
+
+def test_offset_is_from_the_nearest_vertex(person: Scene) -> None:
+    gaussians = person.run()
+    nearest = torch.cdist(gaussians.means, person.vertices, compute_mode="donot_use_mm_for_euclid_dist").amin(1)
+    torch.testing.assert_close(column(gaussians, "offset").norm(dim=1) * 0.05, nearest, atol=1e-5, rtol=0)
+
+
+def test_features_are_of_about_unit_size_and_named(person: Scene) -> None:
+    backbone = SurfaceBackbone()
+    gaussians = person.run()
+    assert gaussians.features is not None
+    assert backbone.feature_dim == len(backbone.feature_names) == len(set(backbone.feature_names)) == 24
+    assert gaussians.features.shape == (len(gaussians), 24)
+    assert gaussians.features.abs().max() < 6.5
+    assert gaussians.features.mean(0).abs().max() < 1
+    assert gaussians.features.std(0).max() < 1.5
+
+
+def test_stride_makes_fewer_and_larger_gaussians(person: Scene) -> None:
+    one, two = person.run(), person.run(SurfaceConfig(stride=2))
+    assert len(two) == pytest.approx(len(one) / 4, rel=0.1)
+    assert float(two.scales[:, 1].mean() / one.scales[:, 1].mean()) == pytest.approx(2, rel=0.02)
+    assert two.colors.std() > 0.1
+    assert len(person.run(SurfaceConfig(stride=5))) > 25  # 64 is no multiple of 5
+
+
+def test_it_is_frozen(person: Scene) -> None:
+    person.images.requires_grad_()
+    first, second = person.run(), person.run()
+    person.images.requires_grad_(False)
+    for name in ("means", "quats", "scales", "opacities", "colors", "features"):
+        value = getattr(first, name)
+        assert torch.equal(value, getattr(second, name))
+        assert value.dtype == torch.float32
+        assert not value.requires_grad
+        assert value.isfinite().all()
+
+
+def test_digest_follows_the_configuration() -> None:
+    digests = {
+        make_backbone(config).digest for config in (SurfaceConfig(), SurfaceConfig(2), SurfaceConfig(opacity=0.9))
+    }
+    assert len(digests) == 3
+    assert make_backbone(SurfaceConfig()).digest in digests
+
+
+def test_nobody_in_view(person: Scene) -> None:
+    empty = replace(person, masks=torch.zeros_like(person.masks)).run()
+    away = replace(person, vertices=person.vertices + 50).run()  # pixels, but no body to put them on
+    for gaussians in (empty, away):
+        assert len(gaussians) == 0
+        assert gaussians.features is not None
+        assert gaussians.features.shape == (0, 24)
+
+
+def test_shapes_are_checked(person: Scene) -> None:
+    with pytest.raises(ValueError, match=r"images: expected \(4, 64, 64, 3\), found \(3, 64, 64, 3\)"):
+        replace(person, images=person.images[:3]).run()
+    with pytest.raises(ValueError, match=r"masks: expected \(4, 64, 64\), found \(4, 64, 32\)"):
+        replace(person, masks=person.masks[..., :32]).run()
+    with pytest.raises(ValueError, match="transforms: expected a 4x4 a vertex"):
+        replace(person, transforms=person.transforms[:5]).run()
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"stride": 0}, {"footprint": 0.0}, {"thickness": -1.0}, {"opacity": 1.5}, {"max_stretch": 0.5}]
+)
+def test_configuration_is_checked(wrong: dict[str, float]) -> None:
+    with pytest.raises(ValueError, match="SurfaceConfig"):
+        SurfaceConfig(**wrong)  # type: ignore[arg-type]
+
+
+def test_trimeshs_own_search_gives_the_same_where_embree_is_missing(
+    ball: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("rtree")
+    with_embree = ball.run()
+    monkeypatch.setattr(trimesh.base.ray, "has_embree", False)
+    without = ball.run()
+    assert len(with_embree) == len(without)
+    torch.testing.assert_close(without.means, with_embree.means, atol=1e-5, rtol=0)
+
+
+def test_drawing_the_gaussians_gives_the_images_back(person: Scene) -> None:
+    """From the input cameras, and without holes from those between them."""
+    gaussians = person.run()
+    again = render(gaussians, person.cameras)
+    cover = person.masks[..., None]
+    white = person.images * cover + 1 - cover
+    error = (again.rgb - white).square()
+    assert -10 * torch.log10(error.mean()) > 24
+    assert (again.alpha - cover).abs().mean() < 0.025
+    chart = load_body().rest_vertices(torch.zeros(10)).double().numpy()
+    between = ring(4, 64, turn=math.pi / 4)
+    images, masks = photograph(person.vertices.double().numpy(), person.faces.numpy(), chart, between)
+    drawn = render(gaussians, between)
+    assert -10 * torch.log10((drawn.rgb - images * masks[..., None] - 1 + masks[..., None]).square().mean()) > 23.5
+    inside = -torch.nn.functional.max_pool2d(-masks[:, None], 5, 1, 2)[:, 0] > 0.99
+    assert inside.sum() > 100
+    assert drawn.alpha[..., 0][inside].min() > 0.9
