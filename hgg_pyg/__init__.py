@@ -2,8 +2,8 @@
 
 import os
 
-# Threads that wait for work must sleep: spinning ones make training several times slower on a machine that does anything
-# else. GNU OpenMP reads this once, when torch loads it.
+# Threads that wait for work must sleep: spinning ones make training several times slower on a machine that does
+# anything else. GNU OpenMP reads this once, when torch loads it.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 from graphs import GraphSpec

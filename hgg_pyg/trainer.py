@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import signal
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import replace
+from copy import deepcopy
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -13,10 +15,11 @@ import torch
 from accelerate import Accelerator
 from torch import Tensor
 from torch.utils.tensorboard import SummaryWriter
+from torch_geometric.data import HeteroData
 from tqdm import tqdm
 
 from hgg_pyg.body import BodyModel
-from hgg_pyg.data.clips import ClipPlan, load_clip, load_target, sample_clip
+from hgg_pyg.data.clips import load_clip, load_target, sample_clip
 from hgg_pyg.data.frames import FrameSource
 from hgg_pyg.evaluation import evaluate, input_range
 from hgg_pyg.losses import rendering_loss
@@ -26,8 +29,17 @@ from hgg_pyg.model import Avatar, HumanGaussianGraph
 from hgg_pyg.pictures import save_curves
 from hgg_pyg.render import render
 from hgg_pyg.run import Checkpoint, StepRecord, TrainConfig
+from hgg_pyg.types import BodyPose, Cameras
 
 _VALIDATION_VIEWS = 12
+
+
+@dataclass(frozen=True)
+class LoadedClip:
+    """A clip in memory."""
+
+    graph: HeteroData
+    targets: list[tuple[BodyPose, Cameras, Tensor, Tensor]]  # pose of one frame, V cameras, rgb, alpha
 
 
 class Trainer:
@@ -58,7 +70,7 @@ class Trainer:
         self.accelerator = accelerator
         self.train_sources, self.val_sources = train, val
         self.limit_frames = limit_frames
-        self.body: BodyModel = train[0].body
+        self.body: BodyModel = deepcopy(train[0].body).to(accelerator.device)
         self.lpips = lpips
         torch.manual_seed(config.seed)
         settings = replace(config.model, feature_dim=train[0].backbone.feature_dim, num_vertices=self.body.num_vertices)
@@ -102,9 +114,10 @@ class Trainer:
             disable=not main,
             smoothing=0.05,
         )
-        with self._signals(), bar:
+        with self._signals(), bar, ThreadPoolExecutor(1) as loader:
+            clips = self._load_ahead(done, loader)
             for step in range(done, config.steps):
-                record = self.train_step(step, bar)
+                record = self.train_step(step, clips, bar)
                 if record is None:
                     break
                 self.history.append(record)
@@ -119,23 +132,20 @@ class Trainer:
             self.save()
         return len(self.history) == config.steps
 
-    def train_step(self, step: int, bar: tqdm) -> StepRecord | None:
+    def train_step(self, step: int, clips: Iterator[LoadedClip], bar: tqdm) -> StepRecord | None:
         """One optimiser step over `accumulation` clips a process; None if asked to stop before it was complete.
 
         Parameters change only at its end, so stopping within it leaves the state of the step before.
         """
-        config, rank = self.config, self.accelerator.process_index
+        config = self.config
         losses, qualities = [], []
         self.model.train()
         for turn in range(config.accumulation):
             if self.stop_requested:
-                self.optimizer.zero_grad()
                 return None
-            seeds = np.random.SeedSequence([config.seed, step, turn, rank])
-            torch.manual_seed(int(seeds.generate_state(1)[0]))
+            torch.manual_seed(int(self._seeds(step, turn).generate_state(1)[0]))  # of dropout
             with self.accelerator.accumulate(self.model):
-                source, plan = self._draw_clip(np.random.default_rng(seeds))
-                loss, quality = self.clip_loss(source, plan)
+                loss, quality = self.clip_loss(next(clips))
                 self.accelerator.backward(loss)
                 if self.accelerator.sync_gradients:
                     self.accelerator.clip_grad_norm_(self.model.parameters(), config.clip_norm)
@@ -152,17 +162,15 @@ class Trainer:
         look = (step + 1) % config.validate_every == 0 or step + 1 == config.steps
         return StepRecord(step + 1, loss, quality, rate, self.validate() if look else None)
 
-    def clip_loss(self, source: FrameSource, plan: ClipPlan) -> tuple[Tensor, Tensor]:
+    def clip_loss(self, clip: LoadedClip) -> tuple[Tensor, Tensor]:
         """The loss of one clip and the PSNR of its images, means over its targets."""
         device = self.accelerator.device
-        graph = load_clip(source, plan.frames, self.config.graph, plan.chosen).to(str(device))
+        graph = clip.graph.to(str(device))
         avatar = Avatar(self.model(graph), graph["avatar"].binding, graph.betas)
         losses, qualities = [], []
-        for target in plan.targets:
-            cameras, rgb, alpha = load_target(source.capture, target)
+        for pose, cameras, rgb, alpha in clip.targets:
             rgb, alpha = rgb.to(device), alpha.to(device)
-            posed = avatar.repose(self.body, source.capture.poses[[target.frame]].to(device))[0]
-            drawn = render(posed, cameras.to(device))
+            drawn = render(avatar.repose(self.body, pose.to(device))[0], cameras.to(device))
             losses.append(rendering_loss(drawn, rgb, alpha, self.config.loss, self.lpips))
             qualities.append(psnr(drawn.rgb.detach(), rgb).mean())
         return torch.stack(losses).mean(), torch.stack(qualities).mean()
@@ -189,11 +197,29 @@ class Trainer:
         if self.history:
             save_curves(folder / "curves.png", self.history)
 
-    def _draw_clip(self, rng: np.random.Generator) -> tuple[FrameSource, ClipPlan]:
+    def _seeds(self, step: int, turn: int) -> np.random.SeedSequence:
+        return np.random.SeedSequence([self.config.seed, step, turn, self.accelerator.process_index])
+
+    def _load_ahead(self, first_step: int, loader: ThreadPoolExecutor) -> Iterator[LoadedClip]:
+        """Clips in order, the next one loaded while one is trained on."""
+        steps = range(first_step, self.config.steps)
+        turns = [(step, turn) for step in steps for turn in range(self.config.accumulation)]
+        coming = loader.submit(self._load_clip, *turns[0]) if turns else None
+        for following in [*turns[1:], None]:
+            assert coming is not None
+            clip = coming.result()
+            coming = loader.submit(self._load_clip, *following) if following else None
+            yield clip
+
+    def _load_clip(self, step: int, turn: int) -> LoadedClip:
+        """The clip of a turn, drawn by its own seed and read from disk."""
+        rng = np.random.default_rng(self._seeds(step, turn))
         source = self.train_sources[int(rng.integers(len(self.train_sources)))]
         capture = source.capture
         frames = input_range(capture) if self.limit_frames else len(capture.frames)
-        return source, sample_clip(frames, len(capture.cameras), source.cameras, self.config.clip, rng)
+        plan = sample_clip(frames, len(capture.cameras), source.cameras, self.config.clip, rng)
+        targets = [(capture.poses[[target.frame]], *load_target(capture, target)) for target in plan.targets]
+        return LoadedClip(load_clip(source, plan.frames, self.config.graph, plan.chosen), targets)
 
     @contextmanager
     def _signals(self) -> Iterator[None]:
