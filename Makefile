@@ -32,8 +32,8 @@ clean:
 
 # torch_scatter and torch_cluster come as sources only. They build side by side, each with all cores.
 setup: $(STEP)/torch
-	@$(MAKE) --no-print-directory -j2 $(STEP)/torch_scatter $(STEP)/torch_cluster
-	@$(MAKE) --no-print-directory $(STEP)/package
+	@$(MAKE) --silent --no-print-directory -j2 $(STEP)/torch_scatter $(STEP)/torch_cluster
+	@$(MAKE) --silent --no-print-directory $(STEP)/package
 
 $(STEP)/venv:
 	@$(PYTHON) -c 'import sys; sys.version_info >= (3, 11) or sys.exit(f"hgg_pyg needs Python 3.11 or newer, $(PYTHON) is {sys.version.split()[0]}: make PYTHON=python3.12")'

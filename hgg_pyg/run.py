@@ -46,7 +46,7 @@ class TrainConfig:
     """larger images are shrunk to this longest side"""
     cache: Path = Path("runs/cache")
     """where per-frame Gaussians are kept"""
-    steps: int = 100
+    steps: int = 120
     """optimiser steps"""
     accumulation: int = 8
     """clips a process adds up for one optimiser step"""

@@ -27,6 +27,7 @@ def main(config: TrainConfig) -> None:
     if config.model.variant == "baseline":
         raise UserError("model.variant: baseline is direct binding, which has nothing to train: evaluate shows it")
     accelerator = Accelerator(mixed_precision=config.precision, gradient_accumulation_steps=config.accumulation)
+    checkpoint = find_checkpoint(config)
     if accelerator.is_main_process and config.data is None:
         synthesize(config.synthetic)
     accelerator.wait_for_everyone()
@@ -39,11 +40,10 @@ def main(config: TrainConfig) -> None:
     if not train:
         raise UserError(f"{config.captures}: expected training subjects, found none")
     lpips = load_lpips()
-    checkpoint = find_checkpoint(config)
     if accelerator.is_main_process:
         _say_what_is_trained_on(config, len(train), len(val), len(test), captures.shared_subjects, lpips is not None)
         compute_missing(train)
-    accelerator.wait_for_everyone()  # also for every process to have looked for a checkpoint before there is a run
+    accelerator.wait_for_everyone()
     if accelerator.is_main_process and checkpoint is None:
         create_run(config)
     trainer = Trainer(config, accelerator, train, val, captures.shared_subjects, lpips)

@@ -71,7 +71,7 @@ class Trainer:
         self.train_sources, self.val_sources = train, val
         self.limit_frames = limit_frames
         self.body: BodyModel = deepcopy(train[0].body).to(accelerator.device)
-        self.lpips = lpips
+        self.lpips = None if lpips is None else lpips.to(accelerator.device)
         torch.manual_seed(config.seed)
         settings = replace(config.model, feature_dim=train[0].backbone.feature_dim, num_vertices=self.body.num_vertices)
         model = HumanGaussianGraph(settings)

@@ -1,0 +1,1 @@
+"""Measurements of the fast paths beside their references; results are committed under results/."""

@@ -1,0 +1,64 @@
+"""What the README says of the package's front door holds."""
+
+import csv
+import importlib
+import re
+from pathlib import Path
+
+import pytest
+import torch
+
+import hgg_pyg
+from benchmarks.render import BenchmarkConfig
+from benchmarks.render import main as benchmark_render
+from hgg_pyg.__main__ import COMMANDS, backends, main
+from hgg_pyg.runtime import run_command
+
+ROOT = Path(__file__).parent.parent
+
+
+def test_the_front_page_lists_every_command_and_backend(capsys, monkeypatch, tmp_path):
+    (tmp_path / "smpl").mkdir()
+    (tmp_path / "smpl" / "SMPL_NEUTRAL.npz").touch()
+    monkeypatch.setenv("HGG_BODY_MODELS", str(tmp_path))
+    main()
+    shown = capsys.readouterr().out
+    usable = {name: there for name, there, _ in backends()}
+    assert usable["SMPL files"]
+    assert usable["CUDA"] == torch.cuda.is_available()
+    assert not usable["gsplat"] or torch.cuda.is_available()
+    runnable = {path.stem for path in (ROOT / "hgg_pyg").glob("*.py") if "run_command(" in path.read_text()}
+    assert {name for name, _ in COMMANDS} == runnable - {"runtime"}
+    for name in (*usable, *runnable - {"runtime"}):
+        assert name in shown
+
+
+def test_everything_offered_is_there():
+    for name in hgg_pyg.__all__:
+        assert getattr(hgg_pyg, name) is not None
+
+
+def test_the_readme_s_python_runs_on_names_that_exist():
+    code = re.search(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re.S)
+    assert code is not None
+    compile(code[1], "README.md", "exec")
+    for module, names in re.findall(r"^from (hgg_pyg[\w.]*) import (.+)$", code[1], re.M):
+        for name in names.split(", "):
+            assert hasattr(importlib.import_module(module), name), f"{module}.{name}"
+
+
+def test_help_ends_well(monkeypatch, capsys):
+    monkeypatch.setattr("sys.argv", ["render.py", "--help"])
+    with pytest.raises(SystemExit) as stop:
+        run_command(BenchmarkConfig, benchmark_render)
+    assert stop.value.code == 0
+    assert "--gaussians" in capsys.readouterr().out
+
+
+def test_the_rasteriser_s_benchmark_writes_its_table(tmp_path):
+    out = tmp_path / "render.csv"
+    threads = torch.get_num_threads()
+    benchmark_render(BenchmarkConfig(gaussians=(50,), sizes=(16,), repeats=1, threads=threads, out=out))
+    rows = list(csv.DictReader(out.open()))
+    assert [row["rasteriser"] for row in rows] == ["cpu", "reference"]
+    assert all(float(row["forward_ms"]) > 0 for row in rows)
