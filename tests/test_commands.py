@@ -59,6 +59,6 @@ def test_the_rasteriser_s_benchmark_writes_its_table(tmp_path):
     out = tmp_path / "render.csv"
     threads = torch.get_num_threads()
     benchmark_render(BenchmarkConfig(gaussians=(50,), sizes=(16,), repeats=1, threads=threads, out=out))
-    rows = list(csv.DictReader(out.open()))
+    rows = list(csv.DictReader(out.read_text().splitlines()))
     assert [row["rasteriser"] for row in rows] == ["cpu", "reference"]
     assert all(float(row["forward_ms"]) > 0 for row in rows)
