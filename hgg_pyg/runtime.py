@@ -8,7 +8,6 @@ import io
 import logging
 import re
 import sys
-import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import TypeVar
@@ -30,7 +29,6 @@ def run_command(config: type[Config], work: Callable[[Config], object]) -> None:
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
     for noisy in ("PIL", "matplotlib", "numba", "trimesh"):
         logging.getLogger(noisy).setLevel(logging.WARNING)
-    quiet_known_warnings()
     keep_memory_pages()
     try:
         work(_parse(config, work.__doc__))
@@ -52,13 +50,6 @@ def _parse(config: type[Config], description: str | None) -> Config:
         if not stop.code:
             raise
         raise UserError(re.sub(r"[\u2500-\u257f]+", " ", said.getvalue())) from None
-
-
-def quiet_known_warnings() -> None:
-    """Silence the warnings that our dependencies raise on every import and that a user can do nothing about."""
-    warnings.filterwarnings("ignore", message=r".*torch\.jit\.script.*", category=DeprecationWarning)
-    warnings.filterwarnings("ignore", message=r".*torch_cluster.*", category=DeprecationWarning)
-    warnings.filterwarnings("ignore", message=r".*torch_cluster.*", category=UserWarning)
 
 
 def keep_memory_pages() -> None:
