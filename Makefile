@@ -37,7 +37,8 @@ setup: $(STEP)/torch
 
 $(STEP)/venv:
 	@$(PYTHON) -c 'import sys; sys.version_info >= (3, 11) or sys.exit(f"hgg_pyg needs Python 3.11 or newer, $(PYTHON) is {sys.version.split()[0]}: make PYTHON=python3.12")'
-	$(PYTHON) -m venv $(VENV)
+	$(PYTHON) -m venv $(VENV) || { $(PYTHON) -m venv --without-pip $(VENV) && \
+	    $(PYTHON) -m pip --python $(BIN)/python install --quiet pip; }  # Debian without its package python3-venv
 	$(PIP) install --quiet --upgrade pip "setuptools>=70,<81" wheel
 	@mkdir -p $(STEP) && touch $@
 

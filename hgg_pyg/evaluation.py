@@ -79,6 +79,7 @@ class Report:
             "summary": {
                 task: {method: {m: self.mean(task, method, m) for m in ("psnr", "ssim")} for method in METHODS}
                 for task in TASKS
+                if any(score.task == task for score in self.scores)
             },
             "seconds_per_avatar": self.seconds_per_avatar,
             "frames_per_second": self.frames_per_second,
@@ -88,8 +89,7 @@ class Report:
             "machine": f"{platform.machine()}, {torch.get_num_threads()} threads, torch {torch.__version__}",
             "scores": [asdict(score) for score in self.scores],
         }
-        text = json.dumps(content, indent=2).replace("NaN", "null")
-        write_atomically(folder / "metrics.json", lambda path: path.write_text(text))
+        write_atomically(folder / "metrics.json", lambda path: path.write_text(json.dumps(content, indent=2)))
         if any(self.comparisons):
             save_sheet(folder / "sheet.png", *self.comparisons, titles=TASKS)
 

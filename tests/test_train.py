@@ -236,3 +236,15 @@ def test_a_damaged_checkpoint_is_named(config):
     (train.folder / "checkpoint.pt").write_bytes(b"half a checkpoint")
     with pytest.raises(UserError, match=r"checkpoint\.pt: expected a checkpoint of this program"):
         find_checkpoint(train)
+
+
+def test_a_capture_without_held_out_cameras_is_evaluated_on_novel_poses_only(config, tiny_captures, tmp_path, capsys):
+    copy = tmp_path / "captures"
+    shutil.copytree(tiny_captures, copy)
+    for path in copy.glob("*/calibration_full.json"):
+        cameras = json.loads(path.read_text())
+        path.write_text(json.dumps({name: cameras[name] for name in sorted(cameras)[:4]}))
+    train_command.main(replace(config, data=copy, steps=1, accumulation=1))
+    metrics = json.loads((config.folder / "metrics.json").read_text())
+    assert set(metrics["summary"]) == {"novel pose"}
+    assert "nan" in capsys.readouterr().out
