@@ -52,7 +52,7 @@ $(STEP)/torch: $(STEP)/venv
 # A wheel that pip cached under another torch does not import: then build it afresh.
 $(STEP)/torch_scatter $(STEP)/torch_cluster: $(STEP)/%: | $(STEP)/torch
 	@printf '[build_ext]\nparallel=%s\n' $(JOBS) > $(STEP)/$*.cfg
-	@echo "building $* from source with $(JOBS) jobs (up to 10 minutes, once)"
+	@echo "building $* from source with $(JOBS) jobs (about 15 minutes on two cores, once)"
 	@DIST_EXTRA_CONFIG=$(abspath $(STEP))/$*.cfg $(PIP) install --quiet --no-build-isolation --no-deps $*
 	@$(BIN)/python -W ignore -c 'import $*' 2>/dev/null || DIST_EXTRA_CONFIG=$(abspath $(STEP))/$*.cfg \
 	    $(PIP) install --quiet --no-build-isolation --no-deps --no-cache-dir --force-reinstall $*
