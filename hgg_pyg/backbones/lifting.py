@@ -27,10 +27,6 @@ class Points:
     silhouette: np.ndarray  # [n] pixels to the person's outline
     borrowed: np.ndarray  # [n] 1 where the body is not met and the depth is that of the nearest pixel where it is
 
-    def __getitem__(self, chosen: np.ndarray) -> Points:
-        """A part of the points, by mask or positions."""
-        return Points(**{f.name: getattr(self, f.name)[chosen] for f in fields(self)})
-
     @staticmethod
     def cat(parts: list[Points]) -> Points:
         """Several cameras' points, one after the other."""
