@@ -8,6 +8,7 @@ from importlib.metadata import PackageNotFoundError, version
 
 import torch
 
+from hgg_pyg.attention import variants
 from hgg_pyg.body.files import DEFAULT_BODY, installed_bodies
 from hgg_pyg.lpips import BACKBONE_FILE, find_lpips_weights
 
@@ -52,10 +53,17 @@ def _package(name: str, missing: str = "not installed") -> tuple[bool, str]:
 
 
 def main() -> None:
-    """Print both lists."""
+    """Print the commands, the variants of attention and the backends."""
     print("commands, each with --help:")
     for name, what in COMMANDS:
         print(f"  python -m hgg_pyg.{name:12} {what}")
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    print(f"\nattention on {device} (--model.attention NAME, python -m benchmarks.attention):")
+    for variant in variants().values():
+        why = variant.missing(device)
+        remarks = [*([] if variant.backward else ["no gradients"]), *([] if variant.exact else ["another operation"])]
+        remark = "; ".join([variant.summary, *remarks, *([why] if why else [])])
+        print(f"  {'no ' if why else 'yes':4} {variant.name:18} {remark}")
     print("\nthis machine:")
     for name, usable, remark in backends():
         print(f"  {'yes' if usable else 'no ':4} {name:18} {remark}")

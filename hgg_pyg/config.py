@@ -30,6 +30,14 @@ class ModelConfig:
     """dropout on attention weights and feed-forward outputs"""
     norm: Literal["pre", "post"] = "pre"
     """LayerNorm before each operation, or after its residual"""
+    attention: str = "auto"
+    """how attention is computed, a name that `python -m hgg_pyg` lists; auto: fused where it runs, else scatter"""
+    fold: bool = True
+    """project the intra attention on the vertices' side where that is cheaper; the results are the same"""
+    storage: Literal["float32", "bfloat16"] = "float32"
+    """how the Gaussians' features are kept for the intra attention; sums are float32 either way"""
+    layer: Literal["ours", "transformer_conv", "gatv2_conv"] = "ours"
+    """our attention layers, or one of PyG's in their place"""
 
     feature_dim: tyro.conf.Suppress[int] = 1
     """C, features of a Gaussian: the backbone gives it"""

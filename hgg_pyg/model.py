@@ -13,6 +13,8 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from torch_geometric.data import HeteroData
 
+from graphs import BINDS, NEAR
+from hgg_pyg.attention import Edges
 from hgg_pyg.body import BodyModel, pose_gaussians
 from hgg_pyg.body.skinning import quaternion_multiply
 from hgg_pyg.config import ModelConfig, config_json
@@ -70,11 +72,14 @@ class HumanGaussianGraph(nn.Module):
                 norm=config.norm,
                 intra=config.variant != "no_intra",
                 inter=config.variant != "no_inter",
+                attention=config.attention,
+                fold=config.fold,
+                layer=config.layer,
             )
             for _ in range(config.layers)
         )
         self.readout_norm = nn.LayerNorm(config.dim)
-        self.readout = ReadoutConv(config.feature_dim, config.dim, config.heads)
+        self.readout = ReadoutConv(config.feature_dim, config.dim, config.heads, attention=config.attention)
         self.residual = nn.Linear(config.feature_dim, config.dim)
         self.head = nn.Sequential(
             nn.LayerNorm(config.dim),
@@ -119,8 +124,15 @@ class HumanGaussianGraph(nn.Module):
         if node_id.numel() and int(node_id.max()) >= self.config.num_vertices:
             raise ValueError(f"expected a body of {self.config.num_vertices} vertices, found {int(node_id.max()) + 1}")
         queries = self.queries[node_id]
-        binds = graph["gaussian", "binds", "vertex"].edge_index
-        near = graph["vertex", "near", "vertex"].edge_index
+        count = len(queries)
+        binds, near = (
+            Edges.from_index(graph[relation].edge_index, sources, count)
+            for relation, sources in ((BINDS, len(features)), (NEAR, count))
+        )
+        if self.config.storage == "bfloat16":
+            features = features.bfloat16()
+        if binds.unique_sources:  # sorted once, features are read in a line by all L layers
+            features, binds = binds.lay_out(features)
         for block in self.blocks:
             queries = block(queries, features, binds, near)
         return queries

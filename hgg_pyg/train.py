@@ -5,8 +5,10 @@ from __future__ import annotations
 import logging
 import sys
 
+import torch
 from accelerate import Accelerator
 
+from hgg_pyg.attention import get_variant
 from hgg_pyg.backbones import make_backbone
 from hgg_pyg.body import load_body
 from hgg_pyg.data.capture import open_captures
@@ -22,11 +24,23 @@ from hgg_pyg.types import UserError
 log = logging.getLogger("hgg_pyg")
 
 
+def _check_attention(config: TrainConfig, device: str) -> None:
+    """Refuse, before any work, a variant of attention that could not train here."""
+    dtype = torch.bfloat16 if config.precision == "bf16" else torch.float32
+    try:
+        variant = get_variant(config.model.attention, device, dtype)
+    except ValueError as error:
+        raise UserError(f"model.{error}") from None
+    if not variant.backward:
+        raise UserError(f"model.attention: expected a variant with gradients, found {variant.name!r}, which has none")
+
+
 def main(config: TrainConfig) -> None:
     """Train the Human Gaussian Graph on captures, evaluate it on test subjects, leave everything in runs/NAME."""
     if config.model.variant == "baseline":
         raise UserError("model.variant: baseline is direct binding, which has nothing to train: evaluate shows it")
     accelerator = Accelerator(mixed_precision=config.precision, gradient_accumulation_steps=config.accumulation)
+    _check_attention(config, accelerator.device.type)
     checkpoint = find_checkpoint(config)
     if accelerator.is_main_process and config.data is None:
         synthesize(config.synthetic)

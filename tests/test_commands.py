@@ -12,6 +12,7 @@ import hgg_pyg
 from benchmarks.render import BenchmarkConfig
 from benchmarks.render import main as benchmark_render
 from hgg_pyg.__main__ import COMMANDS, backends, main
+from hgg_pyg.attention import variants
 from hgg_pyg.runtime import run_command
 
 ROOT = Path(__file__).parent.parent
@@ -29,7 +30,7 @@ def test_the_front_page_lists_every_command_and_backend(capsys, monkeypatch, tmp
     assert not usable["gsplat"] or torch.cuda.is_available()
     runnable = {path.stem for path in (ROOT / "hgg_pyg").glob("*.py") if "run_command(" in path.read_text()}
     assert {name for name, _ in COMMANDS} == runnable - {"runtime"}
-    for name in (*usable, *runnable - {"runtime"}):
+    for name in (*usable, *runnable - {"runtime"}, *variants()):
         assert name in shown
 
 

@@ -69,6 +69,48 @@ def test_other_frames_reach_the_avatar_only_through_the_intra_layer(make_clip):
         assert torch.equal(model(graph).means, model(changed).means) != reached, variant
 
 
+@pytest.mark.parametrize("k", [1, 2])
+@pytest.mark.parametrize("tokens", [1, 3])
+def test_folded_fused_and_by_messages_it_is_one_model(make_clip, k, tokens):
+    """The same weights run in every way, one Gaussian bound to one vertex or to two: values and gradients."""
+    graph, *_ = make_clip(spec=replace(SPEC, k=k))
+    by_messages = replace(CONFIG, tokens=tokens, attention="scatter", fold=False)
+    slow = disturb(HumanGaussianGraph(by_messages))
+    wanted = slow(graph)
+    gradients = torch.autograd.grad(wanted.means.square().sum(), list(slow.parameters()), allow_unused=True)
+    for attention, fold in (("scatter", True), ("fused", False), ("fused", True), ("auto", True)):
+        fast = HumanGaussianGraph(replace(by_messages, attention=attention, fold=fold))
+        fast.load_state_dict(slow.state_dict())
+        refined = fast(graph)
+        torch.testing.assert_close(refined.means, wanted.means, rtol=1e-5, atol=1e-5)
+        got = torch.autograd.grad(refined.means.square().sum(), list(fast.parameters()), allow_unused=True)
+        for ours, theirs in zip(got, gradients, strict=True):
+            if theirs is not None:
+                torch.testing.assert_close(ours, theirs, rtol=1e-3, atol=1e-4 * max(1.0, float(theirs.abs().max())))
+
+
+def test_features_stored_in_bfloat16_change_little(make_clip):
+    graph, *_ = make_clip()
+    exact = disturb(HumanGaussianGraph(CONFIG))
+    stored = HumanGaussianGraph(replace(CONFIG, storage="bfloat16"))
+    stored.load_state_dict(exact.state_dict())
+    wanted, got = exact(graph).means, stored(graph).means
+    assert not torch.equal(got, wanted)
+    torch.testing.assert_close(got, wanted, rtol=1e-2, atol=1e-3)
+    graph["gaussian"].x = graph["gaussian"].x.bfloat16().float()
+    torch.testing.assert_close(stored(graph).means, exact(graph).means, rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("layer", ["transformer_conv", "gatv2_conv"])
+def test_layers_of_pyg_can_stand_in(make_clip, layer):
+    graph, *_ = make_clip()
+    model = disturb(HumanGaussianGraph(replace(CONFIG, layer=layer, tokens=2)))
+    model(graph).means.square().sum().backward()
+    trained = [p for name, p in model.named_parameters() if ".conv." in name and p.requires_grad]
+    assert len(trained) >= 4
+    assert all(p.grad is not None for p in trained)
+
+
 def test_every_weight_is_trained(make_clip):
     graph, *_ = make_clip()
     model = disturb(HumanGaussianGraph(replace(CONFIG, tokens=2)))

@@ -213,6 +213,8 @@ def test_damaged_captures_end_in_one_line(tiny_captures, tmp_path, monkeypatch, 
         (["--data", "/no/such/folder"], "/no/such/folder: expected a folder of captures"),
         (["--model.variant", "baseline"], "nothing to train"),
         (["--lr", "fast"], "lr"),
+        (["--model.attention", "flash"], "model.attention: expected one of auto; reference; scatter;"),
+        (["--model.attention", "flex"], "expected a variant that runs here, found 'flex', which does not run on cpu"),
     ],
 )
 def test_wrong_options_end_in_one_line(tmp_path, monkeypatch, capsys, arguments, message):

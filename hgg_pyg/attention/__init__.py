@@ -1,6 +1,8 @@
 """Attention of targets over the sources that their edges name: one operation, one file a way of computing it."""
 
-from hgg_pyg.attention.reference import reference_attention
-from hgg_pyg.attention.scatter import edge_softmax, scatter_attention
+from hgg_pyg.attention.attend import attend
+from hgg_pyg.attention.edges import Edges
+from hgg_pyg.attention.methods.scatter import edge_softmax
+from hgg_pyg.attention.registry import Variant, get_variant, variants
 
-__all__ = ["edge_softmax", "reference_attention", "scatter_attention"]
+__all__ = ["Edges", "Variant", "attend", "edge_softmax", "get_variant", "variants"]

@@ -5,8 +5,10 @@ from typing import Literal
 
 from torch import Tensor, nn
 
+from hgg_pyg.attention import Edges
 from hgg_pyg.nn.inter import InterConv
 from hgg_pyg.nn.intra import IntraConv
+from hgg_pyg.nn.pyg import PyGConv, PyGLayer
 
 
 class GraphBlock(nn.Module):
@@ -28,10 +30,13 @@ class GraphBlock(nn.Module):
         norm: where the layer norms stand.
         intra: False drops the intra-node attention and its feed-forward network (Table 2, "w.o. intra").
         inter: False drops the inter-node attention and its feed-forward network (Table 2, "w.o. inter").
+        attention: the variant behind our layers, a name from `hgg_pyg.attention.variants()`, or "auto".
+        fold: whether `IntraConv` may project on the vertices' side.
+        layer: "ours", or a layer of PyG in the place of both, which knows neither `attention` nor `fold`.
 
     Shapes:
         - **input:** queries [N, D] or [N, S, D]; Gaussian features [P, source_dim]; `binds` [2, E_g] Gaussian-to-vertex
-          edges; `near` [2, E_v] vertex-to-vertex edges
+          edges; `near` [2, E_v] vertex-to-vertex edges; either may be `Edges`
         - **output:** like the queries
 
     Raises:
@@ -48,14 +53,21 @@ class GraphBlock(nn.Module):
         norm: Literal["pre", "post"] = "pre",
         intra: bool = True,
         inter: bool = True,
+        attention: str = "scatter",
+        fold: bool = False,
+        layer: Literal["ours"] | PyGLayer = "ours",
     ) -> None:
         super().__init__()
         if norm not in ("pre", "post"):
             raise ValueError(f'GraphBlock.norm: expected "pre" or "post", found {norm!r}')
         self.norm = norm
-        self.intra = IntraConv(source_dim, dim, heads, dropout) if intra else None
+        if layer == "ours":
+            self.intra = IntraConv(source_dim, dim, heads, dropout, attention, fold) if intra else None
+            self.inter = InterConv(dim, heads, dropout, attention) if inter else None
+        else:
+            self.intra = PyGConv(layer, source_dim, dim, heads, dropout) if intra else None
+            self.inter = PyGConv(layer, dim, dim, heads, dropout) if inter else None
         self.intra_ffn = _feed_forward(dim, ffn_ratio, dropout) if intra else None
-        self.inter = InterConv(dim, heads, dropout) if inter else None
         self.inter_ffn = _feed_forward(dim, ffn_ratio, dropout) if inter else None
         self.norms = nn.ModuleList(nn.LayerNorm(dim) for _ in range(2 * intra + 2 * inter))
 
@@ -66,7 +78,7 @@ class GraphBlock(nn.Module):
             if module is not self and callable(reset):
                 reset()
 
-    def forward(self, q: Tensor, x_gaussian: Tensor, binds: Tensor, near: Tensor) -> Tensor:
+    def forward(self, q: Tensor, x_gaussian: Tensor, binds: Tensor | Edges, near: Tensor | Edges) -> Tensor:
         """Update the queries; see the class for shapes."""
         intra, inter = self.intra, self.inter
         steps: list[Callable[[Tensor], Tensor]] = []

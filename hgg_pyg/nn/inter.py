@@ -4,7 +4,8 @@ from typing import Literal, overload
 
 from torch import Tensor
 
-from hgg_pyg.nn._attention import EdgeAttention
+from hgg_pyg.attention import Edges
+from hgg_pyg.nn._attention import EdgeAttention, edge_index_of
 
 
 class InterConv(EdgeAttention):
@@ -21,6 +22,7 @@ class InterConv(EdgeAttention):
         dim: channels D of a query.
         heads: H, a divisor of `dim`.
         dropout: probability of dropping an attention weight in training.
+        attention: the variant that computes it, a name from `hgg_pyg.attention.variants()`, or "auto".
 
     Shapes:
         - **input:** queries [N, D] or [N, S, D]; edge_index [2, E], sources in row 0, targets in row 1
@@ -30,23 +32,25 @@ class InterConv(EdgeAttention):
         ValueError: `heads` does not divide `dim`.
     """
 
-    def __init__(self, dim: int, heads: int = 4, dropout: float = 0.0) -> None:
-        super().__init__(dim, dim, dim, heads, dropout)
-
-    @overload
-    def forward(self, x: Tensor, edge_index: Tensor, return_attention_weights: Literal[False] = False) -> Tensor: ...
+    def __init__(self, dim: int, heads: int = 4, dropout: float = 0.0, attention: str = "scatter") -> None:
+        super().__init__(dim, dim, dim, heads, dropout, attention)
 
     @overload
     def forward(
-        self, x: Tensor, edge_index: Tensor, return_attention_weights: Literal[True]
+        self, x: Tensor, edge_index: Tensor | Edges, return_attention_weights: Literal[False] = False
+    ) -> Tensor: ...
+
+    @overload
+    def forward(
+        self, x: Tensor, edge_index: Tensor | Edges, return_attention_weights: Literal[True]
     ) -> tuple[Tensor, tuple[Tensor, Tensor]]: ...
 
     def forward(
-        self, x: Tensor, edge_index: Tensor, return_attention_weights: bool = False
+        self, x: Tensor, edge_index: Tensor | Edges, return_attention_weights: bool = False
     ) -> Tensor | tuple[Tensor, tuple[Tensor, Tensor]]:
         """Queries along (vertex, near, vertex) edges; see the class for shapes."""
-        out, weights = self.attend(x, x, edge_index)
-        return (out, (edge_index, weights)) if return_attention_weights else out
+        out, weights = self._attend(x, x, edge_index, return_attention_weights)
+        return out if weights is None else (out, (edge_index_of(edge_index), weights))
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.dim}, heads={self.heads})"

@@ -5,7 +5,8 @@ from typing import Literal, overload
 import torch
 from torch import Tensor
 
-from hgg_pyg.nn._attention import EdgeAttention
+from hgg_pyg.attention import Edges
+from hgg_pyg.nn._attention import EdgeAttention, edge_index_of
 
 
 class ReadoutConv(EdgeAttention):
@@ -25,6 +26,7 @@ class ReadoutConv(EdgeAttention):
         dim: channels D of a vertex's query, and of the result.
         heads: H, a divisor of `dim`.
         dropout: probability of dropping an attention weight in training.
+        attention: the variant that computes it, a name from `hgg_pyg.attention.variants()`, or "auto".
 
     Shapes:
         - **input:** queries [N, D] or [N, S, D]; Gaussian features [M, gaussian_dim]; edge_index [2, M*k], vertices in
@@ -36,31 +38,34 @@ class ReadoutConv(EdgeAttention):
         ValueError: `heads` does not divide `dim`.
     """
 
-    def __init__(self, gaussian_dim: int, dim: int, heads: int = 4, dropout: float = 0.0) -> None:
-        super().__init__(dim, gaussian_dim, dim, heads, dropout)
+    def __init__(
+        self, gaussian_dim: int, dim: int, heads: int = 4, dropout: float = 0.0, attention: str = "scatter"
+    ) -> None:
+        super().__init__(dim, gaussian_dim, dim, heads, dropout, attention)
 
     @overload
     def forward(
-        self, x: tuple[Tensor, Tensor], edge_index: Tensor, return_attention_weights: Literal[False] = False
+        self, x: tuple[Tensor, Tensor], edge_index: Tensor | Edges, return_attention_weights: Literal[False] = False
     ) -> Tensor: ...
 
     @overload
     def forward(
-        self, x: tuple[Tensor, Tensor], edge_index: Tensor, return_attention_weights: Literal[True]
+        self, x: tuple[Tensor, Tensor], edge_index: Tensor | Edges, return_attention_weights: Literal[True]
     ) -> tuple[Tensor, tuple[Tensor, Tensor]]: ...
 
     def forward(
-        self, x: tuple[Tensor, Tensor], edge_index: Tensor, return_attention_weights: bool = False
+        self, x: tuple[Tensor, Tensor], edge_index: Tensor | Edges, return_attention_weights: bool = False
     ) -> Tensor | tuple[Tensor, tuple[Tensor, Tensor]]:
         """(queries, Gaussian features) along vertex-to-Gaussian edges; see the class for shapes."""
         queries, gaussians = x
         if queries.ndim == 2:
-            out, weights = self.attend(queries, gaussians, edge_index)
+            out, weights = self._attend(queries, gaussians, edge_index, return_attention_weights)
         else:
             slots = queries.shape[1]
-            out, weights = self.attend(queries.flatten(0, 1), gaussians, _edges_to_slots(edge_index, slots))
-            weights = weights.view(-1, slots, self.heads)
-        return (out, (edge_index, weights)) if return_attention_weights else out
+            to_slots = _edges_to_slots(edge_index_of(edge_index), slots)
+            out, weights = self._attend(queries.flatten(0, 1), gaussians, to_slots, return_attention_weights)
+            weights = None if weights is None else weights.view(-1, slots, self.heads)
+        return out if weights is None else (out, (edge_index_of(edge_index), weights))
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.target_dim}, {self.dim}, heads={self.heads})"

@@ -11,15 +11,16 @@ columns below must change tiles.py as well. Thresholds of the picture therefore 
 from __future__ import annotations
 
 import math
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numba import njit
 
+from hgg_pyg import numba_tools
+
 TILE = 16  # pixels
-OPTIONS = {
-    "cache": True,
-    "error_model": "numpy",
+OPTIONS: Any = {
+    **numba_tools.OPTIONS,
     "fastmath": {"contract", "reassoc", "nsz", "arcp", "nnan", "ninf"},
 }
 _RADIX_BITS = 11

@@ -4,24 +4,20 @@ from __future__ import annotations
 
 import functools
 import logging
-import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
 import torch
-from numba import config, set_num_threads
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
+from hgg_pyg.numba_tools import numba_threads
 from hgg_pyg.render import tiles
 from hgg_pyg.render.binning import bin_splats
 from hgg_pyg.render.projection import ALPHA_MAX, ALPHA_MIN, DEPTH_ALPHA_MIN, TRANSMITTANCE_MIN, project
 from hgg_pyg.types import Cameras, Gaussians
 
 log = logging.getLogger("hgg_pyg")
-_one_at_a_time = threading.Lock()
 
 
 def draw(gaussians: Gaussians, cameras: Cameras) -> tuple[Tensor, Tensor, Tensor]:
@@ -68,7 +64,7 @@ class _Blend(torch.autograd.Function):
         real = centers.dtype.type
         limits = tiles.Limits(real(ALPHA_MIN), real(ALPHA_MAX), real(TRANSMITTANCE_MIN))
         bits = z.view(np.uint32 if z.itemsize == 4 else np.uint64)
-        with _numba_threads():
+        with numba_threads():
             bins = bin_splats(centers, ellipses, z, bits, reach, opacity, rgb, width, height, limits.alpha_min)
             pictures, last_entry = tiles.blend(bins, len(z), height, width, limits)
         ctx.drawn = bins, limits, pictures.transmittance, last_entry
@@ -82,7 +78,7 @@ class _Blend(torch.autograd.Function):
         bins, limits, transmittance, last_entry = ctx.drawn
         grad_color, grad_depth_sum, grad_transmittance = map(_array, grads)
         pictures = tiles.Pictures(grad_color, grad_depth_sum, grad_transmittance)
-        with _numba_threads():
+        with numba_threads():
             by_slot = tiles.blend_backward(bins, limits, transmittance, last_entry, pictures)
             by_splat = tiles.sum_gradients(bins, by_slot)
         columns = by_splat.shape[1]
@@ -93,18 +89,3 @@ class _Blend(torch.autograd.Function):
 
 def _array(tensor: Tensor) -> np.ndarray:
     return tensor.detach().contiguous().numpy()
-
-
-@contextmanager
-def _numba_threads() -> Iterator[None]:
-    """Give numba as many threads as torch has, as far as numba has started that many.
-
-    One caller at a time: numba's simplest thread pool ends the process when two threads enter it, as a viewer's may.
-    """
-    started: int = config.NUMBA_NUM_THREADS  # pyright: ignore[reportAttributeAccessIssue]
-    threads = torch.get_num_threads()
-    with _one_at_a_time:
-        set_num_threads(min(threads, started))
-        if torch.get_num_threads() != threads:  # numba, when it starts its threads, sets the OpenMP library both share
-            torch.set_num_threads(threads)
-        yield

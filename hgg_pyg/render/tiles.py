@@ -17,9 +17,8 @@ import numpy as np
 from numba import njit, prange, types
 from numba.extending import overload
 
+from hgg_pyg.numba_tools import PARALLEL
 from hgg_pyg.render.binning import CHORD, MARGIN, OPACITY, OPTIONS, REACH, SKEW, TAPER, TILE, A, B, Bins, C, X, Y
-
-_PARALLEL: Any = {"numpy": False, "fusion": False}  # of prange loops only: the rest would double the time to compile
 
 
 class Limits(NamedTuple):
@@ -156,7 +155,7 @@ def _blend_tile(bins: Bins, tile: np.int64, limits: Limits, pictures: Pictures, 
                 pictures.color[view, tile_y + row, tile_x + i, d] = blended[d, row, i]
 
 
-@njit(parallel=_PARALLEL, **OPTIONS)
+@njit(parallel=PARALLEL, **OPTIONS)
 def blend(bins: Bins, views: int, height: int, width: int, limits: Limits) -> tuple[Pictures, np.ndarray]:
     """Blend every tile front to back.
 
@@ -259,7 +258,7 @@ def _blend_tile_backward(
         gradients[slot, OPACITY] = -sum_1 / opacity
 
 
-@njit(parallel=_PARALLEL, **OPTIONS)
+@njit(parallel=PARALLEL, **OPTIONS)
 def blend_backward(
     bins: Bins,
     limits: Limits,
@@ -284,7 +283,7 @@ def blend_backward(
     return gradients
 
 
-@njit(parallel=_PARALLEL, **OPTIONS)
+@njit(parallel=PARALLEL, **OPTIONS)
 def sum_gradients(bins: Bins, gradients: np.ndarray) -> np.ndarray:
     """Sum the slots' gradients by splat, in the order of views and Gaussians, 0 where culled. [V * N, 6 + D + 1]"""
     sums = np.zeros((bins.splat_of.shape[0], gradients.shape[1]), gradients.dtype)

@@ -7,9 +7,10 @@ import torch
 from torch import Tensor
 from torch_geometric.nn import TransformerConv
 
-from hgg_pyg.attention import reference_attention
-from hgg_pyg.nn import InterConv, IntraConv, ReadoutConv
+from hgg_pyg.attention import Edges, attend
+from hgg_pyg.nn import InterConv, IntraConv, PyGConv, ReadoutConv
 from hgg_pyg.nn._attention import EdgeAttention
+from hgg_pyg.nn.pyg import PyGLayer
 
 P, N, D, F, H = 30, 8, 12, 5, 3
 Case = tuple[EdgeAttention, Callable[..., Tensor], list[Tensor], Tensor]
@@ -31,7 +32,7 @@ def expected(layer: EdgeAttention, source: Tensor, target: Tensor, edge_index: T
         heads(linear(x))
         for linear, x in ((layer.lin_query, target), (layer.lin_key, source), (layer.lin_value, source))
     )
-    return layer.lin_out(reference_attention(query, key, value, edge_index).flatten(-2))
+    return layer.lin_out(attend(query, key, value, edge_index, variant="reference").flatten(-2))
 
 
 def case(kind: str, slots: int, edge_index: Tensor | None = None) -> Case:
@@ -60,7 +61,7 @@ def case(kind: str, slots: int, edge_index: Tensor | None = None) -> Case:
     return ReadoutConv(F, D, H).double(), readout_expected, [q, g], edge_index
 
 
-def call(layer: EdgeAttention, inputs: list[Tensor], edge_index: Tensor) -> Tensor:
+def call(layer: EdgeAttention, inputs: list[Tensor], edge_index: Tensor | Edges) -> Tensor:
     return layer(inputs[0], edge_index) if isinstance(layer, InterConv) else layer(tuple(inputs), edge_index)
 
 
@@ -240,3 +241,119 @@ def test_repr() -> None:
 def test_heads_must_divide_dim(number: int) -> None:
     with pytest.raises(ValueError, match=f"InterConv: expected heads to divide dim = 12, found {number}"):
         InterConv(12, heads=number)
+
+
+FOLDED = [
+    pytest.param(fold, name, id=f"{name}{'-folded' * fold}") for fold in (False, True) for name in ("fused", "late")
+]
+
+
+@pytest.mark.parametrize(("fold", "attention"), [*FOLDED, (True, "scatter"), (True, "reference")])
+@SLOTS
+@pytest.mark.parametrize("frozen", [True, False])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_intra_layer_folded_or_not_is_one_layer(
+    fold: bool, attention: str, slots: int, frozen: bool, dtype: torch.dtype
+) -> None:
+    """One set of weights, run as messages and by a variant on either side: the same values and gradients."""
+    plain, _, inputs, edge_index = case("intra", slots, random_edges(P, N, P, 2))
+    torch.nn.init.normal_(plain.lin_value.bias)
+    torch.nn.init.normal_(plain.lin_key.bias)
+    layer = IntraConv(F, D, H, attention=attention, fold=fold).double()
+    layer.load_state_dict(plain.state_dict())
+    plain, layer, inputs = plain.to(dtype), layer.to(dtype), [x.to(dtype) for x in inputs]
+    inputs[0].requires_grad_(not frozen)
+    inputs[1].requires_grad_()
+    leaves = inputs[frozen:]
+    out, wanted = call(layer, inputs, edge_index), call(plain, inputs, edge_index)
+    close = {"rtol": 1e-5, "atol": 1e-5} if dtype == torch.float32 else {"rtol": 1e-10, "atol": 1e-12}
+    torch.testing.assert_close(out, wanted, **close)
+    assert bool((out[2] == 0).all())
+    upstream = torch.randn_like(out)
+    got = torch.autograd.grad(out, [*leaves, *layer.parameters()], upstream)
+    expected_gradients = torch.autograd.grad(wanted, [*leaves, *plain.parameters()], upstream)
+    for gradient, other in zip(got, expected_gradients, strict=True):
+        torch.testing.assert_close(gradient, other, **{name: 5 * bound for name, bound in close.items()})
+
+
+@pytest.mark.parametrize("kind", ["inter", "readout"])
+@SLOTS
+def test_other_layers_by_a_variant(kind: str, slots: int) -> None:
+    layer, by_reference, inputs, edge_index = case(kind, slots)
+    layer.attention = "fused"
+    leaves = [x.requires_grad_() for x in dict.fromkeys(inputs)] + list(layer.parameters())
+    out, wanted = call(layer, inputs, edge_index), by_reference(layer, *inputs, edge_index)
+    torch.testing.assert_close(out, wanted, rtol=1e-10, atol=1e-12)
+    upstream = torch.randn_like(out)
+    gradients = torch.autograd.grad(out, leaves, upstream)
+    for gradient, other in zip(gradients, torch.autograd.grad(wanted, leaves, upstream), strict=True):
+        torch.testing.assert_close(gradient, other, rtol=1e-9, atol=1e-11)
+
+
+@KINDS
+def test_edges_made_before_give_what_an_edge_index_gives(kind: str) -> None:
+    layer, _, inputs, edge_index = case(kind, 4)
+    layer.attention = "fused"
+    sizes = (P, N) if kind == "intra" else (N, P) if kind == "readout" else (N, N)
+    edges = Edges.from_index(edge_index, *sizes)
+    made, (index, _) = layer(inputs[0] if kind == "inter" else tuple(inputs), edges, return_attention_weights=True)
+    torch.testing.assert_close(call(layer, inputs, edges), call(layer, inputs, edge_index))
+    torch.testing.assert_close(made, call(layer, inputs, edge_index))
+    assert torch.equal(index, edges.edge_index)
+
+
+def test_features_in_the_order_of_their_edges_change_nothing() -> None:
+    _, _, (features, queries), edge_index = case("intra", 0, random_edges(P, N, P, 2))
+    layer = IntraConv(F, D, H, attention="fused", fold=True).double()
+    edges = Edges.from_index(edge_index, P, N)
+    torch.testing.assert_close(
+        layer((edges.lay_out(features)[0], queries), edges.lay_out(features)[1]), layer((features, queries), edge_index)
+    )
+
+
+def test_it_folds_only_where_that_pays(monkeypatch: pytest.MonkeyPatch) -> None:
+    """With as many edges a Gaussian as channels a head, projecting the Gaussians costs less."""
+    widths = []
+    monkeypatch.setattr(
+        "hgg_pyg.nn.intra.attend", lambda query, key, value, *_, **__: widths.append(key.shape[-1]) or query
+    )
+    layer, (features, queries) = IntraConv(F, D, H, fold=True), (torch.randn(P, F), torch.randn(N, D))
+    layer((features, queries), random_edges(P, N, P * D // H - 1, 2))
+    layer((features, queries), random_edges(P, N, P * D // H, 2))
+    assert widths == [F]
+
+
+@pytest.mark.parametrize("fold", [False, True])
+def test_features_stored_in_bfloat16(fold: bool) -> None:
+    """Equal to the layer on the features that bfloat16 can hold, in float32."""
+    _, _, (features, queries), edge_index = case("intra", 0)
+    layer = IntraConv(F, D, H, attention="fused", fold=fold)
+    features, queries = features.bfloat16(), queries.float()
+    out = layer((features, queries), edge_index)
+    assert out.dtype == torch.float32
+    torch.testing.assert_close(out, layer((features.float(), queries), edge_index), rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize("name", ["transformer_conv", "gatv2_conv"])
+@SLOTS
+def test_layers_of_pyg_in_the_place_of_ours(name: PyGLayer, slots: int) -> None:
+    for kind in ("intra", "inter"):
+        ours, _, inputs, edge_index = case(kind, slots)
+        layer = PyGConv(name, ours.source_dim, D, H).double()
+        out = layer(inputs[0] if kind == "inter" else tuple(inputs), Edges.from_index(edge_index, len(inputs[0]), N))
+        assert out.shape == inputs[1].shape
+        assert bool((out[2] == 0).all())
+        if name == "transformer_conv":
+            layer.lin_out.load_state_dict(ours.lin_out.state_dict())
+            for part in ("lin_query", "lin_key", "lin_value"):
+                getattr(layer.conv, part).load_state_dict(getattr(ours, part).state_dict())
+            torch.testing.assert_close(
+                layer(inputs[0] if kind == "inter" else tuple(inputs), edge_index), call(ours, inputs, edge_index)
+            )
+
+
+def test_unknown_attention_names_the_known_ones() -> None:
+    layer, _, inputs, edge_index = case("intra", 0)
+    layer.attention = "flash"
+    with pytest.raises(ValueError, match=r"attention: expected one of auto; reference; scatter; .* found 'flash'"):
+        call(layer, inputs, edge_index)

@@ -1,0 +1,1 @@
+"""Our own fused kernels: numba on a CPU, Triton on CUDA."""

@@ -1,0 +1,234 @@
+"""Eight numbers at a time for numba kernels: a value type that LLVM keeps in vector registers on any processor.
+
+Written so, a kernel says which numbers share a register and which sums run side by side; loops over arrays leave that
+to the vectoriser, which gives up on short inner loops such as the channels of a head.
+"""
+
+# pyright: reportMissingParameterType=false
+from __future__ import annotations
+
+import math
+import operator
+from typing import Any
+
+from llvmlite import ir
+from numba import extending, types
+from numba.core import cgutils
+from numba.extending import models, overload, register_model
+
+WIDTH = 8
+intrinsic: Any = extending.intrinsic  # the calls of what it makes have one argument less than type checkers see
+
+
+class Lanes(types.Type):
+    """`WIDTH` floating point numbers; a local variable of a kernel, never an argument or an array."""
+
+    def __init__(self, real: types.Float) -> None:
+        self.real = real
+        super().__init__(name=f"Lanes({real})")
+
+
+@register_model(Lanes)
+class _LanesModel(models.PrimitiveModel):
+    def __init__(self, dmm: Any, fe_type: Lanes) -> None:
+        super().__init__(dmm, fe_type, _vector(fe_type))
+
+
+def _vector(lanes: Lanes) -> ir.VectorType:
+    return ir.VectorType(ir.FloatType() if lanes.real == types.float32 else ir.DoubleType(), WIDTH)
+
+
+def _pointer(context: Any, builder: Any, array_type: types.Array, array: Any, index: Any) -> Any:
+    data = context.make_array(array_type)(context, builder, array).data
+    return cgutils.gep(builder, data, index)
+
+
+def _spread(builder: Any, scalar: Any, vector: ir.VectorType) -> Any:
+    one = builder.insert_element(ir.Constant(vector, ir.Undefined), scalar, ir.IntType(32)(0))
+    mask = ir.Constant(ir.VectorType(ir.IntType(32), WIDTH), [0] * WIDTH)
+    return builder.shuffle_vector(one, ir.Constant(vector, ir.Undefined), mask)
+
+
+@intrinsic
+def load(typingctx, array, index):
+    """Lanes array[index : index + WIDTH] of a contiguous 1-d array; of uint16, the bits of bfloat16, widened."""
+    if array.dtype == types.uint16:
+        result, stored = Lanes(types.float32), ir.VectorType(ir.IntType(16), WIDTH)
+    else:
+        result, stored = Lanes(array.dtype), _vector(Lanes(array.dtype))
+
+    def codegen(context, builder, signature, arguments):
+        pointer = builder.bitcast(_pointer(context, builder, signature.args[0], *arguments), stored.as_pointer())
+        found = builder.load(pointer, typ=stored, align=array.dtype.bitwidth // 8)
+        if array.dtype != types.uint16:
+            return found
+        integers = ir.VectorType(ir.IntType(32), WIDTH)
+        bits = builder.shl(builder.zext(found, integers), ir.Constant(integers, [16] * WIDTH))
+        return builder.bitcast(bits, _vector(result))  # bfloat16 is the upper half of a float32
+
+    return result(array, types.intp), codegen
+
+
+@intrinsic
+def prefetch(typingctx, array, index):
+    """Ask for the memory around array[index] ahead of its use; an index outside does no harm."""
+
+    def codegen(context, builder, signature, arguments):
+        pointer = builder.bitcast(_pointer(context, builder, signature.args[0], *arguments), ir.IntType(8).as_pointer())
+        integer = ir.IntType(32)
+        kind = ir.FunctionType(ir.VoidType(), [pointer.type, integer, integer, integer])
+        function = cgutils.get_or_insert_function(builder.module, kind, "llvm.prefetch.p0")
+        builder.call(function, [pointer, integer(0), integer(2), integer(1)])  # to read, into the second cache
+        return context.get_dummy_value()
+
+    return types.void(array, types.intp), codegen
+
+
+@intrinsic
+def store(typingctx, array, index, lanes):
+    """Write lanes to array[index : index + WIDTH]."""
+
+    def codegen(context, builder, signature, arguments):
+        pointer = _pointer(context, builder, signature.args[0], *arguments[:2])
+        pointer = builder.bitcast(pointer, _vector(lanes).as_pointer())
+        builder.store(arguments[2], pointer, align=array.dtype.bitwidth // 8)
+        return context.get_dummy_value()
+
+    return types.void(array, types.intp, lanes), codegen
+
+
+@intrinsic
+def scatter(typingctx, array, index, stride, lanes):
+    """Write lane i to array[index + i * stride]."""
+
+    def codegen(context, builder, signature, arguments):
+        at = arguments[1]
+        for i in range(WIDTH):
+            lane = builder.extract_element(arguments[3], ir.IntType(32)(i))
+            builder.store(lane, _pointer(context, builder, signature.args[0], arguments[0], at))
+            at = builder.add(at, arguments[2])
+        return context.get_dummy_value()
+
+    return types.void(array, types.intp, types.intp, lanes), codegen
+
+
+@intrinsic
+def spread(typingctx, scalar):
+    """Lanes that all hold one number."""
+    result = Lanes(scalar)
+
+    def codegen(context, builder, signature, arguments):
+        return _spread(builder, arguments[0], _vector(result))
+
+    return result(scalar), codegen
+
+
+@intrinsic
+def spread_at(typingctx, array, index):
+    """Lanes that all hold array[index]; unlike indexing, it does not ask whether the index is negative."""
+    result = Lanes(array.dtype)
+
+    def codegen(context, builder, signature, arguments):
+        pointer = _pointer(context, builder, signature.args[0], *arguments)
+        return _spread(builder, builder.load(pointer), _vector(result))
+
+    return result(array, types.intp), codegen
+
+
+@intrinsic
+def fma(typingctx, a, b, c):
+    """a * b + c, rounded once where the processor can."""
+
+    def codegen(context, builder, signature, arguments):
+        vector = _vector(a)
+        kind = "f32" if a.real == types.float32 else "f64"
+        name = f"llvm.fmuladd.v{WIDTH}{kind}"
+        function = cgutils.get_or_insert_function(builder.module, ir.FunctionType(vector, [vector] * 3), name)
+        return builder.call(function, arguments)
+
+    return a(a, a, a), codegen
+
+
+@intrinsic
+def lane_sum(typingctx, lanes):
+    """The sum of the lanes, in an order that depends on nothing."""
+
+    def codegen(context, builder, signature, arguments):
+        vector = _vector(lanes)
+        name = f"llvm.vector.reduce.fadd.v{WIDTH}{'f32' if lanes.real == types.float32 else 'f64'}"
+        signature_ir = ir.FunctionType(vector.element, [vector.element, vector])
+        function = cgutils.get_or_insert_function(builder.module, signature_ir, name)
+        return builder.call(function, [vector.element(-0.0), arguments[0]], fastmath=("reassoc",))
+
+    return lanes.real(lanes), codegen
+
+
+def _binary(instruction: str) -> Any:
+    @intrinsic
+    def apply(typingctx, a, b):
+        def codegen(context, builder, signature, arguments):
+            return getattr(builder, instruction)(*arguments)
+
+        return a(a, b), codegen
+
+    def implement(a, b):
+        return (lambda a, b: apply(a, b)) if isinstance(a, Lanes) and isinstance(b, Lanes) else None
+
+    return implement
+
+
+overload(operator.add)(_binary("fadd"))
+overload(operator.sub)(_binary("fsub"))
+overload(operator.mul)(_binary("fmul"))
+
+
+@intrinsic
+def maximum(typingctx, a, b):
+    """The larger of each pair of numbers."""
+
+    def codegen(context, builder, signature, arguments):
+        return builder.select(builder.fcmp_ordered(">", *arguments), *arguments)
+
+    return a(a, a), codegen
+
+
+# exp(x) = 2^n exp(r) with |r| <= ln(2) / 2: a polynomial (Cephes' coefficients) for exp(r), and ln(2) in two parts so
+# that r keeps its low digits.
+_EXP_TERMS = (1.9875691500e-4, 1.3981999507e-3, 8.3334519073e-3, 4.1665795894e-2, 1.6666665459e-1, 5.0000001201e-1)
+_LN2_HIGH, _LN2_LOW = 0.693359375, -2.12194440e-4
+_LOWEST = -87.0  # below it float32 has no normal exponential
+
+
+@intrinsic
+def exp_of_at_most_zero(typingctx, lanes):
+    """exp(min(x, 0)); float32 to 2e-7 relative and never below exp(-87), float64 by the library."""
+
+    def codegen(context, builder, signature, arguments):
+        vector = _vector(lanes)
+
+        def constant(value):
+            return ir.Constant(vector, [value] * WIDTH)
+
+        def call(name, *operands):
+            kind = "f32" if lanes.real == types.float32 else "f64"
+            signature_ir = ir.FunctionType(vector, [vector] * len(operands))
+            function = cgutils.get_or_insert_function(builder.module, signature_ir, f"llvm.{name}.v{WIDTH}{kind}")
+            return builder.call(function, operands)
+
+        x = builder.select(builder.fcmp_ordered("<", arguments[0], constant(0.0)), arguments[0], constant(0.0))
+        if lanes.real == types.float64:
+            return call("exp", x)
+        x = builder.select(builder.fcmp_ordered(">", x, constant(_LOWEST)), x, constant(_LOWEST))
+        n = call("floor", call("fmuladd", x, constant(math.log2(math.e)), constant(0.5)))
+        r = call("fmuladd", n, constant(-_LN2_HIGH), x)
+        r = call("fmuladd", n, constant(-_LN2_LOW), r)
+        p = constant(_EXP_TERMS[0])
+        for term in _EXP_TERMS[1:]:
+            p = call("fmuladd", p, r, constant(term))
+        p = call("fmuladd", p, builder.fmul(r, r), builder.fadd(r, constant(1.0)))
+        integers = ir.VectorType(ir.IntType(32), WIDTH)
+        exponent = builder.add(builder.fptosi(n, integers), ir.Constant(integers, [127] * WIDTH))
+        power = builder.bitcast(builder.shl(exponent, ir.Constant(integers, [23] * WIDTH)), vector)
+        return builder.fmul(p, power)
+
+    return lanes(lanes), codegen
