@@ -28,7 +28,7 @@ VARIANT = Variant(
     "one pass, online softmax: numba on a CPU, Triton on CUDA",
     fused_attention,
     cpu=(*SINGLE, torch.bfloat16),
-    cuda=(torch.float32, *HALF),
+    cuda=SINGLE + HALF,
     storage=HALF,
     requires=("numba",),
     requires_cuda=("triton",),
