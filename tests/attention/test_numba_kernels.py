@@ -10,7 +10,7 @@ from torch import Tensor
 
 from hgg_pyg.attention import Edges, attend
 from hgg_pyg.attention.kernels import multi_query, per_head, simd
-from hgg_pyg.attention.kernels.rows import PIECE, cut_rows
+from hgg_pyg.attention.kernels.rows import PIECE, Rows
 from hgg_pyg.attention.kernels.widen import widened
 
 REALS = pytest.mark.parametrize("real", [np.float32, np.float64])
@@ -71,7 +71,7 @@ def test_bfloat16_is_widened_exactly() -> None:
 def test_rows_are_cut_without_loss() -> None:
     degree = torch.tensor([0, 5, PIECE, PIECE + 1, 3 * PIECE, 0, 1])
     ptr = torch.cat([torch.zeros(1, dtype=torch.int64), degree.cumsum(0)])
-    pieces = cut_rows(ptr)
+    pieces = Rows.of(ptr)
     assert pieces.row.tolist() == [0, 1, 2, 3, 3, 4, 4, 4, 5, 6]
     for n, count in enumerate(degree.tolist()):
         mine = pieces.row == n
@@ -90,7 +90,7 @@ def test_groups_share_the_edges_evenly(count: int) -> None:
     generator = torch.Generator().manual_seed(0)
     degree = torch.randint(0, 40, (500,), generator=generator)
     degree[100] = degree.sum()
-    pieces = cut_rows(torch.cat([torch.zeros(1, dtype=torch.int64), degree.cumsum(0)]))
+    pieces = Rows.of(torch.cat([torch.zeros(1, dtype=torch.int64), degree.cumsum(0)]))
     groups = pieces.groups(count)
     assert (groups[0], groups[-1], len(groups)) == (0, len(pieces.row), count + 1)
     cost = [(pieces.end - pieces.begin + 12)[a:b].sum() for a, b in itertools.pairwise(groups)]
@@ -98,7 +98,7 @@ def test_groups_share_the_edges_evenly(count: int) -> None:
 
 
 def test_no_rows_at_all() -> None:
-    pieces = cut_rows(torch.zeros(1, dtype=torch.int64))
+    pieces = Rows.of(torch.zeros(1, dtype=torch.int64))
     assert pieces.groups(3).tolist() == [0, 0, 0, 0]
 
 

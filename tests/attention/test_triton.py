@@ -277,7 +277,7 @@ def test_many_edges(device: str, dtype: torch.dtype, kind: str, shape: tuple[int
 def test_every_entry_is_in_one_item(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(triton_items, "SPLIT", 4)
     ptr = torch.tensor([0, 3, 3, 13, 17])
-    items = triton_items.cut_rows(ptr, None, 17)
+    items = triton_items._items(ptr, None)
     row, begin, end, place = items.item.T
     length = end - begin
     assert length.tolist() == sorted(length.tolist(), reverse=True)

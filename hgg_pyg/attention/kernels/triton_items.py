@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from weakref import WeakKeyDictionary
 
 import torch
 from torch import Tensor
 
 from hgg_pyg.attention.edges import Edges
+from hgg_pyg.attention.kernels.rows import cut_rows
 
 SPLIT = 512
 """edges of a piece at most"""
@@ -30,44 +30,28 @@ class Items:
     mean_degree: float
 
 
-def cut_rows(ptr: Tensor, neighbor: Tensor | None, entries: int) -> Items:
-    """Cut rows into items of at most `SPLIT` entries.
-
-    Args:
-        ptr: [R + 1] int64, the entries of row r are ptr[r] to ptr[r + 1].
-        neighbor: [E] int64, or None; see `Items`.
-        entries: E.
-    """
-    degree = ptr.diff()
-    pieces = (degree + SPLIT - 1).div(SPLIT, rounding_mode="floor").clamp(min=1)
-    row = torch.arange(len(degree), device=ptr.device).repeat_interleave(pieces)
-    nth = torch.arange(len(row), device=ptr.device) - (pieces.cumsum(0) - pieces)[row]
-    begin = ptr[row] + nth * SPLIT
-    end = torch.minimum(begin + SPLIT, ptr[row + 1])
-    partial = (pieces > 1)[row]
-    place = torch.where(partial, partial.cumsum(0) - 1, -1)
-    longest = (end - begin).argsort(descending=True, stable=True)  # started last, a long item would finish alone
-    split = (pieces > 1).nonzero()[:, 0]
-    first = torch.cat([ptr.new_zeros(1), pieces[split].cumsum(0)])
-    item = torch.stack([row, begin, end, place], dim=1)[longest]
-    return Items(neighbor, item, split, first, int(first[-1]), entries / max(len(degree), 1))
-
-
 def by_target(edges: Edges) -> Items:
     """Items of the targets, computed once for the same `Edges`."""
-    if edges not in _by_target:
-        neighbor = None if edges.in_order else edges.source
-        _by_target[edges] = cut_rows(edges.ptr, neighbor, len(edges.source))
-    return _by_target[edges]
+    return edges.derive(_of_targets)
 
 
 def by_source(edges: Edges) -> Items:
     """Items of the sources, computed once for the same `Edges`."""
-    if edges not in _by_source:
-        ptr, edge = edges.by_source
-        _by_source[edges] = cut_rows(ptr, edges.target[edge], len(edge))
-    return _by_source[edges]
+    return edges.derive(_of_sources)
 
 
-_by_target: WeakKeyDictionary[Edges, Items] = WeakKeyDictionary()
-_by_source: WeakKeyDictionary[Edges, Items] = WeakKeyDictionary()
+def _of_targets(edges: Edges) -> Items:
+    return _items(edges.ptr, None if edges.in_order else edges.source)
+
+
+def _of_sources(edges: Edges) -> Items:
+    ptr, edge = edges.by_source
+    return _items(ptr, edges.target[edge])
+
+
+def _items(ptr: Tensor, neighbor: Tensor | None) -> Items:
+    pieces = cut_rows(ptr, SPLIT)
+    longest = (pieces.end - pieces.begin).argsort(descending=True, stable=True)  # a long one started last ends alone
+    item = torch.stack([pieces.row, pieces.begin, pieces.end, pieces.partial], dim=1)[longest]
+    places, mean_degree = int(pieces.split_partial[-1]), int(ptr[-1]) / max(len(ptr) - 1, 1)
+    return Items(neighbor, item, pieces.split_row, pieces.split_partial, places, mean_degree)
