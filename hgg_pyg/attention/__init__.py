@@ -2,7 +2,8 @@
 
 from hgg_pyg.attention.attend import attend
 from hgg_pyg.attention.edges import Edges
+from hgg_pyg.attention.folded import attend_folded
 from hgg_pyg.attention.methods.scatter import edge_softmax
 from hgg_pyg.attention.registry import Variant, get_variant, variants
 
-__all__ = ["Edges", "Variant", "attend", "edge_softmax", "get_variant", "variants"]
+__all__ = ["Edges", "Variant", "attend", "attend_folded", "edge_softmax", "get_variant", "variants"]

@@ -2,10 +2,9 @@
 
 from typing import Literal, overload
 
-import torch
 from torch import Tensor
 
-from hgg_pyg.attention import Edges, attend
+from hgg_pyg.attention import Edges, attend_folded
 from hgg_pyg.nn._attention import EdgeAttention, edge_index_of
 
 
@@ -81,21 +80,11 @@ class IntraConv(EdgeAttention):
         channels = self.dim // self.heads
         if not self.fold or len(edges.source) >= channels * max(len(source), 1):
             return super()._by_variant(source, target, edges)
-        num_targets, slots = target.shape[:2]
-        scale = (self.source_dim / channels) ** 0.5  # `attend` divides by the root of a query's width
-        to_features = (self.lin_key.weight * scale).view(self.heads, channels, -1)
-        from_features = self.lin_value.weight.view(self.heads, channels, -1)
-        # One product for all heads, [H, N * S, C] by [H, C, F], whose order in memory the variants take as it is.
-        query = self.lin_query(target).view(-1, self.heads, channels).transpose(0, 1)
-        query = torch.bmm(query, to_features)
-        query = query.view(self.heads, num_targets, slots, -1).permute(1, 2, 0, 3).flatten(1, 2)  # [N, S * H, F]
-        query = query.to(torch.promote_types(query.dtype, source.dtype))
-        features = source.unsqueeze(1)
-        sums = attend(query.unsqueeze(2), features, features, edges, variant=self.attention).squeeze(2)
-        sums = sums.unflatten(1, (slots, self.heads)).permute(2, 0, 1, 3).flatten(1, 2)  # [H, N * S, F]
-        out = torch.bmm(sums.to(from_features.dtype), from_features.transpose(1, 2)).transpose(0, 1).flatten(1)
+        query = self.lin_query(target).unflatten(-1, (self.heads, channels))
+        to_key, to_value = (
+            linear.weight.unflatten(0, (self.heads, channels)) for linear in (self.lin_key, self.lin_value)
+        )
+        out = attend_folded(query, to_key, to_value, source, edges, variant=self.attention)
         # The key's bias has no effect; by zero it takes part, for processes that train together wait for its gradient.
-        bias = self.lin_value.bias + 0 * self.lin_key.bias
-        bound = (edges.degree > 0).repeat_interleave(slots).to(out.dtype)
-        out = torch.addmm(out, bound[:, None], bias[None].to(out.dtype))
-        return out.view(num_targets, slots, self.heads, channels)
+        bias = (self.lin_value.bias + 0 * self.lin_key.bias).unflatten(0, (self.heads, channels))
+        return out + (edges.degree > 0).to(out.dtype)[:, None, None, None] * bias.to(out.dtype)

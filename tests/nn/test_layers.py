@@ -315,7 +315,7 @@ def test_it_folds_only_where_that_pays(monkeypatch: pytest.MonkeyPatch) -> None:
     """With as many edges a Gaussian as channels a head, projecting the Gaussians costs less."""
     widths = []
     monkeypatch.setattr(
-        "hgg_pyg.nn.intra.attend", lambda query, key, value, *_, **__: widths.append(key.shape[-1]) or query
+        "hgg_pyg.nn.intra.attend_folded", lambda query, key, *_, **__: widths.append(key.shape[-1]) or query
     )
     layer, (features, queries) = IntraConv(F, D, H, fold=True), (torch.randn(P, F), torch.randn(N, D))
     layer((features, queries), random_edges(P, N, P * D // H - 1, 2))

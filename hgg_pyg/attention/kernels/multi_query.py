@@ -42,7 +42,7 @@ from hgg_pyg.attention.kernels.widen import widened
 from hgg_pyg.numba_tools import OPTIONS, PARALLEL
 
 TILE = 64  # edges; a multiple of WIDTH
-AHEAD = 32  # edges between asking the memory for features and copying them
+AHEAD = 32
 _LOWEST = -1e30  # below any logit, and finite: -inf minus -inf is not a number
 
 
@@ -69,15 +69,24 @@ def _read_tile(features, source, in_order, columns, begin, count, tile):
 
 
 @njit(**OPTIONS)
-def _transpose(matrix, at, skip, rows, columns, scale, transposed):
-    """transposed[c, r] = scale * matrix[at + r * skip + c]; padding is left as it is."""
+def _line(layout, row, r):
+    """Where line r of a row begins."""
+    _, _, jump, skip = layout
+    return row * jump + r * skip
+
+
+@njit(**OPTIONS)
+def _transpose(matrix, layout, row, scale, transposed):
+    """transposed[c, r] = scale * line r of a row of a matrix; padding is left as it is."""
+    rows, columns = layout[:2]
     stride = whole(rows)
     full = columns // WIDTH * WIDTH
     for r in range(rows):
+        at = _line(layout, row, r)
         for c in range(0, full, WIDTH):
-            scatter(transposed, c * stride + r, stride, load(matrix, at + r * skip + c) * spread(scale))
+            scatter(transposed, c * stride + r, stride, load(matrix, at + c) * spread(scale))
         for c in range(full, columns):
-            transposed[c * stride + r] = scale * matrix[at + r * skip + c]
+            transposed[c * stride + r] = scale * matrix[at + c]
 
 
 @njit(**OPTIONS)
@@ -176,7 +185,7 @@ def _soften(scores, count, rows, highest, total, sums, columns):
 
 @njit(**OPTIONS)
 def _forward_group(first, last, layout, scale, query, features, source, in_order, pieces, z, lse, part_z, part_lse):
-    rows, columns, jump, skip = layout
+    rows, columns = layout[:2]
     real = z.dtype
     stride, width = whole(rows), whole(columns)
     queries, sums = np.zeros(columns * stride, real), np.empty(width * stride, real)
@@ -184,7 +193,7 @@ def _forward_group(first, last, layout, scale, query, features, source, in_order
     highest, total = np.empty(stride, real), np.empty(stride, real)
     for piece in range(first, last):
         row, begin, end, partial = pieces.row[piece], pieces.begin[piece], pieces.end[piece], pieces.partial[piece]
-        _transpose(query, row * jump, skip, rows, columns, scale, queries)
+        _transpose(query, layout, row, scale, queries)
         sums[:], total[:], highest[:] = 0, 0, _LOWEST
         for at in range(begin, end, TILE):
             count = min(TILE, end - at)
@@ -196,7 +205,7 @@ def _forward_group(first, last, layout, scale, query, features, source, in_order
         for r in range(rows):
             over = total[r]
             share = 1 / over if over > 0 else over
-            out, at = (z, row * jump + r * skip) if partial < 0 else (part_z, (lse_at + r) * columns)
+            out, at = (z, _line(layout, row, r)) if partial < 0 else (part_z, (lse_at + r) * columns)
             (lse if partial < 0 else part_lse)[lse_at + r] = highest[r] + math.log(over) if over > 0 else over
             for c in range(columns):
                 out[at + c] = sums[c * stride + r] * share
@@ -220,7 +229,7 @@ def forward(groups, layout, scale, query, features, source, in_order, pieces: Ro
 @njit(**OPTIONS)
 def merge_softmax(pieces, i, layout, z, lse, part_z, part_lse):
     """The result of a row from those of its pieces: their mean, weighted by their shares of the sum of exp."""
-    rows, columns, jump, skip = layout
+    rows, columns = layout[:2]
     row, first, last = pieces.split_row[i], pieces.split_partial[i], pieces.split_partial[i + 1]
     for r in range(rows):
         top = part_lse[first * rows + r]
@@ -229,7 +238,7 @@ def merge_softmax(pieces, i, layout, z, lse, part_z, part_lse):
         total = z.dtype.type(0)
         for p in range(first, last):
             total += math.exp(part_lse[p * rows + r] - top)
-        at = row * jump + r * skip
+        at = _line(layout, row, r)
         lse[row * rows + r] = top + math.log(total)
         z[at : at + columns] = 0
         for p in range(first, last):
@@ -270,7 +279,7 @@ def _feature_gradients(weights, slopes, count, rows, columns, queries, grads, so
 
 @njit(**OPTIONS)
 def _backward_group(first, last, layout, scale, query, features, source, in_order, pieces, z, lse, dz, dq, part_dq, dx):
-    rows, columns, jump, skip = layout
+    rows, columns = layout[:2]
     real = z.dtype
     stride, width = whole(rows), whole(columns)
     queries, grads = np.zeros(columns * stride, real), np.zeros(columns * stride, real)
@@ -280,10 +289,10 @@ def _backward_group(first, last, layout, scale, query, features, source, in_orde
     query_lines, grad_lines = np.zeros(rows * width, real), np.zeros(rows * width, real)
     for piece in range(first, last):
         row, begin, end, partial = pieces.row[piece], pieces.begin[piece], pieces.end[piece], pieces.partial[piece]
-        _transpose(query, row * jump, skip, rows, columns, scale, queries)
-        _transpose(dz, row * jump, skip, rows, columns, real.type(1), grads)
+        _transpose(query, layout, row, scale, queries)
+        _transpose(dz, layout, row, real.type(1), grads)
         for r in range(rows):
-            at = row * jump + r * skip
+            at = _line(layout, row, r)
             level[r] = lse[row * rows + r]
             delta[r] = _dot(dz, z, at, columns)
             if len(dx):
@@ -303,7 +312,7 @@ def _backward_group(first, last, layout, scale, query, features, source, in_orde
                     scores, slopes, count, rows, columns, query_lines, grad_lines, source, in_order, e, dx
                 )
         for r in range(rows):
-            out, at = (dq, row * jump + r * skip) if partial < 0 else (part_dq, (partial * rows + r) * columns)
+            out, at = (dq, _line(layout, row, r)) if partial < 0 else (part_dq, (partial * rows + r) * columns)
             for c in range(columns):
                 out[at + c] = scale * sums[c * stride + r]
 
@@ -336,9 +345,9 @@ def backward(groups, layout, scale, query, features, source, in_order, pieces: R
 @njit(**OPTIONS)
 def add_parts(pieces, i, layout, sums, parts):
     """The sum of a row from those of its pieces, in their order."""
-    rows, columns, jump, skip = layout
+    rows, columns = layout[:2]
     for r in range(rows):
-        at = pieces.split_row[i] * jump + r * skip
+        at = _line(layout, pieces.split_row[i], r)
         sums[at : at + columns] = 0
         for p in range(pieces.split_partial[i], pieces.split_partial[i + 1]):
             for c in range(columns):
