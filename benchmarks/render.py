@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import csv
 import platform
-import statistics
-import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from datetime import date
@@ -14,7 +11,7 @@ from pathlib import Path
 import torch
 from tqdm import tqdm
 
-from hgg_pyg.files import write_atomically
+from benchmarks.timing import median_ms, write_table
 from hgg_pyg.render import reference, render
 from hgg_pyg.runtime import run_command
 from hgg_pyg.types import Cameras, Gaussians
@@ -75,17 +72,6 @@ def front_camera(size: int) -> Cameras:
     return Cameras(view[None], K[None], size, size)
 
 
-def median_ms(work: Callable[[], object], repeats: int) -> float:
-    """Median wall time in milliseconds, after one run that is not counted."""
-    work()
-    times = []
-    for _ in range(repeats):
-        begin = time.perf_counter()
-        work()
-        times.append(1e3 * (time.perf_counter() - begin))
-    return statistics.median(times)
-
-
 def measure(
     name: str, draw: Callable[[Gaussians, Cameras], torch.Tensor], count: int, size: int, config: BenchmarkConfig
 ) -> Row:
@@ -116,15 +102,7 @@ def main(config: BenchmarkConfig) -> None:
     scenes = [scene for scene in scenes if scene[0] == "cpu" or scene[1] * scene[2] ** 2 <= _REFERENCE_LIMIT]
     rows = [measure(n, rasterisers[n], count, size, config) for n, count, size in tqdm(scenes, unit="scene")]
 
-    def write(path: Path) -> None:
-        with path.open("w", newline="") as file:
-            table = csv.DictWriter(file, list(asdict(rows[0])))
-            table.writeheader()
-            table.writerows(
-                {k: round(v, 2) if isinstance(v, float) else v for k, v in asdict(row).items()} for row in rows
-            )
-
-    write_atomically(config.out, write)
+    write_table(config.out, [asdict(row) for row in rows])
     for row in rows:
         print(f"{row.rasteriser:10} {row.gaussians:8d} {row.size:5d}^2 {row.forward_ms:10.1f} ms forward "
               f"{row.forward_backward_ms:10.1f} ms with backward")  # fmt: skip

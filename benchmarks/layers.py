@@ -1,0 +1,139 @@
+"""`python -m benchmarks.layers`: whole layers and the whole model, ours and PyG's, against the bars that we set."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import Literal
+
+import torch
+
+from benchmarks import graphs
+from benchmarks.attention_problem import AttentionProblem, Case
+from benchmarks.layer_problem import LAYERS, LayerCase, SeveralProblems, label, runnable
+from benchmarks.layers_report import CHIEF, Entry, Table, draw_entries, judge, print_entries
+from benchmarks.report import Progress
+from benchmarks.suite import Limits, run_case
+from benchmarks.timing import machine, write_table
+from benchmarks.workers import start_workers
+from hgg_pyg.attention import variants
+from hgg_pyg.runtime import run_command
+
+_MODEL_LIMITS = Limits(slow_s=100, patience_s=60)
+
+
+@dataclass(frozen=True)
+class LayersBenchmark:
+    """What to measure: layers, projections included; their growth; the skew; a model of L layers."""
+
+    device: Literal["cpu", "cuda"] = "cpu"
+    """where"""
+    edges: int = 524_288
+    """E, Gaussians: the paper's 8 x 65,536"""
+    targets: int = graphs.VERTICES
+    """N, vertices"""
+    features: int = 128
+    """C, features of a Gaussian"""
+    dim: int = 128
+    """D, width of queries"""
+    heads: int = 8
+    """H"""
+    hops: int = 2
+    """largest distance of two vertices that are neighbours"""
+    layers: int = 6
+    """L, of the model"""
+    growth: tuple[int, ...] = (65_536, 131_072, 262_144, 524_288, 1_048_576, 2_097_152)
+    """E, for the growth of the folded layer"""
+    repeats: int = 7
+    """samples of each time, after one that is not counted; half as many for the model"""
+    threads: int = torch.get_num_threads()
+    """of torch and numba"""
+    quick: bool = False
+    """an eighth of the edges, three samples, two layers: a few minutes"""
+    out: Path = Path("benchmarks/results/layers.csv")
+    """where the table goes; the bars and the plots go beside it"""
+
+    def sized(self) -> LayersBenchmark:
+        """What is measured in the end, `quick` taken into account."""
+        if not self.quick:
+            return self
+        growth = tuple(edges // 8 for edges in self.growth)
+        return replace(self, quick=False, edges=self.edges // 8, growth=growth, repeats=min(3, self.repeats), layers=2)
+
+
+@dataclass(frozen=True)
+class _Step:
+    """Cases that are measured by turns."""
+
+    table: Table
+    cases: tuple[LayerCase, ...]
+    names: Sequence[str]
+    repeats: int
+    limits: Limits = field(default_factory=Limits)
+
+
+def plan(config: LayersBenchmark) -> list[_Step]:
+    """The layers that are measured."""
+    chief = LayerCase(edges=config.edges, targets=config.targets, features=config.features, heads=config.heads,
+                      dim=config.dim, hops=config.hops, layers=config.layers, device=config.device)  # fmt: skip
+    inter = ["scatter", "fused", "TransformerConv", "GATv2Conv"]
+    few = ["scatter", CHIEF, "TransformerConv"]
+    repeats = config.repeats
+    return [
+        _Step("intra", (chief,), list(LAYERS), repeats),
+        _Step("pixel order", (replace(chief, shuffled=True),), few, repeats),
+        _Step("inter", (replace(chief, kind="inter", shuffled=True),), inter, repeats),
+        _Step("growth", tuple(replace(chief, edges=edges) for edges in config.growth), [CHIEF], repeats),
+        _Step("skew", tuple(replace(chief, skew=skew) for skew in graphs.SKEWS), few, repeats),
+        _Step("model", (replace(chief, kind="model"),), few, (repeats + 1) // 2, _MODEL_LIMITS),
+    ]
+
+
+def main(config: LayersBenchmark) -> None:
+    """Check whole layers against float64, time them, and write tables, plots and whether the bars are reached."""
+    config = config.sized()
+    about = machine(config.device, config.threads)
+    print(", ".join(f"{k} {v}" for k, v in about.items()))
+    alone = Case(edges=config.edges, targets=config.targets, heads=config.heads, dim=config.dim, device=config.device)
+    attention = [name for name in ("scatter", "fused") if variants()[name].missing(config.device) is None]
+    steps = plan(config)
+    total = _weight([alone], attention, config.repeats)
+    total += sum(_weight(step.cases, step.names, step.repeats) for step in steps)
+    with start_workers(config.device, config.threads) as workers, Progress(total) as progress:
+        advance = progress.begin("attention alone", _weight([alone], attention, config.repeats))
+        found = run_case(workers, AttentionProblem, alone, attention, config.repeats, advance)
+        entries = [Entry("attention", alone, found)]
+        for step in steps:
+            advance = progress.begin(step.table, _weight(step.cases, step.names, step.repeats))
+            names = runnable(config.device, step.names)
+            labels = [label(index, name) for index in range(len(step.cases)) for name in names]
+            found = run_case(workers, SeveralProblems, step.cases, labels, step.repeats, advance, step.limits)
+            for index, case in enumerate(step.cases):
+                entries.append(Entry(step.table, case, {name: found[label(index, name)] for name in names}))
+        settings = [worker.setting for worker in workers]
+    bars = judge(entries, settings) if config.device == "cpu" else []  # what we ask, we ask of a CPU
+    write_table(config.out, [row | about for entry in entries for row in _rows(entry)])
+    if bars:
+        write_table(config.out.with_name(f"{config.out.stem}_bars.csv"), [bar.row() | about for bar in bars])
+    print_entries(entries, bars, settings)
+    plots = draw_entries(entries, settings, config.out)
+    print(f"{config.out}; {', '.join(path.name for path in plots)}")
+
+
+def _rows(entry: Entry) -> Iterator[dict[str, object]]:
+    """The rows of one case."""
+    described = {name: value for name, value in asdict(entry.case).items() if name != "device"}
+    for name, result in entry.results.items():
+        yield {"table": entry.table, "name": name, **described, **result.columns()}
+
+
+def _weight(cases: Sequence[LayerCase | Case], names: Sequence[str], repeats: int) -> float:
+    """About how long cases take, in any unit: the progress bar's."""
+    kinds = {"intra": 1, "inter": 0, "model": 6}
+    edges = sum(case.edges * (kinds[case.kind] if isinstance(case, LayerCase) else 1) + 100_000 for case in cases)
+    return edges * (repeats + 4) * len(names)
+
+
+if __name__ == "__main__":
+    run_command(LayersBenchmark, main)

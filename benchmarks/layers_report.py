@@ -1,0 +1,156 @@
+"""What `benchmarks.layers` shows of its results: ratios, plots, and the bars that the project set itself."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Literal
+
+from benchmarks.attention_problem import Case
+from benchmarks.layer_problem import LayerCase
+from benchmarks.plots import draw_panels, draw_ranking
+from benchmarks.report import medians, print_results, speed_up, sweep_panels
+from benchmarks.suite import PARTS, Result
+
+BASES = ("scatter", "TransformerConv")  # what others are compared with
+CHIEF = "fold + fused"
+
+Table = Literal["attention", "intra", "pixel order", "inter", "growth", "skew", "model"]
+
+_WORDS = {"forward": "forward", "forward_backward": "forward + backward"}
+_CACHE_BYTES = 64e6  # features larger than this are in no cache: from here on growth is that of reading memory
+# At least so many times faster than scatter, forward and forward + backward, under the default allocator and the tuned.
+_SPEED_UPS: tuple[tuple[Table, str, dict[str, tuple[float, float]]], ...] = (
+    ("attention", "fused", {"default": (6, 3), "tuned": (4.5, 3)}),
+    ("intra", CHIEF, {"default": (12, 12), "tuned": (6.5, 6.5)}),
+    ("inter", "fused", {"default": (8, 8), "tuned": (5, 5)}),
+)
+_MOST_MB, _MOST_GROWTH, _MOST_SKEW = 200, 1.1, 1.5
+
+
+@dataclass(frozen=True)
+class Entry:
+    """The results of one case."""
+
+    table: Table
+    case: LayerCase | Case
+    results: Mapping[str, Result]
+
+
+@dataclass(frozen=True)
+class Bar:
+    """One aim, and what was found."""
+
+    what: str
+    setting: str
+    asked: float
+    found: float | None
+    at_least: bool
+    """else at most"""
+
+    @property
+    def verdict(self) -> str:
+        """ "reached", "missed", or "not measured"."""
+        if self.found is None:
+            return "not measured"
+        return "reached" if (self.found >= self.asked) == self.at_least or self.found == self.asked else "missed"
+
+    def row(self) -> dict[str, object]:
+        """Its row in the table."""
+        return {**asdict(self), "verdict": self.verdict}
+
+
+def judge(entries: Sequence[Entry], settings: Sequence[str]) -> list[Bar]:
+    """What was found of every aim."""
+    return [bar for setting in settings for bar in _bars(entries, setting)]
+
+
+def _bars(entries: Sequence[Entry], setting: str) -> Iterator[Bar]:
+    first = {entry.table: entry for entry in reversed(entries)}
+    for table, name, asked in _SPEED_UPS:
+        results = first[table].results
+        for what, ratio in zip(PARTS, asked[setting], strict=True):
+            found = speed_up(results, "scatter", name, what, setting)
+            named = "attention alone" if table == "attention" else f"{table} layer"
+            yield Bar(f"{named}, {_WORDS[what]}: {name}, times faster than scatter", setting, ratio, found, True)
+    measured = first["intra"].results[CHIEF].measured if CHIEF in first["intra"].results else {}
+    held = measured[setting].forward_backward_mb if setting in measured else None
+    yield Bar(f"intra layer, {CHIEF}: extra peak MB of forward + backward", setting, _MOST_MB, held, False)
+    for what in PARTS:
+        growth = _growth(entries, what, setting)
+        yield Bar(f"growth, {_WORDS[what]}: worst time an edge beside that of a smaller graph, features larger than "
+                  "any cache", setting, _MOST_GROWTH, growth, False)  # fmt: skip
+    for what in PARTS:
+        times = {
+            entry.case.skew: entry.results[CHIEF].median(what, setting)
+            for entry in entries
+            if entry.table == "skew" and CHIEF in entry.results
+        }
+        half, even = times.get("half"), times.get("even")
+        ratio = half / even if half and even else None
+        yield Bar(f"one vertex with half of the edges, {_WORDS[what]}: time beside that of equal degrees", setting,
+                  _MOST_SKEW, ratio, False)  # fmt: skip
+
+
+def _growth(entries: Sequence[Entry], what: str, setting: str) -> float | None:
+    """The largest ratio of a size's time an edge to that of a smaller size; 1 is linear, below 1 better."""
+    cost = []
+    for entry in entries:
+        if entry.table != "growth" or not isinstance(entry.case, LayerCase) or CHIEF not in entry.results:
+            continue
+        took = entry.results[CHIEF].median(what, setting)
+        if took is not None and 4 * entry.case.edges * entry.case.features > _CACHE_BYTES:
+            cost.append(took / entry.case.edges)
+    ratios = [later / earlier for i, earlier in enumerate(cost) for later in cost[i + 1 :]]
+    return max(ratios, default=None)
+
+
+def describe(entry: Entry) -> str:
+    """A case in a line."""
+    case = entry.case
+    if isinstance(case, Case):
+        return (
+            f"attention alone, intra graph, E = {case.edges:,}, keys and values given, D = {case.dim}, H = {case.heads}"
+        )
+    size = f"N = {case.targets:,}, D = {case.dim}, H = {case.heads}"
+    if case.kind == "inter":
+        return f"inter layer, {case.hops} hops, vertex ids shuffled, {size}"
+    order = ", Gaussians in pixel order" if case.shuffled else ""
+    gaussians = f"E = {case.edges:,}, degrees: {case.skew}, C = {case.features}{order}"
+    if case.kind == "model":
+        return f"model of {case.layers} layers, no read-out, {gaussians}, {size}"
+    return f"intra layer, {gaussians}, {size}"
+
+
+def print_entries(entries: Sequence[Entry], bars: Sequence[Bar], settings: Sequence[str]) -> None:
+    """Tables with ratios, then the aims with what was found, both settings side by side."""
+    for entry in entries:
+        print_results(describe(entry), entry.results, settings, BASES)
+    print("\nwhat we asked of it" + "".join(f"{setting:>34}" for setting in settings))
+    for what in dict.fromkeys(bar.what for bar in bars):
+        print(what)
+        print(" " * 19 + "".join(f"{_short(bar):>34}" for bar in bars if bar.what == what))
+
+
+def draw_entries(entries: Sequence[Entry], settings: Sequence[str], out: Path) -> list[Path]:
+    """Rank the layers, and plot growth and skew as lines; returns the files, named after `out`."""
+    tables = {
+        f"{describe(entry)}: {_WORDS[what]}": medians(entry.results, what, settings)
+        for entry in entries
+        if entry.table in ("intra", "inter", "model")
+        for what in PARTS
+    }
+    paths = [out.with_suffix(".png"), *(out.with_name(f"{out.stem}_{table}.png") for table in ("growth", "skew"))]
+    draw_ranking(paths[0], "Whole layers, median ms", tables)
+    growth = [(entry.case.edges, entry.results) for entry in entries if entry.table == "growth"]
+    draw_panels(paths[1], f"Intra layer, {CHIEF}, features frozen", sweep_panels("edges E", growth, settings))
+    skew = [(entry.case.skew, entry.results) for entry in entries if entry.table == "skew"]
+    points = [(word, {n: r for n, r in results.items() if n in (*BASES, CHIEF)}) for word, results in skew]
+    draw_panels(paths[2], "Intra layer under other degrees", sweep_panels("degrees", points, settings))
+    return paths
+
+
+def _short(bar: Bar) -> str:
+    found = "" if bar.found is None else f"{bar.found:.3g}, "
+    return f"{found}asked {'>=' if bar.at_least else '<='} {bar.asked:g}: {bar.verdict}"

@@ -1,0 +1,93 @@
+"""`python -m benchmarks.layers` compares layers that compute the same, and says which aims are missed."""
+
+import csv
+from dataclasses import replace
+
+import pytest
+
+from benchmarks.layer_problem import LAYERS, LayerCase, build
+from benchmarks.layers import LayersBenchmark, main
+from benchmarks.layers_report import CHIEF, Bar, Entry, judge
+from benchmarks.suite import Measured, Result, Trial, attempt, forget
+from benchmarks.timing import Spread
+from hgg_pyg.nn import IntraConv
+
+TINY = LayerCase(edges=400, targets=40, features=8, heads=2, dim=16, hops=1, layers=2)
+
+
+@pytest.fixture(autouse=True)
+def _forget():
+    yield
+    forget()
+
+
+@pytest.mark.parametrize("kind", ["intra", "inter", "model"])
+def test_all_layers_but_one_compute_the_same(kind):
+    case = replace(TINY, kind=kind, shuffled=kind != "intra")
+    for name in LAYERS:
+        if kind != "inter" or not name.startswith("fold"):
+            expected = "another operation" if name == "GATv2Conv" else "right"
+            assert attempt(build, case, name).status == expected, name
+
+
+def test_a_layer_with_a_wrong_gradient_is_refused(monkeypatch):
+    real = IntraConv._by_variant
+
+    def spoiled(self, source, target, edge_index):
+        self.lin_key.weight.register_hook(lambda grad: 1.01 * grad) if self.fold else None
+        return real(self, source, target, edge_index)
+
+    monkeypatch.setattr(IntraConv, "_by_variant", spoiled)
+    assert attempt(build, TINY, "scatter").status == "right"
+    trial = attempt(build, TINY, "fold + buckets")
+    assert trial.status == "wrong"
+    assert trial.deviation is not None
+    assert 0.009 < trial.deviation < 0.03  # the hook may be there twice
+
+
+def result(forward: float, forward_backward: float, mb: float) -> Result:
+    spreads = [Spread.of([x]) for x in (forward, forward_backward)]
+    return Result(Trial("right"), {"default": Measured(spreads[0], spreads[1], mb, mb)})
+
+
+def test_aims_are_reached_or_missed():
+    entries = [
+        Entry("attention", TINY, {"scatter": result(60, 60, 1), "fused": result(10, 30, 1)}),
+        Entry("intra", TINY, {"scatter": result(120, 120, 1), CHIEF: result(10, 11, 201)}),
+        Entry("inter", TINY, {"scatter": result(1, 1, 1)}),
+        *(Entry("growth", replace(TINY, edges=edges, features=128), {CHIEF: result(ms, ms / 2, 1)})
+          for edges, ms in ((100_000, 1), (200_000, 10), (400_000, 18), (800_000, 40))),
+        Entry("skew", replace(TINY, skew="even"), {CHIEF: result(10, 10, 1)}),
+        Entry("skew", replace(TINY, skew="half"), {CHIEF: result(14, 16, 1)}),
+    ]  # fmt: skip
+    bars = judge(entries, ["default"])
+    assert [(bar.verdict, bar.found and round(bar.found, 3)) for bar in bars] == [
+        ("reached", 6.0), ("missed", 2.0),
+        ("reached", 12.0), ("missed", 10.909),
+        ("not measured", None), ("not measured", None),
+        ("missed", 201),
+        ("missed", 1.111), ("missed", 1.111),  # beside the size before, the smallest of all left out
+        ("reached", 1.4), ("missed", 1.6),
+    ]  # fmt: skip
+    assert Bar("x", "default", 5, 5.0, at_least=False).verdict == "reached"
+
+
+def test_tables_and_plots_of_a_whole_run(inline_workers, tmp_path, capsys):
+    out = tmp_path / "layers.csv"
+    main(LayersBenchmark(edges=400, targets=60, features=8, dim=16, heads=2, hops=1, layers=1, growth=(200, 400),
+                         repeats=1, threads=1, out=out))  # fmt: skip
+    rows = list(csv.DictReader(out.read_text().splitlines()))
+    assert {row["table"] for row in rows} == {
+        "attention", "intra", "pixel order", "inter", "growth", "skew", "model"}  # fmt: skip
+    for row in rows:
+        assert row["status"] == ("another operation" if row["name"] == "GATv2Conv" else "right"), row["name"]
+        for what in ("forward", "forward_backward"):
+            assert all(float(row[f"{what}_median_ms_{setting}"]) > 0 for setting in ("default", "tuned"))
+    bars = list(csv.DictReader((tmp_path / "layers_bars.csv").read_text().splitlines()))
+    assert {bar["setting"] for bar in bars} == {"default", "tuned"}
+    assert {bar["verdict"] for bar in bars} <= {"reached", "missed", "not measured"}
+    for name in ("layers", "layers_growth", "layers_skew"):
+        assert (tmp_path / f"{name}.png").read_bytes()[:4] == b"\x89PNG"
+    shown = capsys.readouterr().out
+    for bar in bars:
+        assert bar["what"] in shown
