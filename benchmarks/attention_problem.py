@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
@@ -19,7 +19,8 @@ Task = Literal["intra", "inter"]
 Form = Literal["given", "folded"]
 
 COPY = "copy"
-"""The bound: key and value, copied to memory that is there already; once, and twice beside forward + backward"""
+"""A yardstick: key and value, read and written to memory that is there already; once, and twice beside forward +
+backward. Attention has to read as much; if it has gradients for keys and values, to read it twice and write it once."""
 
 
 @dataclass(frozen=True)
@@ -104,10 +105,8 @@ class AttentionProblem:
                 return out, *(torch.zeros_like(x) for x in asked)
             return out, *torch.autograd.grad(out, asked, self.grad, materialize_grads=True)
 
-        def check() -> float:
-            if variant.backward:
-                return worst(forward_backward(), self.truth)
-            return worst([forward()], self.truth[:1])
+        def check(result: Any) -> float:
+            return worst(result, self.truth) if variant.backward else worst([result], self.truth[:1])
 
         return Subject(
             forward,

@@ -20,7 +20,7 @@ from benchmarks.workers import start_workers
 from hgg_pyg.attention import variants
 from hgg_pyg.runtime import run_command
 
-_MODEL_LIMITS = Limits(slow_s=100, patience_s=60)
+_MODEL_LIMITS = Limits(slow_s=100, patience_s=30)
 
 
 @dataclass(frozen=True)

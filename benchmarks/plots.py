@@ -111,6 +111,10 @@ def _draw(axes: Any, panel: Panel, looks: Mapping[str, tuple[Any, str]]) -> None
         axes.set_xticks(marks, [_short(x) for x in marks], rotation=45 if len(marks) > 4 else 0)
         axes.xaxis.set_minor_locator(NullLocator())
     _logarithmic(axes, "y")
+    up = [y for line in panel.lines.values() for _, y in line if y >= _LEAST]
+    if up and max(up) < 4 * min(up):  # else small differences look like large ones
+        middle = (max(up) * min(up)) ** 0.5
+        axes.set_ylim(middle / 2.2, middle * 2.2)
 
 
 def _logarithmic(axes: Any, which: str) -> None:

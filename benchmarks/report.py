@@ -38,7 +38,7 @@ def print_results(title: str, results: Mapping[str, Result], settings: Sequence[
         settings: of the allocator.
         bases: names that the others are compared with, in this order.
     """
-    bases = [base for base in bases if base in results]
+    bases = [base for base in bases if base in results and results[base].measured]
     print(f"\n{title}" + (f"; times faster than {', '.join(bases)}" if bases else ""))
     titles = [f"{what}, {setting}" for what in ("forward ms", "with backward ms") for setting in settings]
     print(f"{'':22}" + "".join(f"{x:>27}" for x in [*titles, "extra peak MB"]))

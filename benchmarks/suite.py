@@ -6,7 +6,9 @@ import gc
 import time
 from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
-from typing import Protocol
+from typing import Any, Protocol
+
+import torch
 
 from benchmarks.timing import Spread, Work, extra_peak_mb, give_back_memory, interleaved
 from benchmarks.workers import Worker, WorkerDied
@@ -32,8 +34,9 @@ class Subject:
     forward: Work
     forward_backward: Work | None
     """None: it has no backward pass"""
-    check: Callable[[], float] | None
-    """largest relative error against a result that is known to be right; None: it computes something else"""
+    check: Callable[[Any], float] | None
+    """from what the pass to and back (or the forward one, if it is the only one) returns, the largest relative error
+    against what is known to be right; None: it computes something else"""
     tolerance: float = 0.0
     """the largest error that counts as rounding"""
 
@@ -181,22 +184,28 @@ def attempt(build: Build, case: Hashable, name: str, limits: Limits = Limits()) 
         problem = _problem(build, case)
         problem.prepare()
         subject = problem.subject(name)
-        run = subject.forward_backward or subject.forward
-        took = _seconds(run)
-        if took > limits.slow_s and (took := _seconds(run)) > limits.slow_s:  # the first may have compiled
+        work = subject.forward_backward or subject.forward
+        result, took = _timed(work, problem.device)
+        if took > limits.slow_s:  # the first run may have compiled something
+            result, took = _timed(work, problem.device)
+        if took > limits.slow_s:
             return Trial(f"takes {took:.0f} s")
         if subject.check is None:
             return Trial("another operation")
-        deviation = subject.check()
+        deviation = subject.check(result)
     except Exception as error:
+        if "CUDA error" in str(error):  # nothing runs on the device any more: a fresh process is needed
+            raise SystemExit(f"{name}: {error}") from None
         return Trial(_reason(error))
     return Trial("right" if deviation <= subject.tolerance else "wrong", deviation)
 
 
-def _seconds(work: Work) -> float:
+def _timed(work: Work, device: str) -> tuple[object, float]:
     begin = time.perf_counter()
-    work()
-    return time.perf_counter() - begin
+    result = work()
+    if device == "cuda":
+        torch.cuda.synchronize()
+    return result, time.perf_counter() - begin
 
 
 def _reason(error: Exception) -> str:
