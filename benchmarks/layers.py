@@ -12,7 +12,7 @@ import torch
 from benchmarks import graphs
 from benchmarks.attention_problem import AttentionProblem, Case
 from benchmarks.layer_problem import LAYERS, LayerCase, SeveralProblems, label, runnable
-from benchmarks.layers_report import CHIEF, Entry, Table, draw_entries, judge, print_entries
+from benchmarks.layers_report import ALONE, CHIEF, Entry, Table, draw_entries, judge, print_entries
 from benchmarks.report import Progress
 from benchmarks.suite import Limits, run_case
 from benchmarks.timing import machine, write_table
@@ -95,15 +95,18 @@ def main(config: LayersBenchmark) -> None:
     config = config.sized()
     about = machine(config.device, config.threads)
     print(", ".join(f"{k} {v}" for k, v in about.items()))
-    alone = Case(edges=config.edges, targets=config.targets, heads=config.heads, dim=config.dim, device=config.device)
+    intra = Case(edges=config.edges, targets=config.targets, heads=config.heads, dim=config.dim, device=config.device)
+    alone = intra, replace(intra, task="inter", edges=0, hops=config.hops, shuffled=True)
     attention = [name for name in ("scatter", "fused") if variants()[name].missing(config.device) is None]
     steps = plan(config)
-    total = _weight([alone], attention, config.repeats)
+    total = _weight(alone, attention, config.repeats)
     total += sum(_weight(step.cases, step.names, step.repeats) for step in steps)
     with start_workers(config.device, config.threads) as workers, Progress(total) as progress:
-        advance = progress.begin("attention alone", _weight([alone], attention, config.repeats))
-        found = run_case(workers, AttentionProblem, alone, attention, config.repeats, advance)
-        entries = [Entry("attention", alone, found)]
+        entries = []
+        for table, case in zip(ALONE, alone, strict=True):
+            advance = progress.begin(table, _weight([case], attention, config.repeats))
+            found = run_case(workers, AttentionProblem, case, attention, config.repeats, advance)
+            entries.append(Entry(table, case, found))
         for step in steps:
             advance = progress.begin(step.table, _weight(step.cases, step.names, step.repeats))
             names = runnable(config.device, step.names)

@@ -40,6 +40,21 @@ def test_registers_compute_what_numpy_does(real: type) -> None:
 
 
 @njit
+def _sums_of_eight(x, out):
+    a, b, c, d = simd.load(x, 0), simd.load(x, 8), simd.load(x, 16), simd.load(x, 24)
+    e, f, g, h = simd.load(x, 32), simd.load(x, 40), simd.load(x, 48), simd.load(x, 56)
+    simd.store(out, 0, simd.lane_sums(a, b, c, d, e, f, g, h))
+
+
+@REALS
+def test_eight_sums_at_once(real: type) -> None:
+    x = np.random.default_rng(0).integers(-99, 99, (8, 8)).astype(real)
+    out = np.empty(8, real)
+    _sums_of_eight(x.ravel(), out)
+    np.testing.assert_array_equal(out, x.sum(1))
+
+
+@njit
 def _exponentials(x, out):
     for i in range(0, len(x), 8):
         simd.store(out, i, simd.exp_of_at_most_zero(simd.load(x, i)))
@@ -123,7 +138,8 @@ def problem(kind: str, dtype: torch.dtype = torch.float32) -> tuple[Tensor, Tens
     if kind.startswith("multi-query"):
         x = torch.randn(size, 1, 16, generator=generator, dtype=dtype)
         return torch.randn(9, 5, 1, 16, generator=generator, dtype=dtype), x, x, edges
-    query, key, value = (torch.randn(n, 3, 8, generator=generator, dtype=dtype) for n in (9, size, size))
+    # Nine heads: a whole register and one more.
+    query, key, value = (torch.randn(n, 9, 8, generator=generator, dtype=dtype) for n in (9, size, size))
     return query, key, value, edges
 
 
@@ -140,7 +156,7 @@ def test_rows_of_several_pieces_equal_the_reference(kind: str, dtype: torch.dtyp
     gradients = torch.autograd.grad(wanted, leaves, grad)
     key_now = key.to(dtype)
     got = run(query.to(dtype), key_now, key_now if value is key else value.to(dtype), edges)
-    bound = 1e-5 if dtype == torch.float32 else 1e-12
+    bound = 3e-5 if dtype == torch.float32 else 1e-12  # a thousand numbers that nearly cancel
     for ours, theirs in zip(got, [wanted, *gradients], strict=True):
         torch.testing.assert_close(ours.double(), theirs, rtol=bound, atol=bound * float(theirs.detach().abs().max()))
 

@@ -11,8 +11,8 @@ for each slot and head, over the edges e of target n; l is the logarithm of the 
     \\dot k_e = \\lambda \\dot s_e q_n, \\quad \\dot v_e = p_e \\dot o_n
 
 Where no source has two edges, the last two are written as they come; else p and ds are kept, and a second pass sums
-them source by source. Channels are the lanes of a register and their number a multiple of its width; weights of a tile
-are [heads, edges], so that the softmax has edges for lanes.
+them source by source. Channels are the lanes of a register in products and sums, and their number a multiple of its
+width; in the softmax lanes are heads: the weights of a tile are [edges, heads], heads padded to whole registers.
 """
 
 from __future__ import annotations
@@ -22,21 +22,25 @@ import math
 import numpy as np
 from numba import njit, prange
 
-from hgg_pyg.attention.kernels.multi_query import add_parts, merge_softmax
+from hgg_pyg.attention.kernels.multi_query import add_parts, merge_softmax, whole
 from hgg_pyg.attention.kernels.rows import Rows
 from hgg_pyg.attention.kernels.simd import (
     WIDTH,
     exp_of_at_most_zero,
     fma,
     lane_sum,
+    lane_sums,
     load,
+    maximum,
+    prefetch,
     spread,
     spread_at,
     store,
 )
 from hgg_pyg.numba_tools import OPTIONS, PARALLEL
 
-TILE = 64  # edges; a multiple of WIDTH
+TILE = 64  # edges
+LINE = 16  # float32 numbers that come from memory together
 _LOWEST = -1e30  # below any logit, and finite: -inf minus -inf is not a number
 
 
@@ -47,58 +51,89 @@ def _lines(lines, columns):
 
 
 @njit(**OPTIONS)
-def _find(source, in_order, begin, count, size, places):
-    """Where in a flat array the rows of the edges' sources begin."""
+def _find(source, in_order, begin, count, size, key, value, places):
+    """Where in flat arrays the rows of the edges' sources begin; rows anywhere in memory are asked for ahead."""
     for e in range(count):
         places[e] = (begin + e if in_order else source[begin + e]) * size
+        if not in_order:
+            for c in range(0, size, LINE):
+                prefetch(key, places[e] + c)
+                prefetch(value, places[e] + c)
 
 
 @njit(**OPTIONS)
 def _products(table, places, count, line, at, heads, channels, out):
-    """out[h, e] = table[e, h] . line[h]; the rest of the last register of edges is 0."""
+    """out[e, h] = table[e, h] . line[h]."""
+    stride, real = whole(heads), out.dtype.type
     for e in range(count):
-        for h in range(heads):
-            sum_ = spread(out.dtype.type(0))
+        for first in range(0, heads // WIDTH * WIDTH, WIDTH):
+            s0 = s1 = s2 = s3 = s4 = s5 = s6 = s7 = spread(real(0))
+            for c in range(first * channels, (first + 1) * channels, WIDTH):
+                x, y = places[e] + c, at + c
+                s0 = fma(load(table, x), load(line, y), s0)
+                s1 = fma(load(table, x + channels), load(line, y + channels), s1)
+                s2 = fma(load(table, x + 2 * channels), load(line, y + 2 * channels), s2)
+                s3 = fma(load(table, x + 3 * channels), load(line, y + 3 * channels), s3)
+                s4 = fma(load(table, x + 4 * channels), load(line, y + 4 * channels), s4)
+                s5 = fma(load(table, x + 5 * channels), load(line, y + 5 * channels), s5)
+                s6 = fma(load(table, x + 6 * channels), load(line, y + 6 * channels), s6)
+                s7 = fma(load(table, x + 7 * channels), load(line, y + 7 * channels), s7)
+            store(out, e * stride + first, lane_sums(s0, s1, s2, s3, s4, s5, s6, s7))
+        for h in range(heads // WIDTH * WIDTH, heads):
+            sum_ = spread(real(0))
             for c in range(h * channels, (h + 1) * channels, WIDTH):
                 sum_ = fma(load(table, places[e] + c), load(line, at + c), sum_)
-            out[h * TILE + e] = lane_sum(sum_)
-    for e in range(count, (count + WIDTH - 1) // WIDTH * WIDTH):
-        for h in range(heads):
-            out[h * TILE + e] = 0
+            out[e * stride + h] = lane_sum(sum_)
 
 
 @njit(**OPTIONS)
 def _add_weighted(table, places, count, weights, heads, channels, sums):
-    """sums[h] += sum over edges of weights[h, e] * table[e, h]."""
-    for h in range(heads):
-        for c in range(h * channels, (h + 1) * channels, WIDTH):
-            sum_ = load(sums, c)
-            for e in range(count):
-                sum_ = fma(spread_at(weights, h * TILE + e), load(table, places[e] + c), sum_)
-            store(sums, c, sum_)
+    """sums[h] += sum over edges of weights[e, h] * table[e, h]; four sums side by side hide each other's latency."""
+    stride, size = whole(heads), heads * channels
+    full = size // (4 * WIDTH) * (4 * WIDTH)
+    for c in range(0, full, 4 * WIDTH):
+        c1, c2, c3 = c + WIDTH, c + 2 * WIDTH, c + 3 * WIDTH
+        h0, h1, h2, h3 = c // channels, c1 // channels, c2 // channels, c3 // channels
+        s0, s1, s2, s3 = load(sums, c), load(sums, c1), load(sums, c2), load(sums, c3)
+        for e in range(count):
+            x, w = places[e], e * stride
+            s0 = fma(spread_at(weights, w + h0), load(table, x + c), s0)
+            s1 = fma(spread_at(weights, w + h1), load(table, x + c1), s1)
+            s2 = fma(spread_at(weights, w + h2), load(table, x + c2), s2)
+            s3 = fma(spread_at(weights, w + h3), load(table, x + c3), s3)
+        store(sums, c, s0)
+        store(sums, c1, s1)
+        store(sums, c2, s2)
+        store(sums, c3, s3)
+    for c in range(full, size, WIDTH):
+        sum_ = load(sums, c)
+        for e in range(count):
+            sum_ = fma(spread_at(weights, e * stride + c // channels), load(table, places[e] + c), sum_)
+        store(sums, c, sum_)
 
 
 @njit(**OPTIONS)
-def _soften(scores, count, heads, channels, scale, highest, sum_of_exp, sums):
-    """Online softmax: products become weights by the highest score so far; earlier sums are scaled down to it."""
-    real = scores.dtype.type
-    end = (count + WIDTH - 1) // WIDTH * WIDTH
-    for h in range(heads):
-        for e in range(count, end):
-            scores[h * TILE + e] = _LOWEST
-        top = highest[h]
+def _soften(scores, count, heads, channels, scale, highest, sum_of_exp, sums, again):
+    """Online softmax: products become weights by the highest score so far; sums of earlier tiles follow it down."""
+    stride, nothing = whole(heads), spread(scores.dtype.type(0))
+    for h in range(0, stride, WIDTH):
+        before = load(highest, h)
+        top = before
         for e in range(count):
-            top = max(top, scale * scores[h * TILE + e])
-        keep = real(math.exp(highest[h] - top))
-        added = spread(real(0))
-        for e in range(h * TILE, h * TILE + end, WIDTH):
-            weight = exp_of_at_most_zero(fma(load(scores, e), spread(scale), spread(-top)))
+            top = maximum(top, load(scores, e * stride + h) * spread(scale))
+        keep = exp_of_at_most_zero(before - top)
+        added = load(sum_of_exp, h) * keep
+        for e in range(h, h + count * stride, stride):
+            weight = exp_of_at_most_zero(fma(load(scores, e), spread(scale), nothing - top))
             store(scores, e, weight)
             added = added + weight
-        highest[h] = top
-        sum_of_exp[h] = sum_of_exp[h] * keep + lane_sum(added)
-        for c in range(h * channels, (h + 1) * channels, WIDTH):
-            store(sums, c, load(sums, c) * spread(keep))
+        store(highest, h, top)
+        store(sum_of_exp, h, added)
+        if again:
+            store(scores, count * stride + h, keep)
+    if again:
+        for c in range(0, heads * channels, WIDTH):
+            store(sums, c, load(sums, c) * spread_at(scores, count * stride + c // channels))
 
 
 @njit(**OPTIONS)
@@ -107,8 +142,9 @@ def _forward_group(
 ):
     slots, heads, channels = shape
     size, real = heads * channels, out.dtype
-    scores, sums = np.empty(heads * TILE, real), np.empty(size, real)
-    highest, sum_of_exp, places = np.empty(heads, real), np.empty(heads, real), np.empty(TILE, np.int64)
+    scores, sums = np.zeros((TILE + 1) * whole(heads), real), np.empty(size, real)
+    highest, sum_of_exp = np.empty(whole(heads), real), np.empty(whole(heads), real)
+    places = np.empty(TILE, np.int64)
     for piece in range(first, last):
         row, begin, end, partial = pieces.row[piece], pieces.begin[piece], pieces.end[piece], pieces.partial[piece]
         to, to_lse, place = (out, lse, row) if partial < 0 else (part_out, part_lse, partial)
@@ -116,9 +152,9 @@ def _forward_group(
             sums[:], sum_of_exp[:], highest[:] = 0, 0, _LOWEST
             for at in range(begin, end, TILE):
                 count = min(TILE, end - at)
-                _find(source, in_order, at, count, size, places)
+                _find(source, in_order, at, count, size, key, value, places)
                 _products(key, places, count, query, (row * slots + s) * size, heads, channels, scores)
-                _soften(scores, count, heads, channels, scale, highest, sum_of_exp, sums)
+                _soften(scores, count, heads, channels, scale, highest, sum_of_exp, sums, at > begin)
                 _add_weighted(value, places, count, scores, heads, channels, sums)
             at = (place * slots + s) * size
             for h in range(heads):
@@ -142,25 +178,40 @@ def forward(groups, shape, scale, query, key, value, source, in_order, pieces: R
 
 
 @njit(**OPTIONS)
-def _weights_and_slopes(scores, slopes, count, heads, scale, lse, lse_at, delta):
+def _weights_and_slopes(scores, slopes, count, heads, scale, level, drop):
     """p = exp(s - l) in place of the products q . k, and p (do . v - delta) in place of the products do . v."""
-    for h in range(heads):
-        level, drop = spread(-lse[lse_at + h]), spread(delta[h])
-        for e in range(h * TILE, h * TILE + count, WIDTH):
-            weight = exp_of_at_most_zero(fma(load(scores, e), spread(scale), level))
-            store(scores, e, weight)
-            store(slopes, e, weight * (load(slopes, e) - drop))
+    stride = whole(heads)
+    for at in range(0, count * stride, WIDTH):
+        h = at % stride
+        weight = exp_of_at_most_zero(fma(load(scores, at), spread(scale), load(level, h)))
+        store(scores, at, weight)
+        store(slopes, at, weight * (load(slopes, at) - load(drop, h)))
 
 
 @njit(**OPTIONS)
 def _put(weights, scale, count, heads, channels, line, at, places, again, out):
-    """out[e, h] = scale * weights[h, e] * line[h], added to what is there where `again`."""
+    """out[e, h] = scale * weights[e, h] * line[h], added to what is there where `again`."""
+    stride = whole(heads)
     for e in range(count):
         for h in range(heads):
-            weight = spread(scale * weights[h * TILE + e])
+            weight = spread(scale * weights[e * stride + h])
             for c in range(h * channels, (h + 1) * channels, WIDTH):
                 number = weight * load(line, at + c)
                 store(out, places[e] + c, number + load(out, places[e] + c) if again else number)
+
+
+@njit(**OPTIONS)
+def _keep(scores, slopes, count, heads, scale, at, step, kept):
+    """kept[at + e * step :] = scale * slopes[e], then scores[e]: [2, heads] of an edge, whole registers first."""
+    stride, full = whole(heads), heads // WIDTH * WIDTH
+    for e in range(count):
+        for h in range(0, full, WIDTH):
+            store(kept, at + h, load(slopes, e * stride + h) * spread(scale))
+            store(kept, at + heads + h, load(scores, e * stride + h))
+        for h in range(full, heads):
+            kept[at + h] = scale * slopes[e * stride + h]
+            kept[at + heads + h] = scores[e * stride + h]
+        at += step
 
 
 @njit(**OPTIONS)
@@ -169,8 +220,9 @@ def _backward_group(
 ):
     slots, heads, channels = shape
     size, real = heads * channels, out.dtype
-    scores, slopes = np.empty(heads * TILE, real), np.empty(heads * TILE, real)
-    sums, delta, places = np.empty(size, real), np.empty(heads, real), np.empty(TILE, np.int64)
+    scores, slopes = np.zeros(whole(heads) * TILE, real), np.zeros(whole(heads) * TILE, real)
+    sums, places = np.empty(size, real), np.empty(TILE, np.int64)
+    level, delta = np.zeros(whole(heads), real), np.zeros(whole(heads), real)
     for piece in range(first, last):
         row, begin, end, partial = pieces.row[piece], pieces.begin[piece], pieces.end[piece], pieces.partial[piece]
         for s in range(slots):
@@ -180,19 +232,18 @@ def _backward_group(
                 for c in range(line + h * channels, line + (h + 1) * channels, WIDTH):
                     dot = fma(load(grad, c), load(out, c), dot)
                 delta[h] = lane_sum(dot)
+                level[h] = -lse[lse_at + h]
             sums[:] = 0
             for at in range(begin, end, TILE):
                 count = min(TILE, end - at)
-                _find(source, in_order, at, count, size, places)
+                _find(source, in_order, at, count, size, key, value, places)
                 _products(key, places, count, query, line, heads, channels, scores)
                 _products(value, places, count, grad, line, heads, channels, slopes)
-                _weights_and_slopes(scores, slopes, count, heads, scale, lse, lse_at, delta)
+                _weights_and_slopes(scores, slopes, count, heads, scale, level, delta)
                 _add_weighted(key, places, count, slopes, heads, channels, sums)
                 if len(kept):
-                    for e in range(count):
-                        for h in range(heads):
-                            to = (((at + e) * slots + s) * heads + h) * 2
-                            kept[to], kept[to + 1] = scale * slopes[h * TILE + e], scores[h * TILE + e]
+                    step = slots * heads * 2
+                    _keep(scores, slopes, count, heads, scale, at * step + s * heads * 2, step, kept)
                 elif len(dk):
                     _put(slopes, scale, count, heads, channels, query, line, places, s > 0, dk)
                     _put(scores, real.type(1), count, heads, channels, grad, line, places, s > 0, dv)
@@ -219,21 +270,34 @@ def backward(
 def _sum_group(first, last, shape, query, grad, target, edge, pieces, kept, dkv, part_dkv):
     slots, heads, channels = shape
     size = heads * channels
-    sums = np.empty(2 * size, dkv.dtype)
+    stride, real = whole(heads), dkv.dtype
+    slopes, weights, places = np.zeros(TILE * stride, real), np.zeros(TILE * stride, real), np.empty(TILE, np.int64)
+    for_key, for_value = np.empty(size, real), np.empty(size, real)
     for piece in range(first, last):
         row, begin, end, partial = pieces.row[piece], pieces.begin[piece], pieces.end[piece], pieces.partial[piece]
-        sums[:] = 0
-        for j in range(begin, end):
-            e = edge[j]
-            for s in range(slots):
-                at, line = (e * slots + s) * heads * 2, (target[e] * slots + s) * size
-                for h in range(heads):
-                    slope, weight = spread_at(kept, at + 2 * h), spread_at(kept, at + 2 * h + 1)
-                    for c in range(h * channels, (h + 1) * channels, WIDTH):
-                        store(sums, c, fma(slope, load(query, line + c), load(sums, c)))
-                        store(sums, size + c, fma(weight, load(grad, line + c), load(sums, size + c)))
-        to, place = (dkv, row) if partial < 0 else (part_dkv, partial)
-        to[place * 2 * size : (place + 1) * 2 * size] = sums
+        for c in range(size):
+            for_key[c] = 0
+            for_value[c] = 0
+        for s in range(slots):
+            for at in range(begin, end, TILE):
+                count = min(TILE, end - at)
+                for j in range(count):
+                    e = edge[at + j]
+                    places[j] = (target[e] * slots + s) * size
+                    for c in range(0, size, LINE):
+                        prefetch(query, places[j] + c)
+                        prefetch(grad, places[j] + c)
+                    prefetch(kept, (edge[min(at + j + 16, len(edge) - 1)] * slots + s) * heads * 2)
+                    from_ = (e * slots + s) * heads * 2
+                    for h in range(heads):
+                        slopes[j * stride + h] = kept[from_ + h]
+                        weights[j * stride + h] = kept[from_ + heads + h]
+                _add_weighted(query, places, count, slopes, heads, channels, for_key)
+                _add_weighted(grad, places, count, weights, heads, channels, for_value)
+        to, at = (dkv, row * 2 * size) if partial < 0 else (part_dkv, partial * 2 * size)
+        for c in range(size):
+            to[at + c] = for_key[c]
+            to[at + size + c] = for_value[c]
 
 
 @njit(parallel=PARALLEL, **OPTIONS)

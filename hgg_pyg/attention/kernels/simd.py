@@ -163,6 +163,31 @@ def lane_sum(typingctx, lanes):
     return lanes.real(lanes), codegen
 
 
+# Three rounds of adding pairs, each a choice of lanes of two registers that is one instruction on AVX.
+_PAIRS = (
+    ((0, 8, 1, 9, 4, 12, 5, 13), (2, 10, 3, 11, 6, 14, 7, 15)),
+    ((0, 1, 8, 9, 4, 5, 12, 13), (2, 3, 10, 11, 6, 7, 14, 15)),
+    ((0, 1, 2, 3, 8, 9, 10, 11), (4, 5, 6, 7, 12, 13, 14, 15)),
+)
+
+
+@intrinsic
+def lane_sums(typingctx, a, b, c, d, e, f, g, h):
+    """Lanes of the sums of eight registers' lanes."""
+
+    def codegen(context, builder, signature, arguments):
+        masks = ir.VectorType(ir.IntType(32), WIDTH)
+        registers = list(arguments)
+        for chosen in _PAIRS:
+            registers = [
+                builder.fadd(*(builder.shuffle_vector(*pair, ir.Constant(masks, lanes)) for lanes in chosen))
+                for pair in zip(registers[::2], registers[1::2], strict=True)
+            ]
+        return registers[0]
+
+    return a(a, b, c, d, e, f, g, h), codegen
+
+
 def _binary(instruction: str) -> Any:
     @intrinsic
     def apply(typingctx, a, b):
