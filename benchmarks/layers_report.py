@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
 from benchmarks.attention_problem import Case
+from benchmarks.bars import Bar, print_bars
 from benchmarks.layer_problem import LayerCase
 from benchmarks.plots import draw_panels, draw_ranking
 from benchmarks.report import medians, print_results, speed_up, sweep_panels
@@ -38,29 +39,6 @@ class Entry:
     table: Table
     case: LayerCase | Case
     results: Mapping[str, Result]
-
-
-@dataclass(frozen=True)
-class Bar:
-    """One aim, and what was found."""
-
-    what: str
-    setting: str
-    asked: float
-    found: float | None
-    at_least: bool
-    """else at most"""
-
-    @property
-    def verdict(self) -> str:
-        """ "reached", "missed", or "not measured"."""
-        if self.found is None:
-            return "not measured"
-        return "reached" if (self.found >= self.asked) == self.at_least or self.found == self.asked else "missed"
-
-    def row(self) -> dict[str, object]:
-        """Its row in the table."""
-        return {**asdict(self), "verdict": self.verdict}
 
 
 def judge(entries: Sequence[Entry], settings: Sequence[str]) -> list[Bar]:
@@ -128,10 +106,7 @@ def print_entries(entries: Sequence[Entry], bars: Sequence[Bar], settings: Seque
     """Tables with ratios, then the aims with what was found, both settings side by side."""
     for entry in entries:
         print_results(describe(entry), entry.results, settings, BASES)
-    print("\nwhat we asked of it" + "".join(f"{setting:>34}" for setting in settings))
-    for what in dict.fromkeys(bar.what for bar in bars):
-        print(what)
-        print(" " * 19 + "".join(f"{_short(bar):>34}" for bar in bars if bar.what == what))
+    print_bars(bars, settings)
 
 
 def draw_entries(entries: Sequence[Entry], settings: Sequence[str], out: Path) -> list[Path]:
@@ -150,8 +125,3 @@ def draw_entries(entries: Sequence[Entry], settings: Sequence[str], out: Path) -
     points = [(word, {n: r for n, r in results.items() if n in (*BASES, CHIEF)}) for word, results in skew]
     draw_panels(paths[2], "Intra layer under other degrees", sweep_panels("degrees", points, settings))
     return paths
-
-
-def _short(bar: Bar) -> str:
-    found = "" if bar.found is None else f"{bar.found:.3g}, "
-    return f"{found}asked {'>=' if bar.at_least else '<='} {bar.asked:g}: {bar.verdict}"

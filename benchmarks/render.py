@@ -1,112 +1,136 @@
-"""`python -m benchmarks.render`: the CPU rasteriser beside the plain reference, forward and forward + backward."""
+"""`python -m benchmarks.render`: drawing beside gsplat's torch code, and frames a second of an avatar."""
 
 from __future__ import annotations
 
-import platform
-from collections.abc import Callable
-from dataclasses import asdict, dataclass
-from datetime import date
+import os
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
+from typing import Any, Literal
 
-import torch
-from tqdm import tqdm
-
-from benchmarks.timing import median_ms, write_table
-from hgg_pyg.render import reference, render
+from benchmarks.render_problem import CUDA, GSPLAT, OURS, POSED, RASTERISERS, PosingProblem, RenderCase, RenderProblem
+from benchmarks.render_report import Entry, Table, draw_entries, judge, print_entries
+from benchmarks.report import Progress
+from benchmarks.suite import Limits, run_case
+from benchmarks.timing import machine, write_table
+from benchmarks.workers import start_workers
 from hgg_pyg.runtime import run_command
-from hgg_pyg.types import Cameras, Gaussians
 
-_REFERENCE_LIMIT = 5e7  # Gaussians x pixels x views: beyond this the dense reference needs tens of gigabytes
+_LIMITS = Limits(slow_s=25, patience_s=15)
 
 
 @dataclass(frozen=True)
-class BenchmarkConfig:
-    """What to measure."""
+class RenderBenchmark:
+    """What to measure: one scene under every rasteriser; then over Gaussians, size, views, threads; then posing."""
 
-    gaussians: tuple[int, ...] = (1000, 10_000, 65_536)
-    """how many Gaussians"""
-    sizes: tuple[int, ...] = (64, 128, 512)
-    """widths and heights of the images"""
-    repeats: int = 5
-    """runs of which the median is reported, after one that is not counted"""
-    threads: int = 1
-    """threads of torch and numba"""
+    device: Literal["cpu", "cuda"] = "cpu"
+    """where"""
+    gaussians: int = 65_536
+    """of the chief scene, and of the avatar"""
+    size: int = 512
+    """width and height of its image"""
+    small: int = 256
+    """a second size, where tiles under autograd fit into memory"""
+    sweep_gaussians: tuple[int, ...] = (4096, 16_384, 65_536, 262_144, 1_048_576)
+    """how many Gaussians, at the chief size"""
+    sweep_sizes: tuple[int, ...] = (128, 256, 512, 1024)
+    """widths and heights, of the chief number of Gaussians"""
+    sweep_views: tuple[int, ...] = (1, 2, 4, 8)
+    """views of one avatar, at the small size"""
+    threads: int = os.cpu_count() or 1
+    """of the second measurement of the chief scene, and of posing; all else runs on one"""
+    repeats: int = 7
+    """samples of each time, after one that is not counted"""
+    sweep_repeats: int = 3
+    """samples in the sweeps"""
+    quick: bool = False
+    """a sixteenth of the Gaussians, a quarter of the size, three samples: a minute"""
     out: Path = Path("benchmarks/results/render.csv")
-    """where the table goes"""
+    """where the table goes; the bars and the plots go beside it"""
+
+    def sized(self) -> RenderBenchmark:
+        """What is measured in the end, `quick` taken into account."""
+        if not self.quick:
+            return self
+        return replace(
+            self,
+            quick=False,
+            gaussians=self.gaussians // 16,
+            size=self.size // 4,
+            small=self.small // 4,
+            sweep_gaussians=tuple(count // 16 for count in self.sweep_gaussians),
+            sweep_sizes=tuple(size // 4 for size in self.sweep_sizes),
+            repeats=min(3, self.repeats),
+            sweep_repeats=1,
+        )
 
 
 @dataclass(frozen=True)
-class Row:
-    """One measurement, medians in milliseconds."""
+class _Step:
+    """Cases of a table."""
 
-    rasteriser: str
-    gaussians: int
-    size: int
-    threads: int
-    forward_ms: float
-    forward_backward_ms: float
-    machine: str
-    torch: str
-    date: str
+    table: Table
+    cases: tuple[RenderCase, ...]
+    names: Sequence[str]
+    repeats: int
+    problem: Any = field(default=RenderProblem)
 
 
-def person_sized_shell(count: int, seed: int = 0) -> Gaussians:
-    """Gaussians on an ellipsoid as large as a person, standard deviations of 5 to 20 mm."""
-    generator = torch.Generator().manual_seed(seed)
-    directions = torch.nn.functional.normalize(torch.randn(count, 3, generator=generator), dim=-1)
-    return Gaussians(
-        means=directions * torch.tensor([0.5, 0.9, 0.5]),
-        quats=torch.randn(count, 4, generator=generator),
-        scales=0.005 * 4 ** torch.rand(count, 3, generator=generator),
-        opacities=0.3 + 0.69 * torch.rand(count, generator=generator),
-        colors=torch.rand(count, 3, generator=generator),
-    )
+def plan(config: RenderBenchmark) -> list[_Step]:
+    """What is drawn, by whom."""
+    chief = RenderCase(config.gaussians, config.size, device=config.device)
+    if config.device == "cuda":
+        everyone, few = [CUDA], [CUDA]
+    else:
+        everyone, few = [name for name in RASTERISERS if name != CUDA], [OURS, GSPLAT]
+    small, sweep = replace(chief, size=config.small), config.sweep_repeats
+    posed = [replace(chief, size=size, threads=config.threads) for size in (config.small, config.size)]
+    steps = [
+        _Step("chief", (chief, small), everyone, config.repeats),
+        _Step("threads", (replace(chief, threads=config.threads),), few[:1], config.repeats),
+        _Step("Gaussians", tuple(replace(chief, gaussians=n) for n in config.sweep_gaussians), few, sweep),
+        _Step("size", tuple(replace(chief, size=size) for size in config.sweep_sizes), everyone, sweep),
+        _Step("views", tuple(replace(small, views=views) for views in config.sweep_views), few, sweep),
+        _Step("posing", tuple(posed), POSED, config.repeats, PosingProblem),
+    ]
+    return [step for step in steps if step.cases]
 
 
-def front_camera(size: int) -> Cameras:
-    """One camera three metres away that sees all of the shell."""
-    view = torch.eye(4)
-    view[2, 3] = 3.0
-    focal = 1.42 * size
-    K = torch.tensor([[focal, 0, size / 2], [0, focal, size / 2], [0, 0, 1]])
-    return Cameras(view[None], K[None], size, size)
+def main(config: RenderBenchmark) -> None:
+    """Check rasterisers against float64, time them, and write tables, plots and whether the bars are reached."""
+    config = config.sized()
+    about = machine(config.device, config.threads)
+    print(", ".join(f"{k} {v}" for k, v in about.items()))
+    del about["threads"]  # a column of its own
+    steps, entries = plan(config), []
+    total = sum(_weight(case, step.repeats) for step in steps for case in step.cases)
+    with start_workers(config.device, config.threads) as workers, Progress(total) as progress:
+        for step in steps:
+            for case in step.cases:
+                advance = progress.begin(step.table, _weight(case, step.repeats))
+                found = run_case(workers, step.problem, case, step.names, step.repeats, advance, _LIMITS)
+                entries.append(Entry(step.table, case, found))
+        settings = [worker.setting for worker in workers]
+    bars = judge(entries, settings) if config.device == "cpu" else []  # what we ask, we ask of a CPU
+    write_table(config.out, [row | about for entry in entries for row in _rows(entry)])
+    if bars:
+        write_table(config.out.with_name(f"{config.out.stem}_bars.csv"), [bar.row() | about for bar in bars])
+    print_entries(entries, bars, settings)
+    plots = draw_entries(entries, settings, config.out)
+    print(f"{config.out}; {', '.join(path.name for path in plots)}")
 
 
-def measure(
-    name: str, draw: Callable[[Gaussians, Cameras], torch.Tensor], count: int, size: int, config: BenchmarkConfig
-) -> Row:
-    """Time one rasteriser on one scene."""
-    still, camera = person_sized_shell(count), front_camera(size)
-    moving = still.map(lambda tensor: tensor.clone().requires_grad_())
-
-    def forward() -> None:
-        with torch.no_grad():
-            draw(still, camera)
-
-    def forward_backward() -> None:
-        draw(moving, camera).square().sum().backward()
-
-    machine = f"{platform.machine()} {platform.system()}"
-    times = median_ms(forward, config.repeats), median_ms(forward_backward, config.repeats)
-    return Row(name, count, size, config.threads, *times, machine, torch.__version__, date.today().isoformat())
+def _rows(entry: Entry) -> Iterator[dict[str, object]]:
+    """The rows of one case."""
+    described = {name: value for name, value in asdict(entry.case).items() if name != "device"}
+    for name, result in entry.results.items():
+        yield {"table": entry.table, "name": name, **described, **result.columns()}
 
 
-def main(config: BenchmarkConfig) -> None:
-    """Time the CPU rasteriser and, where it fits into memory, the plain reference; write a CSV."""
-    torch.set_num_threads(config.threads)
-    rasterisers: dict[str, Callable[[Gaussians, Cameras], torch.Tensor]] = {
-        "cpu": lambda gaussians, cameras: render(gaussians, cameras, backend="cpu").rgb,
-        "reference": lambda gaussians, cameras: reference.draw(gaussians, cameras)[0],
-    }
-    scenes = [(n, count, size) for count in config.gaussians for size in config.sizes for n in rasterisers]
-    scenes = [scene for scene in scenes if scene[0] == "cpu" or scene[1] * scene[2] ** 2 <= _REFERENCE_LIMIT]
-    rows = [measure(n, rasterisers[n], count, size, config) for n, count, size in tqdm(scenes, unit="scene")]
-
-    write_table(config.out, [asdict(row) for row in rows])
-    for row in rows:
-        print(f"{row.rasteriser:10} {row.gaussians:8d} {row.size:5d}^2 {row.forward_ms:10.1f} ms forward "
-              f"{row.forward_backward_ms:10.1f} ms with backward")  # fmt: skip
+def _weight(case: RenderCase, repeats: int) -> float:
+    """About how long a case takes, in any unit: the progress bar's."""
+    return (case.gaussians + 2 * case.size**2 + 5e4) * case.views * (repeats + 3)
 
 
 if __name__ == "__main__":
-    run_command(BenchmarkConfig, main)
+    run_command(RenderBenchmark, main)

@@ -45,12 +45,14 @@ class Gaussians(_TensorRecord):
     quats: Tensor  # [..., M, 4] wxyz, normalised where they are used
     scales: Tensor  # [..., M, 3] standard deviations in metres
     opacities: Tensor  # [..., M] in [0, 1]
-    colors: Tensor  # [..., M, 3] RGB
+    colors: Tensor  # [..., M, 3] RGB, or any channels; or coefficients of spherical harmonics [..., M, K, 3]
     features: Tensor | None = None  # [..., M, C] what the per-frame network knows of each Gaussian
 
     def __post_init__(self) -> None:
         lead = tuple(self.means.shape[:-1])
-        for name, tail in (("means", (3,)), ("quats", (4,)), ("scales", (3,)), ("opacities", ()), ("colors", (-1,))):
+        per_view = self.colors.ndim == len(lead) + 2
+        colors = ("colors", (-1, -1) if per_view else (-1,))
+        for name, tail in (("means", (3,)), ("quats", (4,)), ("scales", (3,)), ("opacities", ()), colors):
             shape = tuple(getattr(self, name).shape)
             fits = shape[: len(lead)] == lead and len(shape) == len(lead) + len(tail)
             if not fits or (tail and tail[0] > 0 and shape[-1] != tail[0]):
@@ -79,18 +81,20 @@ class Gaussians(_TensorRecord):
 class Cameras(_TensorRecord):
     """V pinhole cameras of one image size, OpenCV: x right, y down, z forward, pixel centres at +0.5.
 
+    Leading dimensions may stand before V where scenes have cameras of their own.
+
     Raises:
         ValueError: shapes do not fit, or the size is not positive.
     """
 
-    viewmats: Tensor  # [V, 4, 4] world to camera, metres
-    Ks: Tensor  # [V, 3, 3] pixels
+    viewmats: Tensor  # [..., V, 4, 4] world to camera, metres
+    Ks: Tensor  # [..., V, 3, 3] pixels
     width: int
     height: int
 
     def __post_init__(self) -> None:
-        views = self.viewmats.shape[0]
-        for name, expected in (("viewmats", (views, 4, 4)), ("Ks", (views, 3, 3))):
+        views = tuple(self.viewmats.shape[:-2])
+        for name, expected in (("viewmats", (*(views or ("V",)), 4, 4)), ("Ks", (*views, 3, 3))):
             if tuple(getattr(self, name).shape) != expected:
                 raise ValueError(f"Cameras.{name}: expected {expected}, found {tuple(getattr(self, name).shape)}")
         if self.width < 1 or self.height < 1:
@@ -98,16 +102,16 @@ class Cameras(_TensorRecord):
 
     def __len__(self) -> int:
         """V."""
-        return self.viewmats.shape[0]
+        return self.viewmats.shape[-3]
 
     def __getitem__(self, item: Any) -> Cameras:
-        """Select views by slice, list or index tensor (an int would drop the view dimension: use a slice)."""
+        """Select along the first dimension by slice, list or index tensor (an int would drop it: use a slice)."""
         return replace(self, viewmats=self.viewmats[item], Ks=self.Ks[item])
 
     @property
     def centers(self) -> Tensor:
-        """Camera positions in the world, -R^T t. [V, 3]"""
-        return -(self.viewmats[:, :3, :3].mT @ self.viewmats[:, :3, 3:])[..., 0]
+        """Camera positions in the world, -R^T t. [..., V, 3]"""
+        return -(self.viewmats[..., :3, :3].mT @ self.viewmats[..., :3, 3:])[..., 0]
 
 
 @dataclass(frozen=True)
@@ -149,8 +153,8 @@ class BodyPose(_TensorRecord):
 
 @dataclass(frozen=True)
 class RenderOutput(_TensorRecord):
-    """What `render` draws for V views of H x W pixels."""
+    """What `render` draws for V views of H x W pixels; the Gaussians' leading dimensions stand before V."""
 
-    rgb: Tensor  # [V, H, W, D] composited over the background
-    alpha: Tensor  # [V, H, W, 1]
-    depth: Tensor  # [V, H, W, 1] expected depth along z in metres, 0 where nothing is drawn
+    rgb: Tensor  # [..., V, H, W, D] composited over the background
+    alpha: Tensor  # [..., V, H, W, 1]
+    depth: Tensor | None  # [..., V, H, W, 1] along z in metres as the mode says, None without one

@@ -11,14 +11,18 @@ PACKAGES = ("graphs", "hgg_pyg")
 
 # Lower ranks know nothing of higher ones. Parts of hgg_pyg that are not named are commands, the highest rank.
 RANKS = {
-    **dict.fromkeys(("types", "config", "files", "numba_tools"), 0),
+    **dict.fromkeys(("types", "config", "files", "numba_tools", "simd"), 0),
     **dict.fromkeys(("body", "backbones", "render", "data", "attention", "losses", "metrics", "lpips"), 1),
     "nn": 2,
     "model": 3,
 }
 COMMAND = 4
 # Tensors and edges only: what these packages may import of ours, themselves aside.
-NARROW = {"graphs": set(), "attention": {"types", "config", "numba_tools"}, "nn": {"types", "config", "attention"}}
+NARROW = {
+    "graphs": set(),
+    "attention": {"types", "config", "numba_tools", "simd"},
+    "nn": {"types", "config", "attention"},
+}
 MAY_IMPORT_GRAPHS = {"model", "data"}  # and commands
 
 

@@ -96,26 +96,47 @@ class BodyModel(nn.Module):
         Raises:
             UserError: the pose is for another number of joints.
         """
+        rest = self.rest_vertices(pose.betas)
+        rigid, bends = self.bend(pose, vertices2joints(self.smpl.J_regressor, rest[None]))
+        transforms = self.vertex_maps(rigid, bends, pose.transl)
+        return PosedBody(
+            torch.einsum("tnab,nb->tna", transforms[..., :3, :3], rest) + transforms[..., :3, 3], transforms
+        )
+
+    def bend(self, pose: BodyPose, joints: Tensor) -> tuple[Tensor, Tensor]:
+        """What a pose does to the skeleton.
+
+        Args:
+            pose: T frames.
+            joints: [1, J, 3] in the rest pose.
+
+        Returns:
+            [T, J, 4, 4] the joints' maps from rest pose to world but for the translation; [T, (J - 1) * 9] what pose
+            blend shapes follow, the rotations of all joints but the root less the identity.
+
+        Raises:
+            UserError: the pose is for another number of joints.
+        """
         frames = len(pose)
         if pose.body_pose.shape[1] != (self.num_joints - 1) * 3:
             raise UserError(
                 f"body_pose: this body has {self.num_joints} joints and expects {(self.num_joints - 1) * 3} values "
                 f"a frame, found {pose.body_pose.shape[1]}"
             )
-        rest = self.rest_vertices(pose.betas)
-        joints = vertices2joints(self.smpl.J_regressor, rest[None]).expand(frames, -1, -1)
         axis_angle = torch.cat([pose.global_orient, pose.body_pose], 1)
         rotations = batch_rodrigues(axis_angle.reshape(-1, 3)).view(frames, -1, 3, 3)
-        _, rigid = batch_rigid_transform(rotations, joints, self.parents, dtype=rest.dtype)
+        _, rigid = batch_rigid_transform(rotations, joints.expand(frames, -1, -1), self.parents, dtype=joints.dtype)
+        eye = torch.eye(3, dtype=joints.dtype, device=joints.device)
+        return rigid, (rotations[:, 1:] - eye).reshape(frames, -1)
+
+    def vertex_maps(self, rigid: Tensor, bends: Tensor, transl: Tensor) -> Tensor:
+        """The vertices' maps from rest pose to world, of what `bend` returns and translations [T, 3]. [T, N, 4, 4]"""
         transforms = torch.einsum("nj,tjab->tnab", self.weights, rigid)
-        eye = torch.eye(3, dtype=rest.dtype, device=rest.device)
-        offsets = ((rotations[:, 1:] - eye).reshape(frames, -1) @ self.smpl.posedirs).view(frames, -1, 3)
-        shift = (transforms[..., :3, :3] @ offsets[..., None])[..., 0] + pose.transl[:, None]
-        translation = transforms[..., :3, 3] + shift
-        vertices = torch.einsum("tnab,nb->tna", transforms[..., :3, :3], rest) + translation
-        top = torch.cat([transforms[..., :3, :3], translation[..., None]], -1)
+        offsets = (bends @ self.smpl.posedirs).view(len(bends), -1, 3)
+        shift = (transforms[..., :3, :3] @ offsets[..., None])[..., 0] + transl[:, None]
+        top = torch.cat([transforms[..., :3, :3], (transforms[..., :3, 3] + shift)[..., None]], -1)
         bottom = torch.tensor([0, 0, 0, 1], dtype=top.dtype, device=top.device).expand(*top.shape[:-2], 1, 4)
-        return PosedBody(vertices, torch.cat([top, bottom], -2))
+        return torch.cat([top, bottom], -2)
 
 
 def load_body(path: Path | None = None) -> BodyModel:

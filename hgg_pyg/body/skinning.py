@@ -20,14 +20,19 @@ def polar_rotation(matrix: Tensor) -> Tensor:
     Returns:
         [..., 3, 3]
     """
-    rotation = matrix
+    a, b, c, d, e, f, g, h, i = matrix.flatten(-2).unbind(-1)  # whole components: operations run along memory
     for _ in range(8):
-        a, b, c = rotation.unbind(-2)
-        cofactors = torch.stack([b.cross(c, -1), c.cross(a, -1), a.cross(b, -1)], -2)
-        determinant = (a * cofactors[..., 0, :]).sum(-1)[..., None, None]
+        cofactors = (
+            *(e * i - f * h, f * g - d * i, d * h - e * g),
+            *(c * h - b * i, a * i - c * g, b * g - a * h),
+            *(b * f - c * e, c * d - a * f, a * e - b * d),
+        )
+        determinant = a * cofactors[0] + b * cofactors[1] + c * cofactors[2]
         scale = determinant.abs().clamp_min(1e-12).pow(-1 / 3)  # brings the determinant to 1, which speeds convergence
-        rotation = 0.5 * (scale * rotation + cofactors / (determinant * scale))
-    return rotation
+        half, share = 0.5 * scale, 0.5 / (determinant * scale)
+        parts = zip((a, b, c, d, e, f, g, h, i), cofactors, strict=True)
+        a, b, c, d, e, f, g, h, i = (half * x + share * y for x, y in parts)
+    return torch.stack([a, b, c, d, e, f, g, h, i], -1).unflatten(-1, (3, 3))
 
 
 def matrix_to_quaternion(rotation: Tensor) -> Tensor:
@@ -45,7 +50,7 @@ def matrix_to_quaternion(rotation: Tensor) -> Tensor:
         ],
         -2,
     )  # row i is 4 q_i q
-    best = candidates.diagonal(dim1=-2, dim2=-1).argmax(-1)
+    best = torch.stack(candidates.diagonal(dim1=-2, dim2=-1).unbind(-1)).argmax(0)
     chosen = candidates.gather(-2, best[..., None, None].expand(*best.shape, 1, 4))[..., 0, :]
     quaternion = torch.nn.functional.normalize(chosen, dim=-1)
     return torch.where(quaternion[..., :1] < 0, -quaternion, quaternion)
@@ -79,8 +84,10 @@ def pose_gaussians(gaussians: Gaussians, transforms: Tensor, binding: Tensor) ->
     """
     linear, translation = transforms[..., :3, :3], transforms[..., :3, 3]
     turn = matrix_to_quaternion(polar_rotation(linear))
-    means = (linear[..., binding, :, :] @ gaussians.means[..., None])[..., 0] + translation[..., binding, :]
-    return _moved(gaussians, means, quaternion_multiply(turn[..., binding, :], gaussians.quats))
+    own = torch.cat([linear.flatten(-2), translation, turn], -1).index_select(-2, binding)  # one look-up, not three
+    linear, translation, turn = own.split([9, 3, 4], -1)
+    means = (linear.unflatten(-1, (3, 3)) @ gaussians.means[..., None])[..., 0] + translation
+    return _moved(gaussians, means, quaternion_multiply(turn, gaussians.quats))
 
 
 def unpose_gaussians(gaussians: Gaussians, transforms: Tensor, binding: Tensor) -> Gaussians:
@@ -94,12 +101,12 @@ def unpose_gaussians(gaussians: Gaussians, transforms: Tensor, binding: Tensor) 
 
 def _moved(gaussians: Gaussians, means: Tensor, quats: Tensor) -> Gaussians:
     """New means and orientations; the other fields are repeated for every pose, without copies."""
-    lead, features = means.shape[:-2], gaussians.features
+    lead, features, own = means.shape[:-2], gaussians.features, gaussians.means.ndim - 2
     return Gaussians(
         means=means,
         quats=quats,
         scales=gaussians.scales.expand(*lead, -1, -1),
         opacities=gaussians.opacities.expand(*lead, -1),
-        colors=gaussians.colors.expand(*lead, -1, -1),
+        colors=gaussians.colors.expand(*lead, *gaussians.colors.shape[own:]),
         features=None if features is None else features.expand(*lead, -1, -1),
     )

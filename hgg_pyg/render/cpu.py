@@ -13,78 +13,84 @@ from torch.autograd.function import once_differentiable
 
 from hgg_pyg.numba_tools import numba_threads
 from hgg_pyg.render import tiles
-from hgg_pyg.render.binning import bin_splats
-from hgg_pyg.render.projection import ALPHA_MAX, ALPHA_MIN, DEPTH_ALPHA_MIN, TRANSMITTANCE_MIN, project
-from hgg_pyg.types import Cameras, Gaussians
+from hgg_pyg.render.binning import OPACITY, Splats, bin_splats
+from hgg_pyg.render.projection import ALPHA_MAX, ALPHA_MIN, TRANSMITTANCE_MIN, project
+from hgg_pyg.render.scene import Drawn, Scene
 
 log = logging.getLogger("hgg_pyg")
 
 
-def draw(gaussians: Gaussians, cameras: Cameras) -> tuple[Tensor, Tensor, Tensor]:
-    """Draw float32 or float64 Gaussians: [V, H, W, D] colour, [V, H, W, 1] alpha, [V, H, W, 1] expected depth.
+def draw(scene: Scene) -> Drawn:
+    """Draw float32 or float64 Gaussians on a CPU.
 
     Uses torch's number of threads. Runs repeat bit for bit; with another number of threads, torch's matrix products in
     the projection may round differently.
     """
-    _announce(gaussians.means.dtype)
-    splats = project(
-        *(gaussians.means, gaussians.quats, gaussians.scales, gaussians.opacities),
-        *(cameras.viewmats, cameras.Ks, cameras.width, cameras.height),
+    _announce(scene.means.dtype)
+    splats = project(scene)
+    fields = (splats.means2d, splats.conics, splats.depths, splats.opacities, scene.colors)
+    blended, transmittance = _Blend.apply(
+        *(field.flatten(0, 1) for field in fields),
+        *(splats.radii.flatten(0, 1), scene.width, scene.height, scene.with_depth),
     )
-    color, depth_sum, transmittance = _Blend.apply(
-        *(splats.means2d, splats.conics, splats.depths, gaussians.opacities, gaussians.colors),
-        *(splats.radii, cameras.width, cameras.height),
-    )
-    alpha = 1 - transmittance
-    return color, alpha[..., None], (depth_sum / alpha.clamp(min=DEPTH_ALPHA_MIN))[..., None]
+    blended, alpha = blended.view(*scene.picture, blended.shape[-1]), 1 - transmittance.view(*scene.picture, 1)
+    if not scene.with_depth:
+        return Drawn(blended, alpha, None)
+    return Drawn(blended[..., :-1], alpha, blended[..., -1:])
 
 
 @functools.cache
 def _announce(dtype: torch.dtype) -> None:
     """Say once why the first picture takes longer."""
-    log.info("CPU rasteriser: loading its %s kernels; compiling them takes about 10 s, once on a machine", dtype)
+    log.info("CPU rasteriser: loading its %s kernels; compiling them takes about 20 s, once on a machine", dtype)
 
 
 class _Blend(torch.autograd.Function):
-    """Blending of projected Gaussians, with the gradient of tiles.py: color, depth sum, transmittance."""
+    """Blending of projected Gaussians in P views, with the gradient of tiles.py: blended sums, transmittance.
+
+    Q stands for P or a divisor of it: what successive views share may be given once.
+    """
 
     @staticmethod
     def forward(
         ctx: Any,
-        means2d: Tensor,  # [V, N, 2]
-        conics: Tensor,  # [V, N, 3]
-        depths: Tensor,  # [V, N]
-        opacities: Tensor,  # [N]
-        colors: Tensor,  # [N, D]
-        radii: Tensor,  # [V, N, 2]
+        means2d: Tensor,  # [P, N, 2]
+        conics: Tensor,  # [P, N, 3]
+        depths: Tensor,  # [P, N]
+        opacities: Tensor,  # [Q, N]
+        colors: Tensor,  # [Q, N, D]
+        radii: Tensor,  # [P, N, 2]
         width: int,
         height: int,
-    ) -> tuple[Tensor, Tensor, Tensor]:
-        centers, ellipses, z, reach, opacity, rgb = map(_array, (means2d, conics, depths, radii, opacities, colors))
-        real = centers.dtype.type
+        with_depth: bool,
+    ) -> tuple[Tensor, Tensor]:
+        given = Splats(*map(_array, (means2d, conics, depths, radii, opacities, colors)))
+        real = given.means2d.dtype.type
         limits = tiles.Limits(real(ALPHA_MIN), real(ALPHA_MAX), real(TRANSMITTANCE_MIN))
-        bits = z.view(np.uint32 if z.itemsize == 4 else np.uint64)
+        bits = given.depths.view(np.uint32 if given.depths.itemsize == 4 else np.uint64)
+        channels = colors.shape[-1] + with_depth
         with numba_threads():
-            bins = bin_splats(centers, ellipses, z, bits, reach, opacity, rgb, width, height, limits.alpha_min)
-            pictures, last_entry = tiles.blend(bins, len(z), height, width, limits)
+            bins = bin_splats(given, bits, width, height, with_depth, limits.alpha_min)
+            pictures, last_entry = tiles.blend(bins, len(depths), height, width, channels, limits)
         ctx.drawn = bins, limits, pictures.transmittance, last_entry
-        ctx.size = depths.shape
-        color, depth_sum, transmittance = map(torch.from_numpy, pictures)
-        return color, depth_sum, transmittance
+        ctx.shapes = depths.shape, opacities.shape[0], colors.shape[0], with_depth
+        return torch.from_numpy(pictures.blended), torch.from_numpy(pictures.transmittance)
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:  # pyright: ignore[reportIncompatibleMethodOverride]
         bins, limits, transmittance, last_entry = ctx.drawn
-        grad_color, grad_depth_sum, grad_transmittance = map(_array, grads)
-        pictures = tiles.Pictures(grad_color, grad_depth_sum, grad_transmittance)
+        (views, count), opacity_sets, color_sets, with_depth = ctx.shapes
+        pictures = tiles.Pictures(*map(_array, grads))
         with numba_threads():
             by_slot = tiles.blend_backward(bins, limits, transmittance, last_entry, pictures)
             by_splat = tiles.sum_gradients(bins, by_slot)
-        columns = by_splat.shape[1]
-        sums = torch.from_numpy(by_splat).view(*ctx.size, columns)
-        means2d, conics, opacities, colors, depths = sums.split([2, 3, 1, columns - 7, 1], dim=-1)
-        return means2d, conics, depths[..., 0], opacities[..., 0].sum(0), colors.sum(0), None, None, None
+        sums = torch.from_numpy(by_splat).view(views, count, by_splat.shape[1])
+        opacities = sums[..., OPACITY].unflatten(0, (opacity_sets, -1)).sum(1)
+        depths = sums[..., -1] if with_depth else None
+        colors = sums[..., OPACITY + 1 : sums.shape[-1] - with_depth]
+        colors = colors.unflatten(0, (color_sets, -1)).sum(1)
+        return sums[..., :2], sums[..., 2:5], depths, opacities, colors, None, None, None, None
 
 
 def _array(tensor: Tensor) -> np.ndarray:

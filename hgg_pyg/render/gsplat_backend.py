@@ -2,47 +2,45 @@
 
 from __future__ import annotations
 
-from torch import Tensor
-
 from hgg_pyg.render.projection import EPS2D, FAR, NEAR
-from hgg_pyg.types import Cameras, Gaussians, UserError
+from hgg_pyg.render.scene import Drawn, Scene
+from hgg_pyg.types import UserError
 
 
-def draw(gaussians: Gaussians, cameras: Cameras) -> tuple[Tensor, Tensor, Tensor]:
-    """Draw float32 Gaussians: [V, H, W, D] colour, [V, H, W, 1] alpha, [V, H, W, 1] expected depth.
+def draw(scene: Scene) -> Drawn:
+    """Draw float32 Gaussians on a CUDA device.
 
     gsplat's other thresholds are compiled into it; projection.py has the same values.
 
     Raises:
         UserError: the Gaussians are not on a CUDA device, or gsplat is not installed, or has no compiled kernels.
     """
-    means = gaussians.means
-    if not means.is_cuda:
+    if not scene.means.is_cuda:
         raise UserError(
-            f'render: backend "gsplat" needs tensors on a CUDA device, found {means.device}; '
+            f'render: backend "gsplat" needs tensors on a CUDA device, found {scene.means.device}; '
             'move them with .to("cuda"), or use backend "cpu"'
         )
-    if len(gaussians) == 0:  # gsplat counts tiles at the last Gaussian
-        return _nothing(gaussians, cameras)
+    if scene.means.shape[1] == 0:  # gsplat counts tiles at the last Gaussian
+        return nothing(scene)
     try:
         from gsplat import rasterization
 
         drawn, alpha, _ = rasterization(
-            means=means,
-            quats=gaussians.quats,
-            scales=gaussians.scales,
-            opacities=gaussians.opacities,
-            colors=gaussians.colors,
-            viewmats=cameras.viewmats,
-            Ks=cameras.Ks,
-            width=cameras.width,
-            height=cameras.height,
+            means=scene.means,
+            quats=scene.quats,
+            scales=scene.scales,
+            opacities=scene.opacities,
+            colors=scene.colors[:, 0] if scene.colors.shape[1] == 1 else scene.colors,
+            viewmats=scene.viewmats,
+            Ks=scene.Ks,
+            width=scene.width,
+            height=scene.height,
             near_plane=NEAR,
             far_plane=FAR,
             eps2d=EPS2D,
             packed=False,
-            render_mode="RGB+ED",
-            rasterize_mode="classic",
+            render_mode="RGB+D" if scene.with_depth else "RGB",
+            rasterize_mode="antialiased" if scene.antialiased else "classic",
         )
     except ImportError as error:
         raise UserError(
@@ -56,12 +54,14 @@ def draw(gaussians: Gaussians, cameras: Cameras) -> tuple[Tensor, Tensor, Tensor
             "render: gsplat has no compiled kernels and no CUDA toolkit to build them; "
             "install the toolkit (nvcc on PATH), or move the tensors to the CPU"
         ) from error
-    return drawn[..., :-1], alpha, drawn[..., -1:]
+    if not scene.with_depth:
+        return Drawn(drawn, alpha, None)
+    return Drawn(drawn[..., :-1], alpha, drawn[..., -1:])
 
 
-def _nothing(gaussians: Gaussians, cameras: Cameras) -> tuple[Tensor, Tensor, Tensor]:
+def nothing(scene: Scene) -> Drawn:
     """Empty images that still depend on the (empty) inputs, so that a backward pass finds zero gradients."""
-    fields = (gaussians.means, gaussians.quats, gaussians.scales, gaussians.opacities, gaussians.colors)
-    zero = sum((field.sum() for field in fields), start=cameras.viewmats.sum() * 0)
-    size = (len(cameras), cameras.height, cameras.width)
-    return zero.expand(*size, gaussians.colors.shape[-1]), zero.expand(*size, 1), zero.expand(*size, 1)
+    fields = (scene.means, scene.quats, scene.scales, scene.opacities, scene.colors)
+    zero = sum((field.sum() for field in fields), start=scene.viewmats.sum() * 0)
+    one = zero.expand(*scene.picture, 1)
+    return Drawn(zero.expand(*scene.picture, scene.colors.shape[-1]), one, one if scene.with_depth else None)

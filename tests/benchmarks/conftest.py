@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import torch
 
-from benchmarks import attention, claim, layers
+from benchmarks import attention, claim, layers, render
 
 
 class InlineWorker:
@@ -35,7 +35,7 @@ def inline_workers(monkeypatch) -> list[InlineWorker]:
     def start(device: str, threads: int) -> Iterator[list[InlineWorker]]:
         yield workers
 
-    for module in (attention, layers, claim):
+    for module in (attention, layers, claim, render):
         monkeypatch.setattr(module, "start_workers", start)
     monkeypatch.setattr("benchmarks.timing._SAMPLE_S", 1e-4)
     monkeypatch.setattr("gc.collect", lambda: 0)  # takes longer than all that is measured here

@@ -5,9 +5,10 @@ from dataclasses import replace
 
 import pytest
 
+from benchmarks.bars import Bar
 from benchmarks.layer_problem import LAYERS, LayerCase, build
 from benchmarks.layers import LayersBenchmark, main
-from benchmarks.layers_report import CHIEF, Bar, Entry, judge
+from benchmarks.layers_report import CHIEF, Entry, judge
 from benchmarks.suite import Measured, Result, Trial, attempt, forget
 from benchmarks.timing import Spread
 from hgg_pyg.nn import IntraConv

@@ -1,10 +1,14 @@
 """Scenes for the tests of drawing."""
 
 import math
+from collections.abc import Callable
+from typing import Any
 
 import torch
 from torch import Tensor
 
+from hgg_pyg.render import Mode
+from hgg_pyg.render.scene import Drawn, Scene, compose, make_scene
 from hgg_pyg.types import Cameras, Gaussians, RenderOutput
 
 PARAMETERS = ("means", "quats", "scales", "opacities", "colors")
@@ -74,7 +78,22 @@ def gradients(output: RenderOutput, gaussians: Gaussians, seed: int = 0) -> dict
     generator = torch.Generator().manual_seed(seed)
     loss = torch.zeros((), dtype=output.rgb.dtype)
     for image, weight in ((output.rgb, 1.0), (output.alpha, 1.0), (output.depth, 0.1)):
+        if image is None:
+            continue
         weights = torch.randn(image.shape, generator=generator, dtype=torch.float64)
         loss = loss + (weight * weights.to(image) * image).sum()
     fields = [getattr(gaussians, name) for name in PARAMETERS]
     return dict(zip(PARAMETERS, torch.autograd.grad(loss, fields), strict=True))
+
+
+def draw_by(
+    draw: Callable[[Scene], Drawn],
+    gaussians: Gaussians,
+    cameras: Cameras,
+    background: Tensor | None = None,
+    mode: Mode = "rgb+ed",
+    **options: Any,
+) -> RenderOutput:
+    """What `render` would return with another function behind it."""
+    drawn = draw(make_scene(gaussians, cameras, mode, **options))
+    return compose(drawn, background, mode, gaussians.means.shape[:-2])

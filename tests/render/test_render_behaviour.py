@@ -5,17 +5,25 @@ import logging
 import subprocess
 import sys
 from dataclasses import replace
+from typing import Any
 from unittest.mock import MagicMock
 
 import pytest
 import torch
 from render_scenes import PARAMETERS, gradients, ring_cameras, shell, with_grad
 
-from hgg_pyg.render import cpu, gsplat_backend, render
+from hgg_pyg.render import cpu, gsplat_backend
+from hgg_pyg.render import render as render_images
 from hgg_pyg.render.projection import project
+from hgg_pyg.render.scene import make_scene
 from hgg_pyg.types import Cameras, Gaussians, RenderOutput, UserError
 
 IMAGES = ("rgb", "alpha", "depth")
+
+
+def render(*args: Any, **options: Any) -> RenderOutput:
+    """With expected depth."""
+    return render_images(*args, mode="rgb+ed", **options)
 
 
 @pytest.fixture
@@ -41,17 +49,16 @@ def test_runs_repeat_bit_for_bit(scene) -> None:
 
 def test_kernels_repeat_bit_for_bit_on_any_number_of_threads(scene) -> None:
     gaussians, cameras = scene
-    splats = project(
-        *(gaussians.means, gaussians.quats, gaussians.scales, gaussians.opacities),
-        *(cameras.viewmats, cameras.Ks, cameras.width, cameras.height),
-    )
-    inputs = splats.means2d, splats.conics, splats.depths, gaussians.opacities, gaussians.colors
+    splats = project(make_scene(gaussians, cameras))
+    projected = (splats.means2d, splats.conics, splats.depths, splats.radii)
+    means2d, conics, depths, radii = (tensor[0] for tensor in projected)
+    inputs = means2d, conics, depths, gaussians.opacities[None], gaussians.colors[None]
     threads, results = torch.get_num_threads(), []
     try:
         for count in (1, 2):
             torch.set_num_threads(count)
             leaves = [tensor.clone().requires_grad_() for tensor in inputs]
-            drawn = cpu._Blend.apply(*leaves, splats.radii, cameras.width, cameras.height)
+            drawn = cpu._Blend.apply(*leaves, radii, cameras.width, cameras.height, True)
             results.append([*drawn, *torch.autograd.grad([image.square().sum() for image in drawn], leaves)])
     finally:
         torch.set_num_threads(threads)
@@ -161,8 +168,10 @@ def test_shapes_and_names_that_do_not_fit(scene) -> None:
     gaussians, cameras = scene
     with pytest.raises(ValueError, match=r"background of 3 channels, found \(4,\)"):
         render(gaussians, cameras, torch.ones(4))
-    with pytest.raises(ValueError, match="select one frame"):
-        render(gaussians.map(lambda tensor: tensor[None]), cameras)
+    with pytest.raises(ValueError, match=r"for each of \(\), found \(1,\)"):
+        render(gaussians, cameras.map(lambda tensor: tensor[None]))
+    with pytest.raises(ValueError, match='"rgb\\+d" or "rgb\\+ed", found "depth"'):
+        render_images(gaussians, cameras, mode="depth")  # type: ignore[arg-type]
     with pytest.raises(ValueError, match='found "cuda"'):
         render(gaussians, cameras, backend="cuda")  # type: ignore[arg-type]
 
@@ -173,17 +182,16 @@ def test_gsplat_is_refused_tensors_on_a_cpu(scene) -> None:
 
 
 def on_cuda() -> MagicMock:
-    """A stand-in for Gaussians on a CUDA device."""
-    gaussians = MagicMock()
-    gaussians.means.is_cuda = True
-    gaussians.__len__.return_value = 1
-    return gaussians
+    """A stand-in for a scene on a CUDA device."""
+    scene = MagicMock()
+    scene.means.is_cuda = True
+    return scene
 
 
 def test_a_missing_gsplat_is_said(monkeypatch) -> None:
     monkeypatch.setitem(sys.modules, "gsplat", None)
     with pytest.raises(UserError, match="pip install"):
-        gsplat_backend.draw(on_cuda(), MagicMock())
+        gsplat_backend.draw(on_cuda())
 
 
 def test_a_gsplat_without_kernels_is_said(monkeypatch) -> None:
@@ -192,7 +200,7 @@ def test_a_gsplat_without_kernels_is_said(monkeypatch) -> None:
 
     monkeypatch.setitem(sys.modules, "gsplat", MagicMock(rasterization=rasterization))
     with pytest.raises(UserError, match="CUDA toolkit"):
-        gsplat_backend.draw(on_cuda(), MagicMock())
+        gsplat_backend.draw(on_cuda())
 
 
 def test_gsplat_is_called_by_names_it_has(monkeypatch) -> None:
@@ -206,7 +214,9 @@ def test_gsplat_is_called_by_names_it_has(monkeypatch) -> None:
         return drawn, torch.ones(1, 2, 2, 1), {}
 
     monkeypatch.setattr(gsplat, "rasterization", rasterization)
-    color, alpha, depth = gsplat_backend.draw(on_cuda(), MagicMock())
+    drawn = gsplat_backend.draw(on_cuda())
+    color, alpha, depth = drawn.color, drawn.alpha, drawn.depth
+    assert depth is not None
     assert len(calls) == 1
     assert color[0, 0, 0].tolist() == [0.0, 1.0, 2.0]
     assert depth[0, 0, 0].tolist() == [3.0]
@@ -215,8 +225,10 @@ def test_gsplat_is_called_by_names_it_has(monkeypatch) -> None:
 
 def test_no_gaussians_are_not_shown_to_gsplat() -> None:
     gaussians, cameras = with_grad(shell(10)[:0]), ring_cameras(2, 20, 10)
-    color, alpha, depth = gsplat_backend._nothing(gaussians, cameras)
-    assert (color.shape, alpha.shape, depth.shape) == ((2, 10, 20, 3), (2, 10, 20, 1), (2, 10, 20, 1))
+    drawn = gsplat_backend.nothing(make_scene(gaussians, cameras, "rgb+d"))
+    color, alpha, depth = drawn.color, drawn.alpha, drawn.depth
+    assert depth is not None
+    assert (color.shape, alpha.shape, depth.shape) == ((1, 2, 10, 20, 3), (1, 2, 10, 20, 1), (1, 2, 10, 20, 1))
     (color.sum() + depth.sum()).backward()
     assert gaussians.means.grad is not None
     assert not color.any()

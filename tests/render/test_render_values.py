@@ -1,21 +1,27 @@
 """What is drawn, and its gradients, against the plain reference, against gsplat's torch code, and against formulas."""
 
 import math
+from typing import Any
 
 import pytest
 import torch
-from gsplat_oracle import draw as draw_by_gsplat
-from render_scenes import PARAMETERS, front_camera, gradients, ring_cameras, shell, with_grad
+from render_scenes import PARAMETERS, draw_by, front_camera, gradients, ring_cameras, shell, with_grad
 
-from hgg_pyg.render import reference, render
+from benchmarks import gsplat_torch
+from hgg_pyg.render import reference
+from hgg_pyg.render import render as render_images
 from hgg_pyg.types import Cameras, Gaussians, RenderOutput
 
 IMAGES = ("rgb", "alpha", "depth")
 
 
+def render(*args: Any, **options: Any) -> RenderOutput:
+    """With expected depth."""
+    return render_images(*args, mode="rgb+ed", **options)
+
+
 def by_reference(gaussians: Gaussians, cameras: Cameras) -> RenderOutput:
-    color, alpha, depth = reference.draw(gaussians, cameras)
-    return RenderOutput(color + (1 - alpha), alpha, depth)
+    return draw_by(reference.draw, gaussians, cameras)
 
 
 def relative_error(found: torch.Tensor, expected: torch.Tensor) -> float:
@@ -37,7 +43,7 @@ def test_float64_equals_gsplats_torch_code() -> None:
     gaussians, cameras = with_grad(shell(250)), ring_cameras(2, 70, 45)
     background = torch.tensor([0.2, 0.5, 0.9], dtype=torch.float64)
     found = render(gaussians, cameras, background)
-    expected = draw_by_gsplat(gaussians, cameras, background)
+    expected = draw_by(gsplat_torch.draw, gaussians, cameras, background)
     for name in IMAGES:
         torch.testing.assert_close(getattr(found, name), getattr(expected, name), rtol=1e-10, atol=1e-10)
     found_gradients, expected_gradients = gradients(found, gaussians), gradients(expected, gaussians)

@@ -25,7 +25,9 @@ import numpy as np
 from numba import njit, prange
 
 from hgg_pyg.attention.kernels.rows import Rows
-from hgg_pyg.attention.kernels.simd import (
+from hgg_pyg.attention.kernels.widen import widened
+from hgg_pyg.numba_tools import OPTIONS, PARALLEL
+from hgg_pyg.simd import (
     WIDTH,
     exp_of_at_most_zero,
     fma,
@@ -38,8 +40,6 @@ from hgg_pyg.attention.kernels.simd import (
     spread_at,
     store,
 )
-from hgg_pyg.attention.kernels.widen import widened
-from hgg_pyg.numba_tools import OPTIONS, PARALLEL
 
 TILE = 64  # edges; a multiple of WIDTH
 AHEAD = 32

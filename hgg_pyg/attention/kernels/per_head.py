@@ -24,7 +24,8 @@ from numba import njit, prange
 
 from hgg_pyg.attention.kernels.multi_query import add_parts, merge_softmax, whole
 from hgg_pyg.attention.kernels.rows import Rows
-from hgg_pyg.attention.kernels.simd import (
+from hgg_pyg.numba_tools import OPTIONS, PARALLEL
+from hgg_pyg.simd import (
     WIDTH,
     exp_of_at_most_zero,
     fma,
@@ -37,7 +38,6 @@ from hgg_pyg.attention.kernels.simd import (
     spread_at,
     store,
 )
-from hgg_pyg.numba_tools import OPTIONS, PARALLEL
 
 TILE = 64  # edges
 LINE = 16  # float32 numbers that come from memory together

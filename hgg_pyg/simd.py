@@ -205,6 +205,17 @@ def _binary(instruction: str) -> Any:
 overload(operator.add)(_binary("fadd"))
 overload(operator.sub)(_binary("fsub"))
 overload(operator.mul)(_binary("fmul"))
+overload(operator.truediv)(_binary("fdiv"))
+
+
+@intrinsic
+def where_above(typingctx, a, b, above, else_):
+    """Lanes of `above` where a > b, of `else_` elsewhere."""
+
+    def codegen(context, builder, signature, arguments):
+        return builder.select(builder.fcmp_ordered(">", *arguments[:2]), *arguments[2:])
+
+    return a(a, b, above, else_), codegen
 
 
 @intrinsic

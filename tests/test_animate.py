@@ -1,0 +1,42 @@
+"""The animator against `Avatar.repose`."""
+
+import pytest
+import torch
+
+from hgg_pyg.animate import Animator
+from hgg_pyg.body import BodyModel
+from hgg_pyg.model import Avatar
+from hgg_pyg.types import BodyPose, Gaussians, UserError
+
+
+def subject(body: BodyModel) -> tuple[Avatar, BodyPose]:
+    """An avatar that is not of the mean shape, in two poses of someone of another shape."""
+    generator = torch.Generator().manual_seed(0)
+    betas = torch.randn(10, generator=generator)
+    binding = torch.randint(body.num_vertices, (500,), generator=generator)
+    gaussians = Gaussians(
+        means=body.rest_vertices(betas)[binding] + 0.01,
+        quats=torch.randn(500, 4, generator=generator),
+        scales=torch.rand(500, 3, generator=generator),
+        opacities=torch.rand(500, generator=generator),
+        colors=torch.rand(500, 3, generator=generator),
+    )
+    angles = 0.3 * torch.randn(2, 3 * body.num_joints, generator=generator)
+    pose = BodyPose(torch.zeros(10), angles[:, :3], angles[:, 3:], torch.randn(2, 3, generator=generator))
+    return Avatar(gaussians, binding, betas), pose
+
+
+@pytest.mark.filterwarnings("ignore:.*_prims_common.check.*is deprecated:FutureWarning")  # inductor's own
+@pytest.mark.parametrize("compiled", [False, pytest.param(True, marks=pytest.mark.slow)])
+def test_the_animator_is_repose(compiled: bool, body: BodyModel) -> None:
+    avatar, pose = subject(body)
+    expected, found = avatar.repose(body, pose), Animator(avatar, body, compiled)(pose)
+    for name in ("means", "quats", "scales", "opacities", "colors"):
+        torch.testing.assert_close(getattr(found, name), getattr(expected, name), rtol=1e-5, atol=1e-6)
+
+
+def test_a_pose_of_another_body_is_refused(body: BodyModel) -> None:
+    avatar, pose = subject(body)
+    wrong = BodyPose(pose.betas, pose.global_orient, pose.body_pose[:, :-3], pose.transl)
+    with pytest.raises(UserError, match="body_pose: this body has 24 joints and expects 69 values a frame, found 66"):
+        Animator(avatar, body)(wrong)
