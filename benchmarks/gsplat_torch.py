@@ -96,18 +96,19 @@ def _indices_in_range(
     arrays = (transmittances, means2d, conics, opacities, starts, order)
     real = means2d.detach().numpy().dtype.type
     found = _list_drawn(
-        *(first_batch * tile_size**2, end_batch * tile_size**2, offsets.shape[-1], tile_size),
-        *(x.detach().contiguous().numpy() for x in arrays),
-        *(real(ALPHA_MIN), real(ALPHA_MAX), real(TRANSMITTANCE_MIN)),
+        (first_batch * tile_size**2, end_batch * tile_size**2, offsets.shape[-1], tile_size),
+        tuple(x.detach().contiguous().numpy() for x in arrays),
+        (real(ALPHA_MIN), real(ALPHA_MAX), real(TRANSMITTANCE_MIN)),
     )
     gaussian_ids, pixel_ids, image_ids = map(torch.from_numpy, found)
     return gaussian_ids, pixel_ids, image_ids
 
 
 @njit(cache=True, error_model="numpy")
-def _list_drawn(
-    first, end, across, size, transmittances, means2d, conics, opacities, starts, order, alpha_min, alpha_max, least
-):
+def _list_drawn(span, arrays, limits):
+    first, end, across, size = span
+    transmittances, means2d, conics, opacities, starts, order = arrays
+    alpha_min, alpha_max, least = limits
     views, height, width = transmittances.shape
     count, down, half = means2d.shape[1], (height + size - 1) // size, means2d.dtype.type(0.5)
     room, drawn = 1 << 16, 0

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import torch
-from smplx.lbs import vertices2joints
 from torch import Tensor
 
 from hgg_pyg.body import BodyModel, pose_gaussians
@@ -24,8 +23,7 @@ class Animator:
     def __init__(self, avatar: Avatar, body: BodyModel, compiled: bool = False) -> None:
         self.avatar, self.body = avatar, body
         with torch.no_grad():
-            rest = body.rest_vertices(avatar.betas)
-            self._joints = vertices2joints(body.smpl.J_regressor, rest[None])
+            self._joints = body.rest_joints(avatar.betas)
         self._skin = torch.compile(self._maps_to_gaussians, dynamic=False) if compiled else self._maps_to_gaussians
 
     @torch.no_grad()

@@ -1,6 +1,5 @@
 """What the README says of the package's front door holds."""
 
-import csv
 import importlib
 import re
 from pathlib import Path
@@ -9,7 +8,7 @@ import pytest
 import torch
 
 import hgg_pyg
-from benchmarks.render import BenchmarkConfig
+from benchmarks.render import RenderBenchmark
 from benchmarks.render import main as benchmark_render
 from hgg_pyg.__main__ import COMMANDS, backends, main
 from hgg_pyg.attention import variants
@@ -51,15 +50,6 @@ def test_the_readme_s_python_runs_on_names_that_exist():
 def test_help_ends_well(monkeypatch, capsys):
     monkeypatch.setattr("sys.argv", ["render.py", "--help"])
     with pytest.raises(SystemExit) as stop:
-        run_command(BenchmarkConfig, benchmark_render)
+        run_command(RenderBenchmark, benchmark_render)
     assert stop.value.code == 0
     assert "--gaussians" in capsys.readouterr().out
-
-
-def test_the_rasteriser_s_benchmark_writes_its_table(tmp_path):
-    out = tmp_path / "render.csv"
-    threads = torch.get_num_threads()
-    benchmark_render(BenchmarkConfig(gaussians=(50,), sizes=(16,), repeats=1, threads=threads, out=out))
-    rows = list(csv.DictReader(out.read_text().splitlines()))
-    assert [row["rasteriser"] for row in rows] == ["cpu", "reference"]
-    assert all(float(row["forward_ms"]) > 0 for row in rows)

@@ -86,7 +86,11 @@ class BodyModel(nn.Module):
 
     def rest_joints(self, betas: Tensor) -> Tensor:
         """Joints of the shaped T-pose. betas [B] -> [J, 3] metres"""
-        return vertices2joints(self.smpl.J_regressor, self.rest_vertices(betas)[None])[0]
+        return self.joints_of(self.rest_vertices(betas))
+
+    def joints_of(self, vertices: Tensor) -> Tensor:
+        """Joints of a body in its rest pose. [N, 3] -> [J, 3] metres"""
+        return vertices2joints(self.smpl.J_regressor, vertices[None])[0]
 
     def pose(self, pose: BodyPose) -> PosedBody:
         """Posed vertices and the affine map of each vertex, T_n = sum_k w_nk [G_k | b_k] (Eq. 1).
@@ -97,7 +101,7 @@ class BodyModel(nn.Module):
             UserError: the pose is for another number of joints.
         """
         rest = self.rest_vertices(pose.betas)
-        rigid, bends = self.bend(pose, vertices2joints(self.smpl.J_regressor, rest[None]))
+        rigid, bends = self.bend(pose, self.joints_of(rest))
         transforms = self.vertex_maps(rigid, bends, pose.transl)
         return PosedBody(
             torch.einsum("tnab,nb->tna", transforms[..., :3, :3], rest) + transforms[..., :3, 3], transforms
@@ -108,7 +112,7 @@ class BodyModel(nn.Module):
 
         Args:
             pose: T frames.
-            joints: [1, J, 3] in the rest pose.
+            joints: [J, 3] in the rest pose.
 
         Returns:
             [T, J, 4, 4] the joints' maps from rest pose to world but for the translation; [T, (J - 1) * 9] what pose
