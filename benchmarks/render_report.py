@@ -88,10 +88,9 @@ def draw_entries(entries: Sequence[Entry], settings: Sequence[str], out: Path) -
             continue
         points = [(getattr(entry.case, name), entry.results) for entry in chosen]
         path = out.with_name(f"{out.stem}_{name}.png")
-        fixed = describe(chosen[0].case).split(", ", 1)[-1]
-        many = f"{chosen[0].case.gaussians:,} Gaussians"
-        title = {"Gaussians": f"Drawing, {fixed}", "size": f"Drawing {many}",
-                 "views": f"Several views of {many} at {chosen[0].case.size}²"}  # fmt: skip
+        many, size = f"{chosen[0].case.gaussians:,} Gaussians", f"{chosen[0].case.size}²"
+        title = {"Gaussians": f"Drawing at {size}, one thread", "size": f"Drawing {many}, one thread",
+                 "views": f"Several views of {many} at {size}, one thread"}  # fmt: skip
         draw_panels(path, title[table], sweep_panels(table, points, settings))
         paths.append(path)
     return paths

@@ -14,6 +14,7 @@ from benchmarks.timing import Spread, Work, extra_peak_mb, give_back_memory, int
 from benchmarks.workers import Worker, WorkerDied
 
 PARTS = ("forward", "forward_backward")
+_NO_MEMORY = "out of memory"
 _TRIAL_LIMIT_S = 300.0  # a subject whose trial, compiling included, has not ended by then is not timed
 
 
@@ -145,6 +146,8 @@ def run_case(
         for name in names:
             if trials[name].counts:
                 trials[name] = _try(worker, build, case, name, limits)
+                if _NO_MEMORY in trials[name].status:
+                    worker.renew()
             advance(step)
         worker.call(forget)
     for worker in workers:
@@ -153,11 +156,13 @@ def run_case(
             found = worker.call(measure, build, case, right, repeats, limits)
         except RuntimeError:  # by turns they need more memory than each in its trial: then one after the other
             found = {}
+            worker.renew()
             for name in right:
                 try:
                     found |= worker.call(measure, build, case, [name], repeats, limits)
                 except RuntimeError as error:
                     trials[name] = Trial(f"{error} ({worker.setting})")
+                    worker.renew()
         for name, times in found.items():
             measured[name][worker.setting] = times
         worker.call(forget)
@@ -212,7 +217,7 @@ def _reason(error: Exception) -> str:
     """What went wrong, in a few words."""
     lines = str(error).strip().splitlines() or [""]
     if isinstance(error, MemoryError) or "allocate memory" in str(error) or "out of memory" in str(error):
-        return "out of memory"
+        return _NO_MEMORY
     return f"fails: {type(error).__name__}: {lines[0][:100]}"
 
 

@@ -98,6 +98,13 @@ class Worker:
                 self._process.join()
                 raise WorkerDied(f"took longer than {limit_s:.0f} s")
 
+    def renew(self) -> None:
+        """End the process and start a fresh one: after an allocation has failed, glibc keeps to no setting any more."""
+        self._process.kill()
+        self._process.join()
+        self._pipe.close()
+        self._start()
+
     def _start(self) -> None:
         context = get_context("spawn")
         self._pipe, theirs = context.Pipe()

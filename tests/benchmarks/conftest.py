@@ -22,6 +22,9 @@ class InlineWorker:
         except Exception as error:
             raise RuntimeError(f"{type(error).__name__}: {error}") from None
 
+    def renew(self) -> None:
+        """There is no process to start again."""
+
     def call_within(self, limit_s: float, function: Callable[..., Any], *args: Any) -> Any:
         return self.call(function, *args)
 

@@ -53,6 +53,10 @@ def test_each_setting_is_in_force_and_no_other(setting, monkeypatch):
             with pytest.raises(WorkerDied, match="code 3"):
                 worker.call(die)
             assert worker.call(kept_mb) < 50  # a fresh one
+        before = worker.call(os.getpid)
+        worker.renew()
+        assert worker.call(os.getpid) != before
+        assert worker.call(allocator_settings) == SETTINGS[setting]
     assert os.environ["MALLOC_TOP_PAD_"] == "1000000000"
 
 
