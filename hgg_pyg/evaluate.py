@@ -43,7 +43,7 @@ def main(config: EvaluateConfig) -> Report:
         raise UserError(f"{config.run}: expected a body of {model.config.num_vertices} vertices, {found}")
     captures = open_captures(config.data or trained.captures, trained.image_size)
     sources = frame_sources(
-        captures.test, trained.clip.input_views, make_backbone(trained.surface), body, trained.cache
+        captures.test, trained.clip.input_views, make_backbone(trained.backbone), body, trained.cache
     )
     if not sources:
         raise UserError(f"{config.data or trained.captures}: expected test subjects, found none")

@@ -15,7 +15,7 @@ from typing import Any, Literal, TypeVar
 import torch
 
 from graphs import GraphSpec
-from hgg_pyg.backbones import SurfaceConfig
+from hgg_pyg.backbones import BackboneConfig
 from hgg_pyg.config import ClipConfig, ModelConfig, config_json
 from hgg_pyg.data.synthetic import SynthesizeConfig
 from hgg_pyg.files import write_atomically
@@ -68,7 +68,7 @@ class TrainConfig:
     graph: GraphSpec = field(default_factory=lambda: GraphSpec(readout_k=4))
     clip: ClipConfig = field(default_factory=ClipConfig)
     loss: LossConfig = field(default_factory=LossConfig)
-    surface: SurfaceConfig = field(default_factory=SurfaceConfig)
+    backbone: BackboneConfig = field(default_factory=BackboneConfig)
     synthetic: SynthesizeConfig = field(default_factory=lambda: SynthesizeConfig(out=Path("captures/demo")))
     """captures to make when `data` is not given"""
 

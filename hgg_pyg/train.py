@@ -46,7 +46,7 @@ def main(config: TrainConfig) -> None:
         synthesize(config.synthetic)
     accelerator.wait_for_everyone()
     captures = open_captures(config.captures, config.image_size)
-    body, backbone = load_body(config.body), make_backbone(config.surface)
+    body, backbone = load_body(config.body), make_backbone(config.backbone, accelerator.device)
     train, val, test = (
         frame_sources(part, config.clip.input_views, backbone, body, config.cache)
         for part in (captures.train, captures.val, captures.test)

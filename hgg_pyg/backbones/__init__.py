@@ -1,11 +1,46 @@
 """Frozen per-frame networks: the images of one moment in, Gaussians with features out."""
 
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Annotated, Literal
+
+import torch
+import tyro
+
 from hgg_pyg.backbones.base import Backbone
+from hgg_pyg.backbones.lgm import LGMBackbone, LGMConfig
 from hgg_pyg.backbones.surface import SurfaceBackbone, SurfaceConfig
 
-__all__ = ["Backbone", "SurfaceBackbone", "SurfaceConfig", "make_backbone"]
+__all__ = [
+    "Backbone",
+    "BackboneConfig",
+    "LGMBackbone",
+    "LGMConfig",
+    "SurfaceBackbone",
+    "SurfaceConfig",
+    "make_backbone",
+]
+
+Name = Literal["surface", "lgm"]
 
 
-def make_backbone(config: SurfaceConfig) -> Backbone:
-    """The backbone that a configuration describes."""
-    return SurfaceBackbone(config)
+@dataclass(frozen=True)
+class BackboneConfig:
+    """Which per-frame network, and its options."""
+
+    name: Annotated[Name, tyro.conf.arg(name="")] = "surface"
+    """surface has no weights; lgm needs a checkpoint"""
+    surface: SurfaceConfig = field(default_factory=SurfaceConfig)
+    lgm: Annotated[LGMConfig, tyro.conf.arg(name="")] = field(default_factory=LGMConfig)
+
+
+def make_backbone(config: BackboneConfig, device: torch.device | str = "cpu") -> Backbone:
+    """The backbone that a configuration describes; what has weights runs on `device`.
+
+    Raises:
+        UserError: its weights are missing or are of another network.
+    """
+    if config.name == "lgm":
+        return LGMBackbone(config.lgm, device)
+    return SurfaceBackbone(config.surface)

@@ -17,6 +17,11 @@ class Backbone(Protocol):
     """
 
     @property
+    def views(self) -> int | None:
+        """How many cameras it needs, None for any number."""
+        ...
+
+    @property
     def feature_names(self) -> tuple[str, ...]:
         """A name for each of the C features."""
         ...

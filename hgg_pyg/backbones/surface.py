@@ -73,6 +73,8 @@ class SurfaceBackbone:
     `lifting.coverage`. None is left out.
     """
 
+    views: int | None = None
+
     def __init__(self, config: SurfaceConfig = SurfaceConfig()) -> None:
         self.config = config
         self.feature_names = tuple(

@@ -91,8 +91,10 @@ def frame_sources(
     """Sources of captures, each with its own evenly spread input cameras.
 
     Raises:
-        UserError: a capture has fewer cameras than `input_views`.
+        UserError: a capture has fewer cameras than `input_views`, or the backbone needs another number of them.
     """
+    if backbone.views not in (None, input_views):
+        raise UserError(f"clip.input_views: this backbone takes {backbone.views} views, found {input_views}")
     return tuple(FrameSource(c, spread_cameras(c, input_views), backbone, body, cache) for c in captures)
 
 

@@ -12,7 +12,7 @@ import trimesh
 from scipy.spatial.transform import Rotation
 from torch import Tensor
 
-from hgg_pyg.backbones import SurfaceBackbone, SurfaceConfig, make_backbone
+from hgg_pyg.backbones import SurfaceBackbone, SurfaceConfig
 from hgg_pyg.backbones.lifting import coverage
 from hgg_pyg.body import load_body
 from hgg_pyg.render import render
@@ -31,7 +31,7 @@ class Scene:
     faces: Tensor  # [F, 3]
 
     def run(self, config: SurfaceConfig | None = None) -> Gaussians:
-        return make_backbone(config or SurfaceConfig())(
+        return SurfaceBackbone(config or SurfaceConfig())(
             self.images, self.masks, self.cameras, self.vertices, self.transforms, self.faces
         )
 
@@ -373,10 +373,10 @@ def test_it_is_frozen(person: Scene) -> None:
 
 def test_digest_follows_the_configuration() -> None:
     digests = {
-        make_backbone(config).digest for config in (SurfaceConfig(), SurfaceConfig(2), SurfaceConfig(opacity=0.9))
+        SurfaceBackbone(config).digest for config in (SurfaceConfig(), SurfaceConfig(2), SurfaceConfig(opacity=0.9))
     }
     assert len(digests) == 3
-    assert make_backbone(SurfaceConfig()).digest in digests
+    assert SurfaceBackbone(SurfaceConfig()).digest in digests
 
 
 def test_nobody_in_view(person: Scene) -> None:

@@ -6,7 +6,7 @@ import torch
 from scipy.spatial.transform import Rotation
 
 from graphs import GraphSpec
-from hgg_pyg.backbones import SurfaceConfig, make_backbone
+from hgg_pyg.backbones import SurfaceBackbone, SurfaceConfig
 from hgg_pyg.config import ClipConfig
 from hgg_pyg.data import frame_sources, load_clip, open_captures
 from hgg_pyg.data.clips import Target, even_frames, load_target, sample_clip
@@ -19,7 +19,7 @@ from hgg_pyg.types import Cameras, Gaussians, UserError
 @pytest.fixture(scope="module")
 def source(tiny_captures, body, tmp_path_factory):
     captures = open_captures(tiny_captures).train
-    return frame_sources(captures, 4, make_backbone(SurfaceConfig()), body, tmp_path_factory.mktemp("frames"))[0]
+    return frame_sources(captures, 4, SurfaceBackbone(SurfaceConfig()), body, tmp_path_factory.mktemp("frames"))[0]
 
 
 def turned(capture, matrix: np.ndarray):
@@ -62,7 +62,7 @@ def test_frames_come_from_the_cache_unless_something_they_depend_on_changed(sour
     fresh.load(1)
     assert fresh.path(1).stat().st_mtime_ns == before
     others = [
-        replace(fresh, backbone=make_backbone(SurfaceConfig(footprint=0.7))),
+        replace(fresh, backbone=SurfaceBackbone(SurfaceConfig(footprint=0.7))),
         replace(fresh, cameras=fresh.cameras[::-1]),
         replace(fresh, capture=replace(fresh.capture, digest="another")),
     ]

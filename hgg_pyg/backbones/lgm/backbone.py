@@ -1,0 +1,134 @@
+"""LGM as a per-frame backbone: the images of four cameras to Gaussians in our world, with features."""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from scipy.spatial import KDTree
+from torch import Tensor
+
+from hgg_pyg.backbones.lgm.cameras import LGMFrame, crop_cameras, crop_images, lgm_frame, network_input
+from hgg_pyg.backbones.lgm.checkpoint import load_lgm
+from hgg_pyg.backbones.lgm.network import VIEWS, Predicted, Preset
+from hgg_pyg.body.skinning import matrix_to_quaternion, polar_rotation, quaternion_multiply
+from hgg_pyg.types import Cameras, Gaussians
+
+_VERSION = 1  # raise it whenever the same input gives another result
+
+
+@dataclass(frozen=True)
+class LGMConfig:
+    """Which LGM."""
+
+    checkpoint: Path | None = None
+    """safetensors file: the public model_fp16_fixrot.safetensors, or what finetuning wrote"""
+    preset: Preset = "big"
+    """big, small and tiny as published; micro is ours, for a CPU"""
+    size: int = 256
+    """width and height that the person is cut out at; big gives a quarter as many Gaussians from each view"""
+
+    def __post_init__(self) -> None:
+        if self.size < 32 or self.size % 32:
+            raise ValueError(f"LGMConfig.size: expected a multiple of 32, found {self.size}")
+
+
+class LGMBackbone:
+    """Four images, cut around the person, through LGM; its Gaussians in metres in our world.
+
+    Features of a Gaussian are the last activation of the U-Net, what it says of opacity, size and colour before and
+    after activation, and, since place and orientation are those of a pose, both relative to the nearest vertex of the
+    body in the rest pose's axes.
+
+    Raises:
+        UserError: there is no checkpoint, or it is of another preset.
+    """
+
+    views: int | None = VIEWS
+
+    def __init__(self, config: LGMConfig, device: torch.device | str = "cpu") -> None:
+        self.config = config
+        self.network = load_lgm(config.preset, config.checkpoint).to(device, memory_format=torch.channels_last)
+        hidden = self.network.unet.config.up[-1]
+        self.feature_names = (*(f"hidden_{i}" for i in range(hidden)), *_named())
+
+    @property
+    def feature_dim(self) -> int:
+        """C."""
+        return len(self.feature_names)
+
+    @functools.cached_property
+    def digest(self) -> str:
+        """Hash of the version, the configuration and the weights."""
+        assert self.config.checkpoint is not None
+        with self.config.checkpoint.open("rb") as file:
+            weights = hashlib.file_digest(file, "sha256").hexdigest()
+        text = f"{type(self).__name__} {_VERSION} {self.config.preset} {self.config.size} {weights}"
+        return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+    @torch.no_grad()
+    def __call__(
+        self,
+        images: Tensor,  # [4, H, W, 3] in [0, 1]
+        masks: Tensor,  # [4, H, W] share of the pixel that the person covers
+        cameras: Cameras,  # 4
+        vertices: Tensor,  # [N, 3] the posed body, world, metres
+        transforms: Tensor,  # [N, 4, 4] each vertex's map from the rest pose to the world
+        faces: Tensor,  # [F, 3]
+    ) -> Gaussians:
+        """Gaussians in the world with features [M, C], float32, on the device of `images`; bfloat16 inside on CUDA.
+
+        Raises:
+            ValueError: there are not four views, or shapes do not fit.
+        """
+        expected = (VIEWS, cameras.height, cameras.width)
+        for name, tensor, shape in (("images", images, (*expected, 3)), ("masks", masks, expected)):
+            if tuple(tensor.shape) != shape:
+                raise ValueError(f"LGMBackbone: {name}: expected {shape}, found {tuple(tensor.shape)}")
+        device, own = images.device, next(self.network.parameters()).device
+        cameras, vertices, transforms = (x.to(own) for x in (cameras, vertices, transforms))
+        frame = lgm_frame(vertices, cameras)
+        crops = crop_cameras(cameras, frame, self.config.size)
+        shown, _ = crop_images(images.to(own), masks.to(own), cameras, crops)
+        with torch.autocast(own.type, torch.bfloat16, enabled=own.type == "cuda"):
+            predicted = self.network(network_input(shown, frame.cameras_to_lgm(crops))[None])
+        gaussians = to_world(predicted, frame)
+        features = _features(predicted, gaussians, vertices, transforms)
+        return Gaussians(
+            gaussians.means, gaussians.quats, gaussians.scales, gaussians.opacities, gaussians.colors, features
+        ).to(device=device, dtype=torch.float32)
+
+
+def to_world(predicted: Predicted, frame: LGMFrame) -> Gaussians:
+    """The Gaussians of the first object in our world, metres. [M]"""
+    return Gaussians(
+        means=frame.points_to_world(predicted.means[0]),
+        quats=frame.quats_to_world(predicted.quats[0]),
+        scales=predicted.scales[0] / frame.scale,
+        opacities=predicted.opacities[0],
+        colors=predicted.colors[0],
+    )
+
+
+def _named() -> Iterator[str]:
+    for name, width in (("offset", 3), ("turn", 4), ("raw_opacity", 1), ("raw_size", 3), ("raw_color", 3),
+                        ("opacity", 1), ("size", 3), ("color", 3)):  # fmt: skip
+        yield from ([name] if width == 1 else [f"{name}_{i}" for i in range(width)])
+
+
+def _features(predicted: Predicted, gaussians: Gaussians, vertices: Tensor, transforms: Tensor) -> Tensor:
+    """[M, C] in the order of `feature_names`, geometry scaled to about 1."""
+    _, nearest = KDTree(vertices.cpu().numpy()).query(gaussians.means.cpu().numpy())
+    bound = torch.from_numpy(nearest).to(vertices.device)
+    turns = polar_rotation(transforms[:, :3, :3])[bound]
+    offset = (turns.mT @ (gaussians.means - vertices[bound])[..., None])[..., 0]
+    turn = quaternion_multiply(matrix_to_quaternion(turns.mT), gaussians.quats)
+    turn = torch.where(turn[:, :1] < 0, -turn, turn)  # both signs are one rotation
+    raw = predicted.raw[0]
+    columns = (predicted.hidden[0], offset / 0.05, turn, raw[:, 3:7], raw[:, 11:14], gaussians.opacities[:, None],
+               (gaussians.scales / 0.02).log(), (gaussians.colors - 0.5) / 0.25)  # fmt: skip
+    return torch.cat(columns, -1)
