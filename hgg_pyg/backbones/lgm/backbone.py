@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -52,7 +51,11 @@ class LGMBackbone:
 
     def __init__(self, config: LGMConfig, device: torch.device | str = "cpu") -> None:
         self.config = config
-        self.network = load_lgm(config.preset, config.checkpoint).to(device, memory_format=torch.channels_last)
+        network = load_lgm(config.preset, config.checkpoint)
+        self.network = network.to(torch.device(device)).to(memory_format=torch.channels_last)  # pyright: ignore
+        assert config.checkpoint is not None
+        with config.checkpoint.open("rb") as file:
+            self._weights = hashlib.file_digest(file, "sha256").hexdigest()
         hidden = self.network.unet.config.up[-1]
         self.feature_names = (*(f"hidden_{i}" for i in range(hidden)), *_named())
 
@@ -61,13 +64,10 @@ class LGMBackbone:
         """C."""
         return len(self.feature_names)
 
-    @functools.cached_property
+    @property
     def digest(self) -> str:
         """Hash of the version, the configuration and the weights."""
-        assert self.config.checkpoint is not None
-        with self.config.checkpoint.open("rb") as file:
-            weights = hashlib.file_digest(file, "sha256").hexdigest()
-        text = f"{type(self).__name__} {_VERSION} {self.config.preset} {self.config.size} {weights}"
+        text = f"{type(self).__name__} {_VERSION} {self.config.preset} {self.config.size} {self._weights}"
         return hashlib.sha256(text.encode()).hexdigest()[:16]
 
     @torch.no_grad()
@@ -90,7 +90,7 @@ class LGMBackbone:
             if tuple(tensor.shape) != shape:
                 raise ValueError(f"LGMBackbone: {name}: expected {shape}, found {tuple(tensor.shape)}")
         device, own = images.device, next(self.network.parameters()).device
-        cameras, vertices, transforms = (x.to(own) for x in (cameras, vertices, transforms))
+        cameras, vertices, transforms = cameras.to(own), vertices.to(own), transforms.to(own)
         frame = lgm_frame(vertices, cameras)
         crops = crop_cameras(cameras, frame, self.config.size)
         shown, _ = crop_images(images.to(own), masks.to(own), cameras, crops)
