@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
 
@@ -11,11 +11,12 @@ import torch
 
 from benchmarks import graphs
 from benchmarks.attention_problem import AttentionProblem, Case
+from benchmarks.bars import write_entries
 from benchmarks.layer_problem import LAYERS, LayerCase, SeveralProblems, label, runnable
 from benchmarks.layers_report import ALONE, CHIEF, Entry, Table, draw_entries, judge, print_entries
 from benchmarks.report import Progress
 from benchmarks.suite import Limits, run_case
-from benchmarks.timing import machine, write_table
+from benchmarks.timing import machine
 from benchmarks.workers import start_workers
 from hgg_pyg.attention import variants
 from hgg_pyg.runtime import run_command
@@ -116,19 +117,10 @@ def main(config: LayersBenchmark) -> None:
                 entries.append(Entry(step.table, case, {name: found[label(index, name)] for name in names}))
         settings = [worker.setting for worker in workers]
     bars = judge(entries, settings) if config.device == "cpu" else []  # what we ask, we ask of a CPU
-    write_table(config.out, [row | about for entry in entries for row in _rows(entry)])
-    if bars:
-        write_table(config.out.with_name(f"{config.out.stem}_bars.csv"), [bar.row() | about for bar in bars])
+    write_entries(config.out, entries, bars, about)
     print_entries(entries, bars, settings)
     plots = draw_entries(entries, settings, config.out)
     print(f"{config.out}; {', '.join(path.name for path in plots)}")
-
-
-def _rows(entry: Entry) -> Iterator[dict[str, object]]:
-    """The rows of one case."""
-    described = {name: value for name, value in asdict(entry.case).items() if name != "device"}
-    for name, result in entry.results.items():
-        yield {"table": entry.table, "name": name, **described, **result.columns()}
 
 
 def _weight(cases: Sequence[LayerCase | Case], names: Sequence[str], repeats: int) -> float:

@@ -48,14 +48,15 @@ def _bars(entries: Sequence[Entry], setting: str) -> Iterator[Bar]:
     yield Bar(f"{describe(chief.case)}: extra peak MB of forward + backward", setting, _MOST_MB, held, False)
     threads = next(entry for entry in entries if entry.table == "threads")
     views = [entry for entry in entries if entry.table == "views"]
-    one, many = (entry.results[OURS] for entry in (views[0], views[-1]))
-    ratio = views[-1].case.views / views[0].case.views
     for what in ("forward", "forward_backward"):
         words = what.replace("_", " + ")
         slow, fast = (entry.results[OURS].median(what, setting) for entry in (chief, threads))
         gain = slow / fast if slow and fast else None
         yield Bar(f"{words}: times faster on {threads.case.threads} threads", setting, _LEAST_THREADS, gain, True)
-        alone, together = one.median(what, setting), many.median(what, setting)
+        if not views:
+            continue
+        ratio = views[-1].case.views / views[0].case.views
+        alone, together = (entry.results[OURS].median(what, setting) for entry in (views[0], views[-1]))
         cost = together / alone if alone and together else None
         yield Bar(f"{words}: cost of {ratio:g} views beside that of one", setting, ratio, cost, False)
 

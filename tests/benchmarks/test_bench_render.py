@@ -70,6 +70,7 @@ def test_aims_are_reached_or_missed():
         ("reached", 2.0), ("reached", 7.0),
         ("missed", 1.25), ("missed", 8.5),
     ]  # fmt: skip
+    assert len(judge(entries[:3], ["default"])) == 7  # no views were asked for
     assert describe(entries[-1].case) == "60 Gaussians at 32², 8 views, 1 thread"
 
 
