@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 import torch
 import tyro
 
-from hgg_pyg.backbones.base import Backbone
+from hgg_pyg.backbones.base import Backbone, Moment
 from hgg_pyg.backbones.lgm import LGMBackbone, LGMConfig
 from hgg_pyg.backbones.surface import SurfaceBackbone, SurfaceConfig
 
@@ -17,6 +17,7 @@ __all__ = [
     "BackboneConfig",
     "LGMBackbone",
     "LGMConfig",
+    "Moment",
     "SurfaceBackbone",
     "SurfaceConfig",
     "make_backbone",

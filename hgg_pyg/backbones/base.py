@@ -1,7 +1,9 @@
-"""What every per-frame backbone answers to."""
+"""What every per-frame backbone is given, and what it answers to."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Protocol
 
 from torch import Tensor
@@ -9,8 +11,35 @@ from torch import Tensor
 from hgg_pyg.types import Cameras, Gaussians
 
 
+@dataclass(frozen=True)
+class Moment:
+    """One person at one moment: the body as it stands, and V cameras whose pixels are read when they are asked for."""
+
+    subject: str
+    frame: int  # its number, as in the file names
+    cameras: Cameras  # V
+    vertices: Tensor  # [N, 3] the posed body, world, metres
+    transforms: Tensor  # [N, 4, 4] each vertex's map from the rest pose to the world
+    faces: Tensor  # [F, 3]
+    read: Callable[[], tuple[Tensor, Tensor]]
+
+    def pixels(self) -> tuple[Tensor, Tensor]:
+        """Colours [V, H, W, 3] in [0, 1], and masks [V, H, W]: the share of the pixel that the person covers.
+
+        Raises:
+            ValueError: they do not have the cameras' number and size.
+            UserError: a file is broken.
+        """
+        images, masks = self.read()
+        expected = (len(self.cameras), self.cameras.height, self.cameras.width)
+        for name, tensor, shape in (("images", images, (*expected, 3)), ("masks", masks, expected)):
+            if tuple(tensor.shape) != shape:
+                raise ValueError(f"Moment: {name}: expected {shape}, found {tuple(tensor.shape)}")
+        return images, masks
+
+
 class Backbone(Protocol):
-    """Makes Gaussians of what V cameras see at one moment. Frozen: same input, same output, no gradients.
+    """Makes Gaussians of one moment. Frozen: same input, same output, no gradients.
 
     The features must mean the same in every pose and place: they are given in the frame of the vertex that a Gaussian
     is bound to, never in world coordinates.
@@ -33,21 +62,14 @@ class Backbone(Protocol):
 
     @property
     def digest(self) -> str:
-        """Changes with everything the result depends on besides the inputs: for the key of a cache."""
+        """Changes with everything the result depends on besides the moment: for the key of a cache."""
         ...
 
-    def __call__(
-        self,
-        images: Tensor,  # [V, H, W, 3] in [0, 1]
-        masks: Tensor,  # [V, H, W] share of the pixel that the person covers
-        cameras: Cameras,  # V
-        vertices: Tensor,  # [N, 3] the posed body, world, metres
-        transforms: Tensor,  # [N, 4, 4] each vertex's map from the rest pose to the world
-        faces: Tensor,  # [F, 3]
-    ) -> Gaussians:
-        """Gaussians in the world with features [M, C], on the device of `images`.
+    def __call__(self, moment: Moment) -> Gaussians:
+        """Gaussians in the world with features [M, C], float32, on the CPU. M is 0 if nothing is seen.
 
         Raises:
             ValueError: shapes do not fit.
+            UserError: a file is missing or broken.
         """
         ...

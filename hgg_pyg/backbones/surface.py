@@ -7,13 +7,14 @@ from dataclasses import astuple, dataclass
 
 import numpy as np
 import torch
-from scipy.spatial import KDTree
 from torch import Tensor, nn
 
+from hgg_pyg.backbones.base import Moment
 from hgg_pyg.backbones.lifting import Points, coverage, lift
+from hgg_pyg.backbones.local import localise
 from hgg_pyg.backbones.raycast import Mesh
-from hgg_pyg.body.skinning import matrix_to_quaternion, polar_rotation
-from hgg_pyg.types import Cameras, Gaussians
+from hgg_pyg.body.skinning import matrix_to_quaternion
+from hgg_pyg.types import Gaussians
 
 _VERSION = 3  # raise it whenever the same input gives another result
 _BLUR_RADII = (0.02, 0.08)  # metres
@@ -93,35 +94,23 @@ class SurfaceBackbone:
         return hashlib.sha256(text.encode()).hexdigest()[:16]
 
     @torch.no_grad()
-    def __call__(
-        self,
-        images: Tensor,  # [V, H, W, 3] in [0, 1]
-        masks: Tensor,  # [V, H, W] share of the pixel that the person covers
-        cameras: Cameras,  # V
-        vertices: Tensor,  # [N, 3] the posed body, world, metres
-        transforms: Tensor,  # [N, 4, 4] each vertex's map from the rest pose to the world
-        faces: Tensor,  # [F, 3]
-    ) -> Gaussians:
-        """Gaussians in the world with features [M, C], float32, on the device of `images`. M is 0 if nothing is seen.
+    def __call__(self, moment: Moment) -> Gaussians:
+        """Gaussians in the world with features [M, C], float32, on the CPU. M is 0 if nothing is seen.
 
         Raises:
             ValueError: shapes do not fit.
         """
-        expected = (len(cameras), cameras.height, cameras.width)
-        for name, tensor, shape in (("images", images, (*expected, 3)), ("masks", masks, expected)):
-            if tuple(tensor.shape) != shape:
-                raise ValueError(f"SurfaceBackbone: {name}: expected {shape}, found {tuple(tensor.shape)}")
-        if transforms.shape != (len(vertices), 4, 4):
-            raise ValueError(f"SurfaceBackbone: transforms: expected a 4x4 a vertex, found {tuple(transforms.shape)}")
-        device = images.device
-        images, masks, Ks = self._blocks(images, masks, cameras.Ks)
-        mesh = Mesh(_float64(vertices), faces.cpu().numpy())
-        pictures, covers, viewmats, Ks = _float64(images), _float64(masks), _float64(cameras.viewmats), _float64(Ks)
+        if moment.transforms.shape != (len(moment.vertices), 4, 4):
+            found = tuple(moment.transforms.shape)
+            raise ValueError(f"SurfaceBackbone: transforms: expected a 4x4 a vertex, found {found}")
+        images, masks, Ks = self._blocks(*moment.pixels(), moment.cameras.Ks)
+        mesh = Mesh(_float64(moment.vertices), moment.faces.cpu().numpy())
+        pictures, covers, viewmats, Ks = (_float64(x) for x in (images, masks, moment.cameras.viewmats, Ks))
         views = zip(pictures, covers, viewmats, Ks, strict=True)
         points = Points.cat([lift(*view, mesh, _BLUR_RADII) for view in views])
         cover = coverage(points.positions, covers, viewmats, Ks)
-        gaussians = self._discs(points, cover, _features(points, cover, vertices, transforms))
-        return gaussians.to(device=device, dtype=torch.float32)
+        gaussians = self._discs(points, cover, _features(points, cover, moment))
+        return gaussians.to(device="cpu", dtype=torch.float32)
 
     def _blocks(self, images: Tensor, masks: Tensor, Ks: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Images and masks shrunk by the stride, colours weighted by the mask, and the intrinsics to match."""
@@ -152,23 +141,18 @@ class SurfaceBackbone:
         )
 
 
-def _features(points: Points, cover: np.ndarray, vertices: Tensor, transforms: Tensor) -> np.ndarray:
+def _features(points: Points, cover: np.ndarray, moment: Moment) -> np.ndarray:
     """What is known of each pixel, in the axes that its vertex has in the rest pose, scaled to about 1. [n, C]"""
-    corners = _float64(vertices)
-    _, bound = KDTree(corners).query(points.positions)
-    turns = _float64(polar_rotation(transforms[:, :3, :3].double().cpu()))[bound]
-
-    def local(directions: np.ndarray) -> np.ndarray:
-        return np.einsum("nji,nj->ni", turns, directions)
-
+    vertices, transforms = moment.vertices.double().cpu(), moment.transforms.double().cpu()
+    local = localise(torch.from_numpy(points.positions), vertices, transforms)
     facing = (points.normals * points.toward).sum(1)
     columns = {
-        "offset": local(points.positions - corners[bound]) / 0.05,
-        "normal": local(points.normals),
+        "offset": local.offsets.numpy() / 0.05,
+        "normal": local.directions(torch.from_numpy(points.normals)).numpy(),
         "color": (points.colors - 0.5) / 0.25,
         "color_near": (points.blurred[:, 0] - 0.5) / 0.25,
         "color_around": (points.blurred[:, 1] - 0.5) / 0.25,
-        "view": local(points.toward),
+        "view": local.directions(torch.from_numpy(points.toward)).numpy(),
         "facing": (facing - 0.7) / 0.3,
         "outline_pixels": np.log(points.silhouette) - 1,
         "outline_metres": points.silhouette * points.footprints / 0.05 - 1,

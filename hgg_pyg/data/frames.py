@@ -11,9 +11,10 @@ import numpy as np
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
+from torch import Tensor
 from tqdm import tqdm
 
-from hgg_pyg.backbones import Backbone
+from hgg_pyg.backbones import Backbone, Moment
 from hgg_pyg.body import BodyModel
 from hgg_pyg.config import config_digest
 from hgg_pyg.data.capture import Capture
@@ -73,11 +74,22 @@ class FrameSource:
             UserError: no pixel of the person is seen.
         """
         capture, cameras = self.capture, list(self.cameras)
-        images = torch.from_numpy(np.stack([capture.image(frame, c) for c in cameras]))
-        masks = torch.from_numpy(np.stack([capture.mask(frame, c) for c in cameras]))
         posed = self.body.pose(capture.poses[[frame]])
+
+        def read() -> tuple[Tensor, Tensor]:
+            images = torch.from_numpy(np.stack([capture.image(frame, c) for c in cameras]))
+            return images, torch.from_numpy(np.stack([capture.mask(frame, c) for c in cameras]))
+
         gaussians = self.backbone(
-            images, masks, capture.cameras[cameras], posed.vertices[0], posed.transforms[0], self.body.faces
+            Moment(
+                subject=capture.name,
+                frame=capture.frames[frame],
+                cameras=capture.cameras[cameras],
+                vertices=posed.vertices[0],
+                transforms=posed.transforms[0],
+                faces=self.body.faces,
+                read=read,
+            )
         )
         if len(gaussians) == 0:
             path = capture.mask_paths[frame][cameras[0]]

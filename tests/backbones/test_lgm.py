@@ -10,6 +10,7 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor
 
+from hgg_pyg.backbones import Moment
 from hgg_pyg.backbones.lgm import LGM, PRESETS, LGMBackbone, LGMConfig
 from hgg_pyg.backbones.lgm.backbone import to_world
 from hgg_pyg.backbones.lgm.cameras import (
@@ -250,7 +251,8 @@ def test_features_do_not_depend_on_where_the_person_stands(backbone, body: BodyM
         # the root turns about its joint, so what moves the body is read off a vertex's map
         move = posed.transforms[0, 0] @ torch.linalg.inv(found[0][1]) if found else torch.eye(4)
         seen = Cameras(cameras.viewmats @ torch.linalg.inv(move), cameras.Ks, 160, 120)
-        gaussians = backbone(images, masks, seen, posed.vertices[0], posed.transforms[0], body.faces)
+        standing = (posed.vertices[0], posed.transforms[0], body.faces)
+        gaussians = backbone(Moment("someone", 0, seen, *standing, lambda: (images, masks)))
         found.append((gaussians, posed.transforms[0, 0], move))
     (first, _, _), (second, _, move) = found
     assert first.features is not None
@@ -288,8 +290,11 @@ def test_wrong_inputs_of_the_backbone(backbone, body: BodyModel) -> None:
     cameras = scattered_cameras()
     images, masks = torch.rand(4, 120, 160, 3), torch.ones(4, 120, 160)
     rest = torch.eye(4).expand(body.num_vertices, 4, 4)
+    moment = Moment("someone", 0, cameras, body.smpl.v_template, rest, body.faces, lambda: (images[:3], masks))
     with pytest.raises(ValueError, match=r"images: expected \(4, 120, 160, 3\), found \(3, 120, 160, 3\)"):
-        backbone(images[:3], masks, cameras, body.smpl.v_template, rest, body.faces)
+        backbone(moment)
+    with pytest.raises(ValueError, match="expected 4 views, found 3"):
+        backbone(replace(moment, cameras=cameras[:3]))
     with pytest.raises(ValueError, match="multiple of 32, found 100"):
         replace(backbone.config, size=100)
 

@@ -12,7 +12,7 @@ import trimesh
 from scipy.spatial.transform import Rotation
 from torch import Tensor
 
-from hgg_pyg.backbones import SurfaceBackbone, SurfaceConfig
+from hgg_pyg.backbones import Moment, SurfaceBackbone, SurfaceConfig
 from hgg_pyg.backbones.lifting import coverage
 from hgg_pyg.body import load_body
 from hgg_pyg.render import render
@@ -31,9 +31,9 @@ class Scene:
     faces: Tensor  # [F, 3]
 
     def run(self, config: SurfaceConfig | None = None) -> Gaussians:
-        return SurfaceBackbone(config or SurfaceConfig())(
-            self.images, self.masks, self.cameras, self.vertices, self.transforms, self.faces
-        )
+        body = (self.vertices, self.transforms, self.faces)
+        moment = Moment("someone", 0, self.cameras, *body, lambda: (self.images, self.masks))
+        return SurfaceBackbone(config or SurfaceConfig())(moment)
 
 
 def ring(count: int, size: int, turn: float = 0.0, distance: float = 2.6) -> Cameras:

@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
-from scipy.spatial import KDTree
 from torch import Tensor
 
+from hgg_pyg.backbones.base import Moment
 from hgg_pyg.backbones.lgm.cameras import LGMFrame, crop_cameras, crop_images, lgm_frame, network_input
 from hgg_pyg.backbones.lgm.checkpoint import load_lgm
 from hgg_pyg.backbones.lgm.network import VIEWS, Predicted, Preset
-from hgg_pyg.body.skinning import matrix_to_quaternion, polar_rotation, quaternion_multiply
-from hgg_pyg.types import Cameras, Gaussians
+from hgg_pyg.backbones.local import Local, localise
+from hgg_pyg.types import Gaussians
 
 _VERSION = 1  # raise it whenever the same input gives another result
 
@@ -71,36 +71,25 @@ class LGMBackbone:
         return hashlib.sha256(text.encode()).hexdigest()[:16]
 
     @torch.no_grad()
-    def __call__(
-        self,
-        images: Tensor,  # [4, H, W, 3] in [0, 1]
-        masks: Tensor,  # [4, H, W] share of the pixel that the person covers
-        cameras: Cameras,  # 4
-        vertices: Tensor,  # [N, 3] the posed body, world, metres
-        transforms: Tensor,  # [N, 4, 4] each vertex's map from the rest pose to the world
-        faces: Tensor,  # [F, 3]
-    ) -> Gaussians:
-        """Gaussians in the world with features [M, C], float32, on the device of `images`; bfloat16 inside on CUDA.
+    def __call__(self, moment: Moment) -> Gaussians:
+        """Gaussians in the world with features [M, C], float32, on the CPU; bfloat16 inside on CUDA.
 
         Raises:
             ValueError: there are not four views, or shapes do not fit.
         """
-        expected = (VIEWS, cameras.height, cameras.width)
-        for name, tensor, shape in (("images", images, (*expected, 3)), ("masks", masks, expected)):
-            if tuple(tensor.shape) != shape:
-                raise ValueError(f"LGMBackbone: {name}: expected {shape}, found {tuple(tensor.shape)}")
-        device, own = images.device, next(self.network.parameters()).device
-        cameras, vertices, transforms = cameras.to(own), vertices.to(own), transforms.to(own)
+        if len(moment.cameras) != VIEWS:
+            raise ValueError(f"LGMBackbone: expected {VIEWS} views, found {len(moment.cameras)}")
+        images, masks = moment.pixels()
+        own = next(self.network.parameters()).device
+        cameras, vertices = moment.cameras.to(own), moment.vertices.to(own)
         frame = lgm_frame(vertices, cameras)
         crops = crop_cameras(cameras, frame, self.config.size)
         shown, _ = crop_images(images.to(own), masks.to(own), cameras, crops)
         with torch.autocast(own.type, torch.bfloat16, enabled=own.type == "cuda"):
             predicted = self.network(network_input(shown, frame.cameras_to_lgm(crops))[None])
         gaussians = to_world(predicted, frame)
-        features = _features(predicted, gaussians, vertices, transforms)
-        return Gaussians(
-            gaussians.means, gaussians.quats, gaussians.scales, gaussians.opacities, gaussians.colors, features
-        ).to(device=device, dtype=torch.float32)
+        features = _features(predicted, gaussians, localise(gaussians.means, vertices, moment.transforms.to(own)))
+        return replace(gaussians, features=features).to(device="cpu", dtype=torch.float32)
 
 
 def to_world(predicted: Predicted, frame: LGMFrame) -> Gaussians:
@@ -120,15 +109,17 @@ def _named() -> Iterator[str]:
         yield from ([name] if width == 1 else [f"{name}_{i}" for i in range(width)])
 
 
-def _features(predicted: Predicted, gaussians: Gaussians, vertices: Tensor, transforms: Tensor) -> Tensor:
+def _features(predicted: Predicted, gaussians: Gaussians, local: Local) -> Tensor:
     """[M, C] in the order of `feature_names`, geometry scaled to about 1."""
-    _, nearest = KDTree(vertices.cpu().numpy()).query(gaussians.means.cpu().numpy())
-    bound = torch.from_numpy(nearest).to(vertices.device)
-    turns = polar_rotation(transforms[:, :3, :3])[bound]
-    offset = (turns.mT @ (gaussians.means - vertices[bound])[..., None])[..., 0]
-    turn = quaternion_multiply(matrix_to_quaternion(turns.mT), gaussians.quats)
-    turn = torch.where(turn[:, :1] < 0, -turn, turn)  # both signs are one rotation
     raw = predicted.raw[0]
-    columns = (predicted.hidden[0], offset / 0.05, turn, raw[:, 3:7], raw[:, 11:14], gaussians.opacities[:, None],
-               (gaussians.scales / 0.02).log(), (gaussians.colors - 0.5) / 0.25)  # fmt: skip
+    columns = (
+        predicted.hidden[0],
+        local.offsets / 0.05,
+        local.quats(gaussians.quats),
+        raw[:, 3:7],
+        raw[:, 11:14],
+        gaussians.opacities[:, None],
+        (gaussians.scales / 0.02).log(),
+        (gaussians.colors - 0.5) / 0.25,
+    )
     return torch.cat(columns, -1)
