@@ -10,6 +10,8 @@ from torch import Tensor
 from hgg_pyg.lpips import LPIPS
 from hgg_pyg.types import RenderOutput
 
+_LPIPS_SIZE = 256  # pixels; larger images are shrunk for it, as LGM does
+
 
 @dataclass(frozen=True)
 class LossConfig:
@@ -24,7 +26,7 @@ class LossConfig:
 def rendering_loss(
     drawn: RenderOutput, rgb: Tensor, alpha: Tensor, config: LossConfig, lpips: LPIPS | None = None
 ) -> Tensor:
-    r"""MSE(rgb) + alpha_1 LPIPS(rgb) + alpha_2 MSE(alpha), averaged over views.
+    r"""MSE(rgb) + alpha_1 LPIPS(rgb) + alpha_2 MSE(alpha), averaged over views; LPIPS at 256 pixels at most.
 
     Args:
         drawn: V views.
@@ -35,5 +37,14 @@ def rendering_loss(
     """
     loss = F.mse_loss(drawn.rgb, rgb) + config.alpha * F.mse_loss(drawn.alpha, alpha)
     if lpips is not None:
-        loss = loss + config.lpips * lpips(drawn.rgb.clamp(0, 1), rgb).mean()
+        loss = loss + config.lpips * lpips(_shrunk(drawn.rgb.clamp(0, 1)), _shrunk(rgb)).mean()
     return loss
+
+
+def _shrunk(images: Tensor) -> Tensor:
+    """[V, H, W, 3] with a shorter side of at most `_LPIPS_SIZE`."""
+    shorter = min(images.shape[1:3])
+    if shorter <= _LPIPS_SIZE:
+        return images
+    size = [round(side * _LPIPS_SIZE / shorter) for side in images.shape[1:3]]
+    return F.interpolate(images.permute(0, 3, 1, 2), size, mode="area").permute(0, 2, 3, 1)

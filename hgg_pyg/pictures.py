@@ -24,14 +24,20 @@ class Comparison:
     """One view, three ways, with what to write under it."""
 
     label: str
-    images: tuple[np.ndarray, np.ndarray, np.ndarray]  # COLUMNS, each [H, W, 3] float in [0, 1]
+    images: tuple[np.ndarray, ...]  # a column each, [H, W, 3] float in [0, 1]
 
 
-def save_sheet(path: Path, left: Sequence[Comparison], right: Sequence[Comparison], titles: tuple[str, str]) -> None:
-    """Two blocks side by side, one comparison a row: `COLUMNS` for `titles[0]`, then again for `titles[1]`."""
+def save_sheet(
+    path: Path,
+    left: Sequence[Comparison],
+    right: Sequence[Comparison],
+    titles: tuple[str, str],
+    columns: Sequence[str] = COLUMNS,
+) -> None:
+    """Two blocks side by side, one comparison a row: `columns` for `titles[0]`, then again for `titles[1]`."""
     pixels = max(c.images[0].shape[0] for c in (*left, *right))
     zoom = max(1, round(256 / pixels))
-    blocks = [_block(rows, title, zoom) for rows, title in zip((left, right), titles, strict=True) if rows]
+    blocks = [_block(rows, title, zoom, columns) for rows, title in zip((left, right), titles, strict=True) if rows]
     height = max(block.height for block in blocks)
     sheet = Image.new("RGB", (sum(block.width for block in blocks) + 24 * (len(blocks) - 1), height), "white")
     x = 0
@@ -41,14 +47,14 @@ def save_sheet(path: Path, left: Sequence[Comparison], right: Sequence[Compariso
     write_atomically(path, lambda p: sheet.save(p))
 
 
-def _block(rows: Sequence[Comparison], title: str, zoom: int) -> Image.Image:
+def _block(rows: Sequence[Comparison], title: str, zoom: int, columns: Sequence[str]) -> Image.Image:
     font = ImageFont.load_default(16)
     height, width = (side * zoom for side in rows[0].images[0].shape[:2])
     line, head = 22, 48
-    block = Image.new("RGB", (len(COLUMNS) * width, head + len(rows) * (height + line)), "white")
+    block = Image.new("RGB", (len(columns) * width, head + len(rows) * (height + line)), "white")
     draw = ImageDraw.Draw(block)
     draw.text((4, 2), title, fill="black", font=font)
-    for column, name in enumerate(COLUMNS):
+    for column, name in enumerate(columns):
         draw.text((column * width + 4, 24), name, fill="dimgray", font=font)
     for row, comparison in enumerate(rows):
         top = head + row * (height + line)

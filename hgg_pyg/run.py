@@ -29,8 +29,8 @@ Record = TypeVar("Record")
 
 
 @dataclass(frozen=True)
-class TrainConfig:
-    """Everything a training run depends on. The defaults are the demo: synthetic captures, CPU size."""
+class RunConfig:
+    """What every training run has, whatever it trains."""
 
     data: Path | None = None
     """folder of captures; synthetic ones are made when none is given"""
@@ -44,8 +44,6 @@ class TrainConfig:
     """SMPL file (.npz, .pkl) or its folder; the open default body when none is given"""
     image_size: int = 128
     """larger images are shrunk to this longest side"""
-    cache: Path = Path("runs/cache")
-    """where per-frame Gaussians are kept"""
     steps: int = 120
     """optimiser steps"""
     accumulation: int = 8
@@ -64,11 +62,7 @@ class TrainConfig:
     """optimiser steps between checkpoints"""
     validate_every: int = 20
     """optimiser steps between looks at a validation subject"""
-    model: ModelConfig = field(default_factory=ModelConfig)
-    graph: GraphSpec = field(default_factory=lambda: GraphSpec(readout_k=4))
-    clip: ClipConfig = field(default_factory=ClipConfig)
     loss: LossConfig = field(default_factory=LossConfig)
-    backbone: BackboneConfig = field(default_factory=BackboneConfig)
     synthetic: SynthesizeConfig = field(default_factory=lambda: SynthesizeConfig(out=Path("captures/demo")))
     """captures to make when `data` is not given"""
 
@@ -91,6 +85,18 @@ class TrainConfig:
     def folder(self) -> Path:
         """Where the run is written."""
         return self.out / self.name
+
+
+@dataclass(frozen=True)
+class TrainConfig(RunConfig):
+    """Everything a training run depends on. The defaults are the demo: synthetic captures, CPU size."""
+
+    cache: Path = Path("runs/cache")
+    """where per-frame Gaussians are kept"""
+    model: ModelConfig = field(default_factory=ModelConfig)
+    graph: GraphSpec = field(default_factory=lambda: GraphSpec(readout_k=4))
+    clip: ClipConfig = field(default_factory=ClipConfig)
+    backbone: BackboneConfig = field(default_factory=BackboneConfig)
 
 
 @dataclass(frozen=True)
@@ -138,7 +144,7 @@ class Checkpoint:
             raise UserError(f"{path}: expected a checkpoint of this program ({str(error).splitlines()[0]})") from None
 
 
-def find_checkpoint(config: TrainConfig) -> Checkpoint | None:
+def find_checkpoint(config: RunConfig) -> Checkpoint | None:
     """The checkpoint to go on from, None to start afresh. Writes nothing.
 
     Raises:
@@ -149,18 +155,18 @@ def find_checkpoint(config: TrainConfig) -> Checkpoint | None:
         return None
     if not config.resume:
         raise UserError(f"{folder}: already holds a run; --resume goes on with it, --name starts another")
-    _check_same(folder / CONFIG_FILE, read_config(folder), config)
+    _check_same(folder / CONFIG_FILE, read_config(folder, type(config)), config)
     return Checkpoint.load(folder) if (folder / CHECKPOINT_FILE).is_file() else None
 
 
-def create_run(config: TrainConfig) -> None:
+def create_run(config: RunConfig) -> None:
     """Make the run's folder with the state of the source tree and the configuration."""
     write_atomically(config.folder / "git.txt", lambda path: path.write_text(_git_state()))
     write_atomically(config.folder / CONFIG_FILE, lambda path: path.write_text(config_json(config)))
 
 
-def read_config(folder: Path) -> TrainConfig:
-    """The configuration of a run.
+def read_config(folder: Path, kind: type[Record] = TrainConfig) -> Record:
+    """The configuration of a run of some kind.
 
     Raises:
         UserError: no run there, or its configuration is damaged or of another version.
@@ -169,9 +175,9 @@ def read_config(folder: Path) -> TrainConfig:
     if not path.is_file():
         raise UserError(f"{path}: expected the configuration of a run, found nothing")
     try:
-        return _from_json(TrainConfig, json.loads(path.read_text()))
+        return _from_json(kind, json.loads(path.read_text()))
     except (ValueError, TypeError, KeyError) as error:
-        raise UserError(f"{path}: expected a training configuration of this version ({error})") from None
+        raise UserError(f"{path}: expected a configuration of this version ({error})") from None
 
 
 def _from_json(kind: type[Record], values: dict[str, Any]) -> Record:
@@ -189,7 +195,7 @@ def _from_json(kind: type[Record], values: dict[str, Any]) -> Record:
     return kind(**built)
 
 
-def _check_same(path: Path, found: TrainConfig, wanted: TrainConfig) -> None:
+def _check_same(path: Path, found: RunConfig, wanted: RunConfig) -> None:
     def flat(prefix: str, value: Any) -> dict[str, Any]:
         if not dataclasses.is_dataclass(value):
             return {prefix: value}

@@ -75,12 +75,12 @@ def kill(*_):
 
 calls = 0
 if sys.argv[2] == "mid-step":
-    original = trainer.Trainer.clip_loss
+    original = trainer.Trainer.loss
     def clip_loss(self, *args):
         global calls
         calls += 1
         return kill() if calls == 4 else original(self, *args)  # within the second step
-    trainer.Trainer.clip_loss = clip_loss
+    trainer.Trainer.loss = clip_loss
 else:
     original = torch.save
     def save(state, path):

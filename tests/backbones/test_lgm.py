@@ -7,15 +7,18 @@ from pathlib import Path
 
 import pytest
 import torch
+import trimesh
 from safetensors.torch import save_file
 from torch import Tensor
 
 from hgg_pyg.backbones import Moment
 from hgg_pyg.backbones.lgm import LGM, PRESETS, LGMBackbone, LGMConfig
+from hgg_pyg.backbones.lgm.anchors import body_anchors
 from hgg_pyg.backbones.lgm.backbone import to_world
 from hgg_pyg.backbones.lgm.cameras import (
     FOVY,
     RADIUS,
+    LGMFrame,
     crop_cameras,
     crop_images,
     focal_length,
@@ -23,7 +26,7 @@ from hgg_pyg.backbones.lgm.cameras import (
     network_input,
     rays,
 )
-from hgg_pyg.backbones.lgm.checkpoint import load_lgm
+from hgg_pyg.backbones.lgm.checkpoint import load_lgm, save_lgm
 from hgg_pyg.backbones.lgm.network import activate
 from hgg_pyg.body import BodyModel
 from hgg_pyg.data import frame_sources
@@ -71,7 +74,7 @@ def test_gaussians_stand_view_by_view_and_row_by_row() -> None:
     """The numbers of a Gaussian are those of its pixel, as the last convolution gives them."""
     network, inputs = micro(), torch.randn(2, 4, 9, 32, 48, generator=torch.Generator().manual_seed(1))
     output, hidden = network.unet(inputs.flatten(0, 1), 4)
-    raw, predicted = network.conv(output), network(inputs)
+    raw, predicted = network.conv(output), network(inputs, torch.zeros(2, 4 * 16 * 24, 3))
     pixel = (1 * 4 + 3, slice(None), 5, 7)  # second object, fourth view
     at = (3 * 16 + 5) * 24 + 7
     torch.testing.assert_close(predicted.raw[1, at], raw[pixel])
@@ -80,9 +83,10 @@ def test_gaussians_stand_view_by_view_and_row_by_row() -> None:
 
 def test_views_of_an_object_see_one_another_and_no_other_object() -> None:
     network, inputs = micro(), torch.randn(2, 4, 9, 32, 32, generator=torch.Generator().manual_seed(1))
-    before = network(inputs).raw.view(2, 4, -1, 14)
+    anchors = torch.zeros(2, 4 * 16 * 16, 3)
+    before = network(inputs, anchors).raw.view(2, 4, -1, 14)
     inputs[0, 3] += 1
-    after = network(inputs).raw.view(2, 4, -1, 14)
+    after = network(inputs, anchors).raw.view(2, 4, -1, 14)
     assert (after[0, 0] - before[0, 0]).abs().max() > 1e-4
     torch.testing.assert_close(after[1], before[1])
 
@@ -95,6 +99,42 @@ def test_activations() -> None:
     torch.testing.assert_close(found.scales[0, 0], torch.tensor([0.0693147, 0.1313262, 0.0]))
     torch.testing.assert_close(found.quats[0, 0], torch.tensor([0, 0.6, 0, 0.8]))
     assert found.colors[0, 0].tolist() == [0.5, 1, 0]
+
+
+def test_anchors_are_where_positions_start_from() -> None:
+    network, inputs = micro(), torch.randn(1, 4, 9, 32, 32, generator=torch.Generator().manual_seed(1))
+    anchors = torch.rand(1, 4 * 16 * 16, 3, generator=torch.Generator().manual_seed(2)) - 0.5
+    still, moved = network(inputs, torch.zeros_like(anchors)), network(inputs, anchors)
+    assert torch.equal(still.raw, moved.raw)
+    inside = (still.means + anchors).abs() < 1
+    torch.testing.assert_close(moved.means[inside], (still.means + anchors)[inside])
+    with pytest.raises(ValueError, match="expected anchors given"):
+        network(inputs)
+    with torch.device("meta"), pytest.raises(ValueError, match="expected anchors None"):
+        LGM(PRESETS["tiny"])(torch.empty(1, 4, 9, 64, 64), torch.empty(1, 16, 3))
+
+
+def test_anchors_lie_on_the_rays_and_on_the_body(body: BodyModel) -> None:
+    """Of a ball: every ray that meets it ends on it; the others lie on their ray, as deep as the ball is."""
+    ball = trimesh.creation.icosphere(subdivisions=4, radius=0.4)
+    vertices, faces = torch.tensor(ball.vertices, dtype=torch.float32), torch.tensor(ball.faces)
+    frame = LGMFrame(torch.eye(3), 1.0, torch.zeros(3))
+    middle = scattered_cameras()
+    cameras = crop_cameras(middle, replace(frame, center=torch.tensor([0.3, 1, -0.2])), 24)
+    vertices = vertices + torch.tensor([0.3, 1, -0.2])
+    anchors = body_anchors(cameras, vertices, faces).view(4, 24, 24, 3)
+    origins, directions = rays(cameras)
+    away = anchors - origins
+    along = (away * directions).sum(-1)
+    torch.testing.assert_close(along[..., None] * directions, away, rtol=0, atol=1e-4)
+    radius = (anchors - torch.tensor([0.3, 1, -0.2])).norm(dim=-1)
+    nearest = torch.linalg.cross(torch.tensor([0.3, 1, -0.2]) - origins, directions).norm(dim=-1)  # of the ray
+    assert (nearest < 0.39).sum() > 50
+    torch.testing.assert_close(radius[nearest < 0.39], torch.full_like(radius, 0.4)[nearest < 0.39], rtol=0, atol=2e-3)
+    distance = (middle.centers - torch.tensor([0.3, 1, -0.2])).norm(dim=-1)[:, None, None]
+    assert ((along - distance).abs() < 0.6).all()
+    aside = body_anchors(cameras[:1], vertices + 50, faces)
+    assert aside.isfinite().all()
 
 
 def test_sizes_that_cannot_be_halved_are_refused() -> None:
@@ -216,21 +256,29 @@ def save(network: LGM, path: Path) -> Path:
 
 def test_weights_that_do_not_fit_are_named(tmp_path) -> None:
     path = save(micro(), tmp_path / "micro.safetensors")
-    assert torch.equal(load_lgm("micro", path).conv.weight, micro().conv.weight)
+    assert torch.equal(load_lgm(path, "micro").network.conv.weight, micro().conv.weight)
+    assert load_lgm(path, "micro").size == 256
+    save_lgm(micro(), "micro", 96, path)
+    loaded = load_lgm(path)  # the file says what it is
+    assert (loaded.preset, loaded.size) == ("micro", 96)
+    assert load_lgm(path, size=64).size == 64
+    save_file(micro().state_dict(), path, {"preset": "huge"})
+    with pytest.raises(UserError, match="preset: expected one of big, small, tiny, micro, found 'huge'"):
+        load_lgm(path)
     with pytest.raises(UserError, match=r"model_fp16_fixrot.safetensors \(830 MB, preset big\).*--backbone.checkpoint"):
-        load_lgm("big", None)
+        load_lgm(None)
     with pytest.raises(UserError, match="no such file"):
-        load_lgm("big", tmp_path / "none.safetensors")
+        load_lgm(tmp_path / "none.safetensors")
     with pytest.raises(UserError, match=r"\d+ weights are not those of preset tiny: (unet|conv)\S+: expected .*;.*;"):
-        load_lgm("tiny", path)
+        load_lgm(path, "tiny")
     path.write_bytes(b"nonsense")
     with pytest.raises(UserError, match="expected a safetensors file"):
-        load_lgm("micro", path)
+        load_lgm(path, "micro")
     state = micro().state_dict()
     del state["conv.bias"]
     save_file(state, path)
     with pytest.raises(UserError, match=r"1 weights .* conv.bias: expected \(14,\), found none"):
-        load_lgm("micro", path)
+        load_lgm(path, "micro")
 
 
 @pytest.fixture

@@ -11,13 +11,14 @@ import torch
 from torch import Tensor
 
 from hgg_pyg.backbones.base import Moment
+from hgg_pyg.backbones.lgm.anchors import body_anchors
 from hgg_pyg.backbones.lgm.cameras import LGMFrame, crop_cameras, crop_images, lgm_frame, network_input
 from hgg_pyg.backbones.lgm.checkpoint import load_lgm
 from hgg_pyg.backbones.lgm.network import VIEWS, Predicted, Preset
 from hgg_pyg.backbones.local import Local, localise
 from hgg_pyg.types import Gaussians
 
-_VERSION = 1  # raise it whenever the same input gives another result
+_VERSION = 2  # raise it whenever the same input gives another result
 
 
 @dataclass(frozen=True)
@@ -26,13 +27,13 @@ class LGMConfig:
 
     checkpoint: Path | None = None
     """safetensors file: the public model_fp16_fixrot.safetensors, or what finetuning wrote"""
-    preset: Preset = "big"
-    """big, small and tiny as published; micro is ours, for a CPU"""
-    size: int = 256
-    """width and height that the person is cut out at; big gives a quarter as many Gaussians from each view"""
+    preset: Preset | None = None
+    """big, small and tiny as published, micro ours, for a CPU; the checkpoint's own, else big, when none is given"""
+    size: int | None = None
+    """width and height that the person is cut out at; the checkpoint's own, else 256, when none is given"""
 
     def __post_init__(self) -> None:
-        if self.size < 32 or self.size % 32:
+        if self.size is not None and (self.size < 32 or self.size % 32):
             raise ValueError(f"LGMConfig.size: expected a multiple of 32, found {self.size}")
 
 
@@ -51,8 +52,9 @@ class LGMBackbone:
 
     def __init__(self, config: LGMConfig, device: torch.device | str = "cpu") -> None:
         self.config = config
-        network = load_lgm(config.preset, config.checkpoint)
-        self.network = network.to(torch.device(device)).to(memory_format=torch.channels_last)  # pyright: ignore
+        loaded = load_lgm(config.checkpoint, config.preset, config.size)
+        self.preset, self.size = loaded.preset, loaded.size
+        self.network = loaded.network.to(torch.device(device)).to(memory_format=torch.channels_last)  # pyright: ignore
         assert config.checkpoint is not None
         with config.checkpoint.open("rb") as file:
             self._weights = hashlib.file_digest(file, "sha256").hexdigest()
@@ -66,8 +68,8 @@ class LGMBackbone:
 
     @property
     def digest(self) -> str:
-        """Hash of the version, the configuration and the weights."""
-        text = f"{type(self).__name__} {_VERSION} {self.config.preset} {self.config.size} {self._weights}"
+        """Hash of the version, the preset, the size and the weights."""
+        text = f"{type(self).__name__} {_VERSION} {self.preset} {self.size} {self._weights}"
         return hashlib.sha256(text.encode()).hexdigest()[:16]
 
     @torch.no_grad()
@@ -83,10 +85,14 @@ class LGMBackbone:
         own = next(self.network.parameters()).device
         cameras, vertices = moment.cameras.to(own), moment.vertices.to(own)
         frame = lgm_frame(vertices, cameras)
-        crops = crop_cameras(cameras, frame, self.config.size)
+        crops = crop_cameras(cameras, frame, self.size)
         shown, _ = crop_images(images.to(own), masks.to(own), cameras, crops)
+        inputs, anchors = network_input(shown, frame.cameras_to_lgm(crops)), None
+        if self.network.unet.config.anchored:
+            coarse = frame.cameras_to_lgm(crop_cameras(cameras, frame, self.size // self.network.unet.shrinks))
+            anchors = body_anchors(coarse, frame.points_to_lgm(vertices), moment.faces)[None]
         with torch.autocast(own.type, torch.bfloat16, enabled=own.type == "cuda"):
-            predicted = self.network(network_input(shown, frame.cameras_to_lgm(crops))[None])
+            predicted = self.network(inputs[None], anchors)
         gaussians = to_world(predicted, frame)
         features = _features(predicted, gaussians, localise(gaussians.means, vertices, moment.transforms.to(own)))
         return replace(gaussians, features=features).to(device="cpu", dtype=torch.float32)

@@ -3,22 +3,39 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
+from typing import cast
 
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
 from torch import Tensor
 
 from hgg_pyg.backbones.lgm.network import LGM, PRESETS, Preset
+from hgg_pyg.files import write_atomically
 from hgg_pyg.types import UserError
 
-PUBLIC_FILE = "model_fp16_fixrot.safetensors"
+PUBLIC_FILE, PUBLIC_SIZE = "model_fp16_fixrot.safetensors", 256
 _WHERE = f"{PUBLIC_FILE} (830 MB, preset big) of huggingface.co/ashawkey/LGM"
 
 
-def load_lgm(preset: Preset, checkpoint: Path | None) -> LGM:
-    """A frozen LGM in float32, on the CPU.
+@dataclass(frozen=True)
+class LoadedLGM:
+    """Frozen weights in float32 on the CPU, and what they were made for."""
+
+    network: LGM
+    preset: Preset
+    size: int  # of the images
+
+
+def load_lgm(checkpoint: Path | None, preset: Preset | None = None, size: int | None = None) -> LoadedLGM:
+    """Read weights. Preset and size are those that the file names, where it does, else big and 256.
+
+    Args:
+        checkpoint: the public file, or one that `save_lgm` wrote.
+        preset: what is expected of the file.
+        size: another size of images.
 
     Raises:
         UserError: there is no file, it cannot be read, or it is of another preset.
@@ -28,14 +45,29 @@ def load_lgm(preset: Preset, checkpoint: Path | None) -> LGM:
     if not checkpoint.is_file():
         raise UserError(f"{checkpoint}: expected LGM's weights, found no such file; the public ones: {_WHERE}")
     try:
-        state = load_file(checkpoint)
+        with safe_open(checkpoint, "pt") as file:
+            said = file.metadata() or {}
+            state = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  (not a dict)
     except SafetensorError as error:
         raise UserError(f"{checkpoint}: expected a safetensors file ({error})") from None
+    named = said.get("preset", "big")
+    if preset is None and named not in PRESETS:
+        raise UserError(f"{checkpoint}: preset: expected one of {', '.join(PRESETS)}, found {named[:40]!r}")
+    chosen = preset or cast(Preset, named)
     with torch.device("meta"):
-        model = LGM(PRESETS[preset])
-    _check_state(checkpoint, preset, model.state_dict(), state)
+        model = LGM(PRESETS[chosen])
+    _check_state(checkpoint, chosen, model.state_dict(), state)
     model.load_state_dict({name: tensor.float() for name, tensor in state.items()}, strict=True, assign=True)
-    return model.eval().requires_grad_(False)
+    known = said.get("size", "")
+    return LoadedLGM(
+        model.eval().requires_grad_(False), chosen, size or (int(known) if known.isdecimal() else PUBLIC_SIZE)
+    )
+
+
+def save_lgm(network: LGM, preset: Preset, size: int, path: Path) -> None:
+    """Write weights under the names of the public file, with preset and size, all at once or not at all."""
+    state = {name: tensor.detach().cpu().contiguous() for name, tensor in network.state_dict().items()}
+    write_atomically(path, lambda p: save_file(state, p, {"preset": preset, "size": str(size)}))
 
 
 def _check_state(path: Path, preset: Preset, expected: Mapping[str, Tensor], found: Mapping[str, Tensor]) -> None:

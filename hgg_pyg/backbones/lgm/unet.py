@@ -36,6 +36,8 @@ class UNetConfig:
     """residual blocks a step down; one more a step up"""
     in_channels: int = 9
     out_channels: int = 14
+    anchored: bool = False
+    """positions are added to points on the pixels' rays, which the caller gives"""
 
 
 class ResidualBlock(nn.Module):

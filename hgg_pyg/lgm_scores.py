@@ -1,0 +1,125 @@
+"""How well a per-frame network draws people it has not seen, beside the mean image of those it has."""
+
+from __future__ import annotations
+
+import json
+import platform
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+from tqdm import tqdm
+
+from hgg_pyg.backbones.lgm.network import LGM
+from hgg_pyg.data.clips import even_frames
+from hgg_pyg.files import write_atomically
+from hgg_pyg.lgm_tuner import Subject, ViewLoader, draw
+from hgg_pyg.metrics import CONVENTION, image_scores
+from hgg_pyg.pictures import Comparison, save_sheet
+
+TASKS = ("held-out cameras", "input cameras")
+METHODS = ("mean image", "LGM")
+_MEAN_FRAMES = 4  # of each training subject, for the mean image
+_SHOWN = 6  # rows of the sheet
+
+
+@dataclass(frozen=True)
+class LGMScore:
+    """One method on one task of one subject, means over its images."""
+
+    subject: str
+    task: str
+    method: str
+    psnr: float  # dB
+    ssim: float
+    images: int
+
+
+@dataclass(frozen=True)
+class LGMReport:
+    """What was found on test subjects."""
+
+    scores: tuple[LGMScore, ...]
+    comparisons: tuple[tuple[Comparison, ...], tuple[Comparison, ...]]  # by task
+
+    def mean(self, task: str, method: str, metric: str) -> float:
+        """A metric's mean over subjects."""
+        return float(np.mean([getattr(s, metric) for s in self.scores if (s.task, s.method) == (task, method)]))
+
+    def table(self) -> str:
+        """The summary for a screen."""
+        lines = [f"{'':16}" + "".join(f"{t:>22}" for t in TASKS), f"{'':16}" + "     PSNR dB      SSIM" * 2]
+        for method in METHODS:
+            row = "".join(f"{self.mean(t, method, 'psnr'):12.2f}{self.mean(t, method, 'ssim'):10.4f}" for t in TASKS)
+            lines.append(f"{method:16}{row}")
+        gains = [self.mean(t, "LGM", "psnr") - self.mean(t, "mean image", "psnr") for t in TASKS]
+        return "\n".join([*lines, f"{'gain':16}" + "".join(f"{g:+12.2f}{'':10}" for g in gains)])
+
+    def save(self, folder: Path) -> None:
+        """Write `metrics.json` and `sheet.png`."""
+        content = {
+            "summary": {
+                task: {method: {m: self.mean(task, method, m) for m in ("psnr", "ssim")} for method in METHODS}
+                for task in TASKS
+            },
+            "convention": f"cut out around the person; {CONVENTION}",
+            "machine": f"{platform.machine()}, {torch.get_num_threads()} threads, torch {torch.__version__}",
+            "scores": [asdict(score) for score in self.scores],
+        }
+        write_atomically(folder / "metrics.json", lambda path: path.write_text(json.dumps(content, indent=2)))
+        columns = ("ground truth", *METHODS)
+        save_sheet(folder / "sheet.png", *self.comparisons, titles=TASKS, columns=columns)
+
+
+@torch.no_grad()
+def score_lgm(network: LGM, loader: ViewLoader, train: Sequence[Subject], test: Sequence[Subject]) -> LGMReport:
+    """Draw test subjects' frames from cameras that were not input, and from those that were.
+
+    Args:
+        network: on any device; it is left in evaluation mode.
+        loader: reads frames.
+        train: whose images the mean image is made of, by task.
+        test: who is scored, `loader.config.test_frames` frames each.
+    """
+    device = next(network.parameters()).device
+    network.eval()
+    means = {task: _mean_image(loader, train, task) for task in TASKS}
+    scores: list[LGMScore] = []
+    comparisons: dict[str, list[Comparison]] = {task: [] for task in TASKS}
+    for subject in tqdm(test, desc="evaluating", unit="subject", leave=False):
+        frames = even_frames(0, len(subject.capture.frames), loader.config.test_frames)
+        for task in TASKS:
+            found: list[tuple[Tensor, Tensor]] = []
+            for frame in frames:
+                views = loader.read(subject, frame, _cameras(subject, task))
+                _, drawn = draw(network, views, device)
+                found.append((views.rgb[0], drawn.rgb[0].clamp(0, 1).cpu()))
+            truth, ours = (torch.cat(images) for images in zip(*found, strict=True))
+            mean = means[task].expand_as(truth)
+            results = [image_scores(images, truth) for images in (mean, ours)]
+            for method, result in zip(METHODS, results, strict=True):
+                psnr, ssim = float(result.psnr.mean()), float(result.ssim.mean())
+                scores.append(LGMScore(subject.capture.name, task, method, psnr, ssim, len(truth)))
+            for i in even_frames(0, len(truth), max(1, _SHOWN // len(test))):
+                label = f"{subject.capture.name}: "
+                label += " / ".join(f"{m} {float(r.psnr[i]):.1f} dB" for m, r in zip(METHODS, results, strict=True))
+                pictures = (truth[i].numpy(), mean[i].numpy(), ours[i].numpy())
+                comparisons[task].append(Comparison(label, pictures))
+    return LGMReport(tuple(scores), (tuple(comparisons[TASKS[0]]), tuple(comparisons[TASKS[1]])))
+
+
+def _cameras(subject: Subject, task: str) -> tuple[int, ...]:
+    return subject.others if task == TASKS[0] else subject.inputs
+
+
+def _mean_image(loader: ViewLoader, subjects: Sequence[Subject], task: str) -> Tensor:
+    """Of training subjects, from the cameras of a task. [h, h, 3]"""
+    images = [
+        loader.read(subject, frame, _cameras(subject, task)).rgb[0].mean(0)
+        for subject in subjects
+        for frame in even_frames(0, len(subject.capture.frames), _MEAN_FRAMES)
+    ]
+    return torch.stack(images).mean(0)
