@@ -14,6 +14,8 @@ from hgg_pyg.lpips import BACKBONE_FILE, find_lpips_weights
 
 COMMANDS = (
     ("train", "captures to a trained, evaluated model; the defaults are a demo"),
+    ("precompute", "per-frame Gaussians of a whole data set into a cache, before training"),
+    ("finetune_lgm", "the per-frame network on captures; the defaults are a demo"),
     ("evaluate", "novel views and novel poses of test subjects, beside direct binding"),
     ("synthesize", "make synthetic captures of clothed people"),
 )
@@ -56,7 +58,7 @@ def main() -> None:
     """Print the commands, the variants of attention and the backends."""
     print("commands, each with --help:")
     for name, what in COMMANDS:
-        print(f"  python -m hgg_pyg.{name:12} {what}")
+        print(f"  python -m hgg_pyg.{name:13} {what}")
     device = "cuda" if torch.cuda.is_available() else "cpu"
     print(f"\nattention on {device} (--model.attention NAME, python -m benchmarks.attention):")
     for variant in variants().values():

@@ -6,7 +6,6 @@ import logging
 import sys
 
 import torch
-from accelerate import Accelerator
 
 from hgg_pyg.backbones.lgm.checkpoint import load_lgm, save_lgm
 from hgg_pyg.backbones.lgm.network import LGM, PRESETS
@@ -18,7 +17,7 @@ from hgg_pyg.lgm_scores import score_lgm
 from hgg_pyg.lgm_tuner import Subject, Tuner
 from hgg_pyg.lpips import BACKBONE_FILE, load_lpips
 from hgg_pyg.run import create_run, find_checkpoint
-from hgg_pyg.runtime import run_command
+from hgg_pyg.runtime import join_processes, run_command
 from hgg_pyg.types import UserError
 
 WEIGHTS_FILE = "lgm.safetensors"
@@ -40,7 +39,7 @@ def start_network(config: FinetuneConfig) -> LGM:
 
 def main(config: FinetuneConfig) -> None:
     """Fine-tune LGM on captures, or train a small one from nothing; score it on test subjects; fill runs/NAME."""
-    accelerator = Accelerator(mixed_precision=config.precision, gradient_accumulation_steps=config.accumulation)
+    accelerator = join_processes(config.precision, config.accumulation)
     checkpoint = find_checkpoint(config)
     network = start_network(config)
     if accelerator.is_main_process and config.data is None:

@@ -6,13 +6,16 @@ import contextlib
 import ctypes
 import io
 import logging
+import os
 import re
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import TypeVar
+from typing import Literal, TypeVar
 
+import torch
 import tyro
+from accelerate import Accelerator
 
 from hgg_pyg.types import UserError
 
@@ -38,6 +41,13 @@ def run_command(config: type[Config], work: Callable[[Config], object]) -> None:
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         sys.exit(130)
+
+
+def join_processes(precision: Literal["no", "bf16"] = "no", accumulation: int = 1) -> Accelerator:
+    """This process among those that torchrun or accelerate started."""
+    # Without a GPU, accelerate joins the processes of torchrun only if it is told to use the CPU: else each is alone.
+    joined = int(os.environ.get("WORLD_SIZE", "1")) > 1 and not torch.cuda.is_available()
+    return Accelerator(cpu=joined, mixed_precision=precision, gradient_accumulation_steps=accumulation)
 
 
 def _parse(config: type[Config], description: str | None) -> Config:

@@ -6,7 +6,6 @@ import logging
 import sys
 
 import torch
-from accelerate import Accelerator
 
 from hgg_pyg.attention import get_variant
 from hgg_pyg.backbones import make_backbone
@@ -17,7 +16,7 @@ from hgg_pyg.data.synthetic import synthesize
 from hgg_pyg.evaluation import evaluate
 from hgg_pyg.lpips import BACKBONE_FILE, load_lpips
 from hgg_pyg.run import MODEL_FOLDER, TrainConfig, create_run, find_checkpoint
-from hgg_pyg.runtime import run_command
+from hgg_pyg.runtime import join_processes, run_command
 from hgg_pyg.trainer import Trainer
 from hgg_pyg.types import UserError
 
@@ -39,7 +38,7 @@ def main(config: TrainConfig) -> None:
     """Train the Human Gaussian Graph on captures, evaluate it on test subjects, leave everything in runs/NAME."""
     if config.model.variant == "baseline":
         raise UserError("model.variant: baseline is direct binding, which has nothing to train: evaluate shows it")
-    accelerator = Accelerator(mixed_precision=config.precision, gradient_accumulation_steps=config.accumulation)
+    accelerator = join_processes(config.precision, config.accumulation)
     _check_attention(config, accelerator.device.type)
     checkpoint = find_checkpoint(config)
     if accelerator.is_main_process and config.data is None:
@@ -56,7 +55,7 @@ def main(config: TrainConfig) -> None:
     lpips = load_lpips()
     if accelerator.is_main_process:
         _say_what_is_trained_on(config, len(train), len(val), len(test), captures.shared_subjects, lpips is not None)
-        compute_missing(train)
+    compute_missing(train, (accelerator.process_index, accelerator.num_processes))
     accelerator.wait_for_everyone()
     if accelerator.is_main_process and checkpoint is None:
         create_run(config)

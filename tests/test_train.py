@@ -76,11 +76,11 @@ def kill(*_):
 calls = 0
 if sys.argv[2] == "mid-step":
     original = trainer.Trainer.loss
-    def clip_loss(self, *args):
+    def loss(self, *args):
         global calls
         calls += 1
         return kill() if calls == 4 else original(self, *args)  # within the second step
-    trainer.Trainer.loss = clip_loss
+    trainer.Trainer.loss = loss
 else:
     original = torch.save
     def save(state, path):
@@ -118,15 +118,15 @@ def test_a_killed_run_goes_on_as_if_nothing_had_happened(config, moment):
 
 
 def test_ctrl_c_saves_the_last_whole_step_and_exits(config, monkeypatch):
-    original, calls = Trainer.clip_loss, []
+    original, calls = Trainer.loss, []
 
-    def clip_loss(self, *args):
+    def loss(self, *args):
         calls.append(1)
         if len(calls) == 3:  # the first clip of the second step
             os.kill(os.getpid(), signal.SIGINT)
         return original(self, *args)
 
-    monkeypatch.setattr(Trainer, "clip_loss", clip_loss)
+    monkeypatch.setattr(Trainer, "loss", loss)
     before = signal.getsignal(signal.SIGINT)
     with pytest.raises(SystemExit) as stop:
         train_command.main(replace(config, checkpoint_every=100))

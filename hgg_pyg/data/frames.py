@@ -2,70 +2,103 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, fields
+import contextlib
+import json
+import logging
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
 from pathlib import Path
+from threading import Lock
+from typing import TypeVar
 
 import numpy as np
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
 from torch import Tensor
 from tqdm import tqdm
 
-from hgg_pyg.backbones import Backbone, Moment
+from hgg_pyg.backbones import Backbone, Moment, PlyBackbone, SurfaceBackbone
 from hgg_pyg.body import BodyModel
 from hgg_pyg.config import config_digest
 from hgg_pyg.data.capture import Capture
+from hgg_pyg.data.shards import (
+    FORMAT,
+    FRAMES_PER_SHARD,
+    DamagedShard,
+    halve,
+    read_frame,
+    remove_leftovers,
+    write_shard,
+    writing,
+)
 from hgg_pyg.data.views import spread_cameras
 from hgg_pyg.files import write_atomically
 from hgg_pyg.types import Gaussians, UserError
 
+ABOUT_FILE = "cache.json"
+
+_COMPUTING = Lock()  # held by a thread that fills a gap it met while reading
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+
+log = logging.getLogger("hgg_pyg")
+
 
 @dataclass(frozen=True)
 class FrameSource:
-    """Gaussians of any frame of one capture: from the cache, else from the backbone and into the cache.
-
-    All but the means are stored in half precision, which is finer than the 8-bit images they come from.
-    """
+    """Gaussians of any frame of one capture: from the cache, else from the backbone and into the cache."""
 
     capture: Capture
     cameras: tuple[int, ...]  # positions of the input cameras
     backbone: Backbone
     body: BodyModel
     cache: Path
+    per_shard: int = FRAMES_PER_SHARD
 
     @property
     def folder(self) -> Path:
         """Where this capture's frames are kept: a name that changes with anything they depend on."""
-        views = " ".join(self.capture.camera_names[c] for c in self.cameras)
-        key = config_digest("frames 1", self.capture.digest, self.backbone.digest, self.body.digest, views)
+        form = f"{FORMAT}, {self.per_shard} frames"
+        key = config_digest(form, self.capture.digest, self.backbone.digest, self.body.digest, " ".join(self.views))
         return self.cache / f"{self.capture.name}-{key}"
 
+    @property
+    def views(self) -> tuple[str, ...]:
+        """Names of the input cameras."""
+        return tuple(self.capture.camera_names[c] for c in self.cameras)
+
+    @property
+    def shards(self) -> tuple[Shard, ...]:
+        """All frames, a few successive ones a file."""
+        folder, frames = self.folder, range(len(self.capture.frames))
+        return tuple(Shard(self, folder, frames[a : a + self.per_shard]) for a in frames[:: self.per_shard])
+
     def path(self, frame: int) -> Path:
-        """The file of a frame (by position). It exists only when it is whole."""
-        return self.folder / f"{self.capture.frames[frame]:08d}.safetensors"
+        """The file that holds a frame (by position). It exists only when it is whole."""
+        return self._shard(frame).path
 
     def load(self, frame: int) -> Gaussians:
-        """Gaussians of a frame (by position), features included. [M]"""
-        try:
-            stored = load_file(self.path(frame))
-        except (FileNotFoundError, SafetensorError):
-            self.compute(frame)
-            stored = load_file(self.path(frame))
-        return Gaussians(**{name: tensor.float() for name, tensor in stored.items()})
+        """Gaussians of a frame (by position), features included. [M] Threads may call it side by side.
 
-    def compute(self, frame: int) -> None:
-        """Run the backbone on a frame and store what it gives.
+        A shard that is missing is computed; so is a damaged one, and the log says so.
 
         Raises:
-            UserError: as `predict`.
+            UserError: as `predict`, or the cache cannot be written.
         """
-        gaussians = self.predict(frame)
-        tensors = {f.name: getattr(gaussians, f.name) for f in fields(Gaussians)}
-        stored = {n: (t if n == "means" else t.half()).contiguous() for n, t in tensors.items() if t is not None}
-        write_atomically(self.path(frame), lambda path: save_file(stored, path))
+        shard, number = self._shard(frame), self.capture.frames[frame]
+        try:
+            return read_frame(shard.path, number)
+        except FileNotFoundError:
+            pass
+        except DamagedShard as error:
+            log.warning("%s; it is computed anew", error)
+        with _COMPUTING:
+            with contextlib.suppress(FileNotFoundError, DamagedShard):  # another thread was here first
+                return read_frame(shard.path, number)
+            compute_shards([shard], quiet=True)
+        return read_frame(shard.path, number)
 
     def predict(self, frame: int) -> Gaussians:
         """The backbone's Gaussians of a frame (by position), past the cache. [M]
@@ -96,6 +129,45 @@ class FrameSource:
             raise UserError(f"{path}: expected a person in the masks of frame {capture.frames[frame]}, found none")
         return gaussians
 
+    def describe(self) -> None:
+        """Say beside the shards what made them, for people who look; nothing reads it."""
+        about = {
+            "capture": self.capture.name,
+            "folder": str(self.capture.root),
+            "frames": len(self.capture.frames),
+            "frames_per_shard": self.per_shard,
+            "image_size": [self.capture.cameras.width, self.capture.cameras.height],
+            "views": self.views,
+            "backbone": f"{type(self.backbone).__name__} {self.backbone.digest}",
+            "body": self.body.digest,
+            "format": FORMAT,
+        }
+        file = self.folder / ABOUT_FILE
+        with writing(file):
+            write_atomically(file, lambda path: path.write_text(json.dumps(about, indent=1)))
+
+    def _shard(self, frame: int) -> Shard:
+        first = frame - frame % self.per_shard
+        return Shard(self, self.folder, range(len(self.capture.frames))[first : first + self.per_shard])
+
+
+@dataclass(frozen=True)
+class Shard:
+    """A file with a few successive frames of one source."""
+
+    source: FrameSource
+    folder: Path
+    frames: range  # positions
+
+    @property
+    def path(self) -> Path:
+        """The file, named by its first frame's number. It exists only when it is whole."""
+        return self.folder / f"{self.source.capture.frames[self.frames[0]]:08d}.safetensors"
+
+    def halved(self, frame: int) -> Gaussians:
+        """The backbone's Gaussians of a frame (by position) as they are stored. [M]"""
+        return halve(self.source.predict(frame), f"{self.path}: frame {self.source.capture.frames[frame]}")
+
 
 def frame_sources(
     captures: Sequence[Capture], input_views: int, backbone: Backbone, body: BodyModel, cache: Path
@@ -110,21 +182,69 @@ def frame_sources(
     return tuple(FrameSource(c, spread_cameras(c, input_views), backbone, body, cache) for c in captures)
 
 
-def compute_missing(sources: Sequence[FrameSource], frames: Iterable[tuple[int, int]] | None = None) -> int:
-    """Fill the caches, with a progress bar, on as many threads as torch uses (ray casting and torch drop the GIL).
+def all_shards(sources: Sequence[FrameSource]) -> list[Shard]:
+    """The shards of all sources in their order; sources that share a folder count once."""
+    different = {source.folder: source for source in sources}
+    return [shard for source in different.values() for shard in source.shards]
+
+
+def compute_missing(sources: Sequence[FrameSource], share: tuple[int, int] = (0, 1)) -> int:
+    """Fill the caches, or a process's share of them, with a progress bar on the first process.
 
     Args:
-        sources: the captures.
-        frames: pairs of source and frame position; every frame of every source by default.
+        sources: the captures; the same ones, in the same order, on every process.
+        share: i, n: shards i, i + n, ... of all of them, so that shares do not depend on what is already there.
 
     Returns:
         how many frames were computed.
+
+    Raises:
+        UserError: no pixel of the person is seen in a frame, or the cache cannot be written.
     """
-    wanted = frames or [(s, f) for s, source in enumerate(sources) for f in range(len(source.capture.frames))]
-    missing = [(s, f) for s, f in wanted if not sources[s].path(f).is_file()]
-    if missing:
-        with ThreadPoolExecutor(torch.get_num_threads()) as pool:
-            work = pool.map(lambda item: sources[item[0]].compute(item[1]), missing)
-            for _ in tqdm(work, total=len(missing), desc="per-frame Gaussians", unit="frame"):
-                pass
-    return len(missing)
+    index, count = share
+    missing = [shard for shard in all_shards(sources)[index::count] if not shard.path.is_file()]
+    compute_shards(missing, quiet=index > 0)
+    return sum(len(shard.frames) for shard in missing)
+
+
+def compute_shards(shards: Sequence[Shard], quiet: bool = False) -> None:
+    """Compute shards and write them, one after another; stopped at any time, those that are finished stay.
+
+    While this thread writes, others compute: as many as torch uses (ray casting and torch drop the GIL), or one for a
+    network, which by itself keeps all cores busy, or the GPU.
+
+    Raises:
+        UserError: no pixel of the person is seen in a frame, or the cache cannot be written.
+    """
+    if not shards:
+        return
+    side_by_side = isinstance(shards[0].source.backbone, (SurfaceBackbone, PlyBackbone))
+    threads = torch.get_num_threads() if side_by_side else 1
+    for folder in {shard.folder for shard in shards}:
+        remove_leftovers(folder)
+    frames = [(shard, frame) for shard in shards for frame in shard.frames]
+    pool = ThreadPoolExecutor(threads)
+    try:
+        computed = _in_order(pool, lambda item: item[0].halved(item[1]), frames, len(shards[0].frames) + threads)
+        with tqdm(total=len(frames), desc="per-frame Gaussians", unit="frame", disable=quiet, smoothing=0.05) as bar:
+            for shard in shards:
+                numbers = shard.source.capture.frames
+                write_shard(shard.path, {numbers[frame]: next(computed) for frame in shard.frames})
+                if not (shard.folder / ABOUT_FILE).is_file():
+                    shard.source.describe()
+                bar.update(len(shard.frames))
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+def _in_order(
+    pool: ThreadPoolExecutor, function: Callable[[Item], Result], items: Iterable[Item], ahead: int
+) -> Iterator[Result]:
+    """Results in the order of the items, at most `ahead` of them waiting in memory."""
+    waiting: deque[Future[Result]] = deque()
+    for item in items:
+        waiting.append(pool.submit(function, item))
+        if len(waiting) > ahead:
+            yield waiting.popleft().result()
+    while waiting:
+        yield waiting.popleft().result()

@@ -64,9 +64,10 @@ def test_frames_come_from_the_cache_unless_something_they_depend_on_changed(sour
     others = [
         replace(fresh, backbone=SurfaceBackbone(SurfaceConfig(footprint=0.7))),
         replace(fresh, cameras=fresh.cameras[::-1]),
+        replace(fresh, per_shard=2),
         replace(fresh, capture=replace(fresh.capture, digest="another")),
     ]
-    assert len({other.folder for other in (fresh, *others)}) == 4
+    assert len({other.folder for other in (fresh, *others)}) == 5
     fresh.path(1).write_bytes(b"half a file")
     assert torch.equal(fresh.load(1).means, predicted.means)
 

@@ -1,0 +1,215 @@
+"""`python -m hgg_pyg.precompute`: per-frame Gaussians of a whole data set into a cache, by any number of processes."""
+
+from __future__ import annotations
+
+import logging
+import shutil
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import timedelta
+from itertools import chain
+from pathlib import Path
+from typing import Literal
+
+import torch.distributed as dist
+from accelerate import Accelerator
+from accelerate.utils import broadcast_object_list
+
+from hgg_pyg.backbones import BackboneConfig, make_backbone
+from hgg_pyg.body import load_body
+from hgg_pyg.data.capture import SPLITS, open_captures
+from hgg_pyg.data.frames import FrameSource, Shard, all_shards, compute_missing, compute_shards, frame_sources
+from hgg_pyg.data.synthetic import SynthesizeConfig, synthesize
+from hgg_pyg.runtime import join_processes, run_command
+from hgg_pyg.types import UserError
+
+_PAPERS_FRAMES = 120_000
+_LONGEST = timedelta(days=30)  # that a process which is done waits for the others; torch gives up after minutes
+
+log = logging.getLogger("hgg_pyg")
+
+
+@dataclass(frozen=True)
+class PrecomputeConfig:
+    """What to compute, and where to keep it. Training with the same options finds it; other options are kept apart."""
+
+    data: Path | None = None
+    """folder of captures; synthetic ones are made when none is given"""
+    splits: Literal["all", "train", "val", "test"] = "all"
+    """whose captures; training reads those of train"""
+    body: Path | None = None
+    """SMPL file (.npz, .pkl) or its folder; the open default body when none is given"""
+    image_size: int = 128
+    """larger images are shrunk to this longest side"""
+    input_views: int = 4
+    """cameras whose images the per-frame network sees: clip.input_views of training"""
+    cache: Path = Path("runs/cache")
+    """where per-frame Gaussians are kept"""
+    dry_run: bool = False
+    """compute a few frames, say what all of them would take, and stop"""
+    backbone: BackboneConfig = field(default_factory=BackboneConfig)
+    synthetic: SynthesizeConfig = field(default_factory=lambda: SynthesizeConfig(out=Path("captures/demo")))
+    """captures to make when `data` is not given"""
+
+    def __post_init__(self) -> None:
+        for name in ("image_size", "input_views"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name}: expected at least 1, found {getattr(self, name)}")
+
+    @property
+    def captures(self) -> Path:
+        """Where the captures are."""
+        return self.data or self.synthetic.out
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """What is there, and what the rest takes."""
+
+    frames: int
+    missing: int
+    gaussians: int  # of a frame, as those of the first
+    bytes_per_frame: float
+    seconds_per_frame: float | None  # of one process; None where nothing had to be computed
+
+    def describe(self, cache: Path, free: int, processes: int) -> str:
+        """One line for the log."""
+        size, left = self.frames * self.bytes_per_frame, self.missing * self.bytes_per_frame
+        said = (
+            f"{cache}: {self.frames - self.missing:,} of {self.frames:,} frames are there; about {self.gaussians:,} "
+            f"Gaussians and {self.bytes_per_frame / 1e6:.3g} MB a frame, {gigabytes(size)} in all"
+        )
+        if self.seconds_per_frame is None or not self.missing:
+            return said
+        took = duration(self.missing * self.seconds_per_frame / processes)
+        many = "1 process" if processes == 1 else f"{processes} processes"
+        return f"{said}; to go: {gigabytes(left)} of {gigabytes(free)} free, about {took} with {many}"
+
+
+def main(config: PrecomputeConfig) -> None:
+    """Compute per-frame Gaussians of a data set where training finds them, on as many processes as are launched."""
+    accelerator = join_processes()
+    main_process, processes = accelerator.is_main_process, accelerator.num_processes
+    patient = dist.new_group(timeout=_LONGEST, backend="gloo") if processes > 1 else None
+    if main_process and config.data is None:
+        synthesize(config.synthetic)
+    accelerator.wait_for_everyone()
+    sources = _sources(config, accelerator)
+    begin, there = time.perf_counter(), _count(_present(all_shards(sources)))
+    problem = _estimate(config, sources, processes) if main_process else None
+    if problem := _from_main(problem):
+        raise UserError(problem)
+    if not config.dry_run:
+        compute_missing(sources, (accelerator.process_index, processes))
+        if patient is not None:
+            dist.barrier(patient)  # pyright: ignore[reportArgumentType]
+        if main_process:
+            log.info("%s", summary(sources, there, time.perf_counter() - begin))
+    accelerator.end_training()
+
+
+def measure(sources: Sequence[FrameSource]) -> Estimate:
+    """Compute the first shard that is missing, and from it and those that are there say what the others take.
+
+    Raises:
+        UserError: no pixel of the person is seen in a frame, or the cache cannot be written.
+    """
+    shards = all_shards(sources)
+    seconds = None
+    if missing := [shard for shard in shards if not shard.path.is_file()]:
+        missing[0].source.predict(missing[0].frames[0])  # the first time is longer: kernels are loaded
+        begin = time.perf_counter()
+        compute_shards(missing[:1], quiet=True)
+        seconds = (time.perf_counter() - begin) / len(missing[0].frames)
+    present = _present(shards)
+    first = present[0]
+    return Estimate(
+        frames=_count(shards),
+        missing=_count(shards) - _count(present),
+        gaussians=len(first.source.load(first.frames[0])),
+        bytes_per_frame=_bytes_per_frame(present),
+        seconds_per_frame=seconds,
+    )
+
+
+def summary(sources: Sequence[FrameSource], there: int, seconds: float) -> str:
+    """What was done, and what a data set of the paper's size would take.
+
+    Args:
+        sources: all of them, computed.
+        there: how many of their frames were there before.
+        seconds: that the others took.
+    """
+    shards = all_shards(sources)
+    computed, each = _count(shards) - there, _bytes_per_frame(shards)
+    paper = f"{_PAPERS_FRAMES:,} frames like these, as many as the paper has: {gigabytes(_PAPERS_FRAMES * each)}"
+    if not computed:
+        return f"all {there:,} frames were there, {each / 1e6:.3g} MB each; {paper}"
+    return (
+        f"{computed:,} frames in {duration(seconds)}, {computed / seconds:.3g} a second, {each / 1e6:.3g} MB each; "
+        f"{paper} and {_PAPERS_FRAMES * seconds / computed / 3600:.3g} hours"
+    )
+
+
+def duration(seconds: float) -> str:
+    """In words: 8 s, 3 min, 2.5 h."""
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 90 * 60 else f"{seconds / 3600:.1f} h"
+
+
+def gigabytes(size: float) -> str:
+    """A number of bytes in units of 10^9."""
+    return f"{size / 1e9:,.0f} GB" if size >= 1e11 else f"{size / 1e9:.3g} GB"
+
+
+def _sources(config: PrecomputeConfig, accelerator: Accelerator) -> tuple[FrameSource, ...]:
+    captures = open_captures(config.captures, config.image_size)
+    parts = SPLITS if config.splits == "all" else (config.splits,)
+    chosen = list(chain(*(getattr(captures, part) for part in parts)))
+    if not chosen:
+        raise UserError(f"{config.captures}: expected subjects in split {config.splits}, found none")
+    body, backbone = load_body(config.body), make_backbone(config.backbone, accelerator.device)
+    if backbone.views not in (None, config.input_views):
+        raise UserError(
+            f"input_views: expected {backbone.views} for {config.backbone.name}, found {config.input_views}"
+        )
+    return frame_sources(chosen, config.input_views, backbone, body, config.cache)
+
+
+def _estimate(config: PrecomputeConfig, sources: Sequence[FrameSource], processes: int) -> str | None:
+    """Log what is to be expected; returns what is in the way of it."""
+    try:
+        estimate = measure(sources)
+    except UserError as error:
+        return str(error)
+    free = shutil.disk_usage(config.cache).free
+    log.info("%s", estimate.describe(config.cache, free, processes))
+    needed, more = estimate.missing * estimate.bytes_per_frame, f"{estimate.missing:,} more frames"
+    if needed <= free:
+        return None
+    return f"{config.cache}: expected {gigabytes(needed)} of free disk for {more}, found {gigabytes(free)}"
+
+
+def _from_main(problem: str | None) -> str | None:
+    """What the main process found, on every process, so that all of them stop for the same reason."""
+    said = [problem]
+    broadcast_object_list(said)
+    return said[0]
+
+
+def _present(shards: Sequence[Shard]) -> list[Shard]:
+    return [shard for shard in shards if shard.path.is_file()]
+
+
+def _count(shards: Sequence[Shard]) -> int:
+    return sum(len(shard.frames) for shard in shards)
+
+
+def _bytes_per_frame(shards: Sequence[Shard]) -> float:
+    return sum(shard.path.stat().st_size for shard in shards) / _count(shards)
+
+
+if __name__ == "__main__":
+    run_command(PrecomputeConfig, main)
