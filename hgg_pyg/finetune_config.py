@@ -12,11 +12,7 @@ from hgg_pyg.run import RunConfig
 
 @dataclass(frozen=True)
 class FinetuneConfig(RunConfig):
-    """The defaults are a demo at CPU size: preset micro from random weights on synthetic captures.
-
-    The paper's own, on a GPU with the public weights: `--checkpoint FILE --preset big --size 256 --target-size 512
-    --batch 8 --target-views 8 --lr 4e-4 --precision bf16 --image-size 1224`.
-    """
+    """The defaults are a demo at CPU size: preset micro from random weights on synthetic captures."""
 
     name: str = "lgm"
     """the run's name"""

@@ -71,7 +71,7 @@ def save_curves(path: Path, history: Sequence[StepRecord]) -> None:
     figure, (loss, psnr, rate) = plt.subplots(1, 3, figsize=(13, 3.6), layout="constrained")
     loss.semilogy(steps, [record.loss for record in history], lw=0.8, color="tab:blue")
     loss.set_ylabel("loss")
-    psnr.plot(steps, [record.psnr for record in history], lw=0.8, color="tab:blue", label="training clips")
+    psnr.plot(steps, [record.psnr for record in history], lw=0.8, color="tab:blue", label="training")
     seen = [(record.step, record.val_psnr) for record in history if record.val_psnr is not None]
     psnr.plot(*zip(*seen, strict=True), "o-", color="tab:orange", label="validation subject") if seen else None
     psnr.set_ylabel("PSNR, dB")
