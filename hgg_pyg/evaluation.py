@@ -24,21 +24,10 @@ from hgg_pyg.metrics import CONVENTION, image_scores
 from hgg_pyg.model import Avatar, HumanGaussianGraph
 from hgg_pyg.pictures import COLUMNS, Comparison, save_sheet
 from hgg_pyg.render import render
+from hgg_pyg.scores import Score, mean_score, score_table, summarise
 
 TASKS = ("novel view", "novel pose")
 METHODS = COLUMNS[1:]
-
-
-@dataclass(frozen=True)
-class Score:
-    """One method on one task of one subject, means over its images."""
-
-    subject: str
-    task: str
-    method: str
-    psnr: float
-    ssim: float
-    images: int
 
 
 @dataclass(frozen=True)
@@ -53,17 +42,11 @@ class Report:
 
     def mean(self, task: str, method: str, metric: str) -> float:
         """A metric's mean over subjects; NaN where the task has no images."""
-        values = [getattr(s, metric) for s in self.scores if (s.task, s.method) == (task, method)]
-        return float(np.mean(values)) if values else float("nan")
+        return mean_score(self.scores, task, method, metric)
 
     def table(self) -> str:
         """The summary for a screen."""
-        lines = [f"{'':16}" + "".join(f"{task:>22}" for task in TASKS), f"{'':16}" + "     PSNR dB      SSIM" * 2]
-        for method in METHODS:
-            row = "".join(f"{self.mean(t, method, 'psnr'):12.2f}{self.mean(t, method, 'ssim'):10.4f}" for t in TASKS)
-            lines.append(f"{method:16}{row}")
-        gain = [self.mean(task, "ours", "psnr") - self.mean(task, "direct binding", "psnr") for task in TASKS]
-        lines.append(f"{'gain':16}" + "".join(f"{g:+12.2f}{'':10}" for g in gain))
+        lines = [score_table(self.scores, TASKS, METHODS)]
         subjects = len({score.subject for score in self.scores})
         lines.append(f"{subjects} test subjects; {self.seconds_per_avatar:.2f} s from images to avatar; ")
         lines[-1] += f"{self.frames_per_second:.0f} views a second, posing included"
@@ -76,11 +59,7 @@ class Report:
     def save(self, folder: Path) -> None:
         """Write `metrics.json`, all numbers with how they were computed, and `sheet.png`."""
         content = {
-            "summary": {
-                task: {method: {m: self.mean(task, method, m) for m in ("psnr", "ssim")} for method in METHODS}
-                for task in TASKS
-                if any(score.task == task for score in self.scores)
-            },
+            "summary": summarise(self.scores, TASKS, METHODS),
             "seconds_per_avatar": self.seconds_per_avatar,
             "frames_per_second": self.frames_per_second,
             "lpips": "not computed",

@@ -8,7 +8,6 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-import numpy as np
 import torch
 from torch import Tensor
 from tqdm import tqdm
@@ -19,6 +18,7 @@ from hgg_pyg.files import write_atomically
 from hgg_pyg.lgm_tuner import Subject, ViewLoader, draw
 from hgg_pyg.metrics import CONVENTION, image_scores
 from hgg_pyg.pictures import Comparison, save_sheet
+from hgg_pyg.scores import Score, score_table, summarise
 
 TASKS = ("held-out cameras", "input cameras")
 METHODS = ("mean image", "LGM")
@@ -27,44 +27,20 @@ _SHOWN = 6  # rows of the sheet
 
 
 @dataclass(frozen=True)
-class LGMScore:
-    """One method on one task of one subject, means over its images."""
-
-    subject: str
-    task: str
-    method: str
-    psnr: float  # dB
-    ssim: float
-    images: int
-
-
-@dataclass(frozen=True)
 class LGMReport:
     """What was found on test subjects."""
 
-    scores: tuple[LGMScore, ...]
+    scores: tuple[Score, ...]
     comparisons: tuple[tuple[Comparison, ...], tuple[Comparison, ...]]  # by task
-
-    def mean(self, task: str, method: str, metric: str) -> float:
-        """A metric's mean over subjects."""
-        return float(np.mean([getattr(s, metric) for s in self.scores if (s.task, s.method) == (task, method)]))
 
     def table(self) -> str:
         """The summary for a screen."""
-        lines = [f"{'':16}" + "".join(f"{t:>22}" for t in TASKS), f"{'':16}" + "     PSNR dB      SSIM" * 2]
-        for method in METHODS:
-            row = "".join(f"{self.mean(t, method, 'psnr'):12.2f}{self.mean(t, method, 'ssim'):10.4f}" for t in TASKS)
-            lines.append(f"{method:16}{row}")
-        gains = [self.mean(t, "LGM", "psnr") - self.mean(t, "mean image", "psnr") for t in TASKS]
-        return "\n".join([*lines, f"{'gain':16}" + "".join(f"{g:+12.2f}{'':10}" for g in gains)])
+        return score_table(self.scores, TASKS, METHODS)
 
     def save(self, folder: Path) -> None:
         """Write `metrics.json` and `sheet.png`."""
         content = {
-            "summary": {
-                task: {method: {m: self.mean(task, method, m) for m in ("psnr", "ssim")} for method in METHODS}
-                for task in TASKS
-            },
+            "summary": summarise(self.scores, TASKS, METHODS),
             "convention": f"cut out around the person; {CONVENTION}",
             "machine": f"{platform.machine()}, {torch.get_num_threads()} threads, torch {torch.__version__}",
             "scores": [asdict(score) for score in self.scores],
@@ -87,7 +63,7 @@ def score_lgm(network: LGM, loader: ViewLoader, train: Sequence[Subject], test: 
     device = next(network.parameters()).device
     network.eval()
     means = {task: _mean_image(loader, train, task) for task in TASKS}
-    scores: list[LGMScore] = []
+    scores: list[Score] = []
     comparisons: dict[str, list[Comparison]] = {task: [] for task in TASKS}
     for subject in tqdm(test, desc="evaluating", unit="subject", leave=False):
         frames = even_frames(0, len(subject.capture.frames), loader.config.test_frames)
@@ -102,7 +78,7 @@ def score_lgm(network: LGM, loader: ViewLoader, train: Sequence[Subject], test: 
             results = [image_scores(images, truth) for images in (mean, ours)]
             for method, result in zip(METHODS, results, strict=True):
                 psnr, ssim = float(result.psnr.mean()), float(result.ssim.mean())
-                scores.append(LGMScore(subject.capture.name, task, method, psnr, ssim, len(truth)))
+                scores.append(Score(subject.capture.name, task, method, psnr, ssim, len(truth)))
             for i in even_frames(0, len(truth), max(1, _SHOWN // len(test))):
                 label = f"{subject.capture.name}: "
                 label += " / ".join(f"{m} {float(r.psnr[i]):.1f} dB" for m, r in zip(METHODS, results, strict=True))

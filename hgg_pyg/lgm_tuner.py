@@ -11,7 +11,7 @@ from accelerate import Accelerator
 from scipy.spatial import KDTree
 from torch import Tensor
 
-from hgg_pyg.backbones.lgm.anchors import body_anchors
+from hgg_pyg.backbones.lgm.anchors import anchors_for
 from hgg_pyg.backbones.lgm.augment import AugmentConfig, augment
 from hgg_pyg.backbones.lgm.cameras import crop_cameras, crop_images, lgm_frame, network_input
 from hgg_pyg.backbones.lgm.network import LGM, Predicted
@@ -62,8 +62,7 @@ class ViewLoader:
     """Reads frames of captures as LGM sees them, cut out around the person."""
 
     def __init__(self, config: FinetuneConfig, network: LGM, body: BodyModel) -> None:
-        self.config, self.body = config, body
-        self.shrinks = network.unet.shrinks if network.unet.config.anchored else None
+        self.config, self.network, self.body = config, network, body
 
     def read(
         self,
@@ -89,14 +88,10 @@ class ViewLoader:
         seen, shown, _ = cut(subject.inputs, size)
         if augmentation is not None and rng is not None:
             shown, seen = augment(shown, seen, augmentation, rng)
-        anchors = None
-        if self.shrinks is not None:
-            coarse = placed.cameras_to_lgm(crop_cameras(cameras, placed, size // self.shrinks))
-            anchors = body_anchors(coarse, placed.points_to_lgm(vertices), self.body.faces)[None]
         drawn_from, rgb, alpha = cut(targets, self.config.target_size)
         return Views(
             inputs=network_input(shown, seen)[None],
-            anchors=anchors,
+            anchors=anchors_for(self.network, cameras, placed, size, vertices, self.body.faces),
             cameras=Cameras(drawn_from.viewmats[None], drawn_from.Ks[None], drawn_from.width, drawn_from.height),
             rgb=rgb[None],
             alpha=alpha[None, ..., None],

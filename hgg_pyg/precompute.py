@@ -171,10 +171,6 @@ def _sources(config: PrecomputeConfig, accelerator: Accelerator) -> tuple[FrameS
     if not chosen:
         raise UserError(f"{config.captures}: expected subjects in split {config.splits}, found none")
     body, backbone = load_body(config.body), make_backbone(config.backbone, accelerator.device)
-    if backbone.views not in (None, config.input_views):
-        raise UserError(
-            f"input_views: expected {backbone.views} for {config.backbone.name}, found {config.input_views}"
-        )
     return frame_sources(chosen, config.input_views, backbone, body, config.cache)
 
 

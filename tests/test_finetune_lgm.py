@@ -12,9 +12,10 @@ from hgg_pyg import train as train_command
 from hgg_pyg.backbones import BackboneConfig, LGMConfig
 from hgg_pyg.backbones.lgm import LGM, PRESETS, LGMBackbone
 from hgg_pyg.backbones.lgm.augment import AugmentConfig
+from hgg_pyg.backbones.lgm.cameras import lgm_frame
 from hgg_pyg.backbones.lgm.network import Predicted
 from hgg_pyg.config import ClipConfig, ModelConfig
-from hgg_pyg.data import open_captures
+from hgg_pyg.data import FrameSource, open_captures
 from hgg_pyg.finetune_config import FinetuneConfig
 from hgg_pyg.lgm_scores import TASKS
 from hgg_pyg.lgm_tuner import Subject, ViewLoader, surface_distance
@@ -140,6 +141,24 @@ def test_what_is_compared_is_not_augmented(config: FinetuneConfig, body) -> None
     for channels in (slice(0, 3), slice(3, 6), slice(6, 9)):
         assert not torch.equal(plain.inputs[:, 1:, channels], bent.inputs[:, 1:, channels])
     assert set(subject.inputs).isdisjoint(subject.others)
+
+
+def test_training_shows_the_network_what_the_backbone_shows_it(config: FinetuneConfig, body, tmp_path) -> None:
+    """The same Gaussians come out, up to the frame they are given in."""
+    network = LGM(PRESETS["micro"]).eval().requires_grad_(False)
+    finetune_lgm.save_lgm(network, "micro", config.size, tmp_path / "lgm.safetensors")
+    capture = open_captures(config.captures, 32).train[0]
+    subject = Subject.of(capture)
+    views = ViewLoader(config, network, body).read(subject, 1, subject.others)
+    predicted = network(views.inputs, views.anchors)
+    backbone = LGMBackbone(LGMConfig(tmp_path / "lgm.safetensors"))
+    source = FrameSource(capture, subject.inputs, backbone, body, tmp_path / "cache")
+    gaussians = source.predict(1)
+    vertices = body.pose(capture.poses[[1]]).vertices[0]
+    frame = lgm_frame(vertices, capture.cameras[list(subject.inputs)])
+    torch.testing.assert_close(frame.points_to_lgm(gaussians.means), predicted.means[0], rtol=0, atol=1e-5)
+    torch.testing.assert_close(gaussians.colors, predicted.colors[0], rtol=0, atol=1e-5)
+    torch.testing.assert_close(frame.points_to_lgm(vertices), views.vertices[0])
 
 
 def test_wrong_inputs(config: FinetuneConfig, tmp_path) -> None:

@@ -226,7 +226,7 @@ def test_captures_and_views_that_do_not_fit_are_named(config, tmp_path, monkeypa
     text = command_says(monkeypatch, capsys, 2, "--data", str(config.data), "--cache", str(config.cache), "--backbone",
                         "lgm", "--backbone.checkpoint", str(weights), "--backbone.preset", "micro",
                         "--input-views", "3")  # fmt: skip
-    assert "error: input_views: expected 4 for lgm, found 3" in text
+    assert "error: input_views: this backbone takes 4 views, found 3" in text
     empty = tmp_path / "empty"
     empty.mkdir()
     with pytest.raises(UserError, match="expected calibration_full"):

@@ -51,6 +51,11 @@ class Backbone(Protocol):
         ...
 
     @property
+    def one_core(self) -> bool:
+        """Whether a call leaves other cores idle, so that several threads should call side by side."""
+        ...
+
+    @property
     def feature_names(self) -> tuple[str, ...]:
         """A name for each of the C features."""
         ...

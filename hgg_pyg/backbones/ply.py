@@ -72,6 +72,7 @@ class PlyBackbone:
     """
 
     views: int | None = None
+    one_core: bool = True
 
     def __init__(self, config: PlyConfig) -> None:
         if config.folder is None or not config.folder.is_dir():

@@ -75,6 +75,7 @@ class SurfaceBackbone:
     """
 
     views: int | None = None
+    one_core: bool = True
 
     def __init__(self, config: SurfaceConfig = SurfaceConfig()) -> None:
         self.config = config

@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from hgg_pyg.backbones import Backbone, Moment, PlyBackbone, SurfaceBackbone
+from hgg_pyg.backbones import Backbone, Moment
 from hgg_pyg.body import BodyModel
 from hgg_pyg.config import config_digest
 from hgg_pyg.data.capture import Capture
@@ -178,7 +178,7 @@ def frame_sources(
         UserError: a capture has fewer cameras than `input_views`, or the backbone needs another number of them.
     """
     if backbone.views not in (None, input_views):
-        raise UserError(f"clip.input_views: this backbone takes {backbone.views} views, found {input_views}")
+        raise UserError(f"input_views: this backbone takes {backbone.views} views, found {input_views}")
     return tuple(FrameSource(c, spread_cameras(c, input_views), backbone, body, cache) for c in captures)
 
 
@@ -218,7 +218,7 @@ def compute_shards(shards: Sequence[Shard], quiet: bool = False) -> None:
     """
     if not shards:
         return
-    side_by_side = isinstance(shards[0].source.backbone, (SurfaceBackbone, PlyBackbone))
+    side_by_side = shards[0].source.backbone.one_core
     threads = torch.get_num_threads() if side_by_side else 1
     for folder in {shard.folder for shard in shards}:
         remove_leftovers(folder)

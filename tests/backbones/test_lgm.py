@@ -348,7 +348,7 @@ def test_wrong_inputs_of_the_backbone(backbone, body: BodyModel) -> None:
 
 
 def test_another_number_of_views_is_refused_before_any_work(backbone, body: BodyModel, tmp_path) -> None:
-    with pytest.raises(UserError, match=r"clip.input_views: this backbone takes 4 views, found 3"):
+    with pytest.raises(UserError, match=r"^input_views: this backbone takes 4 views, found 3"):
         frame_sources([], 3, backbone, body, tmp_path)
 
 

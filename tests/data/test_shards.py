@@ -35,6 +35,7 @@ class Counting:
     """A backbone that needs no images, whose Gaussians differ from frame to frame, in number as well."""
 
     views = None
+    one_core = False
     feature_names = ("a", "b", "c", "d", "e")
     feature_dim = 5
     digest = "counting"

@@ -7,8 +7,32 @@ import torch
 from scipy import ndimage
 from torch import Tensor
 
+from hgg_pyg.backbones.lgm.cameras import LGMFrame, crop_cameras
+from hgg_pyg.backbones.lgm.network import LGM
 from hgg_pyg.backbones.raycast import Mesh
 from hgg_pyg.types import Cameras
+
+
+def anchors_for(
+    network: LGM, cameras: Cameras, frame: LGMFrame, size: int, vertices: Tensor, faces: Tensor
+) -> Tensor | None:
+    """What a network needs to start from for one object: `body_anchors` over LGM's frame, or None.
+
+    Args:
+        network: anchored or not.
+        cameras: the input views, over our world.
+        frame: of the person.
+        size: of the network's input, pixels.
+        vertices: [N, 3] the posed body, our world, metres.
+        faces: [F, 3]
+
+    Returns:
+        [1, M, 3]
+    """
+    if not network.unet.config.anchored:
+        return None
+    output = crop_cameras(cameras, frame, size // network.unet.shrinks)
+    return body_anchors(frame.cameras_to_lgm(output), frame.points_to_lgm(vertices), faces)[None]
 
 
 def body_anchors(cameras: Cameras, vertices: Tensor, faces: Tensor) -> Tensor:

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from hgg_pyg.backbones.base import Moment
-from hgg_pyg.backbones.lgm.anchors import body_anchors
+from hgg_pyg.backbones.lgm.anchors import anchors_for
 from hgg_pyg.backbones.lgm.cameras import LGMFrame, crop_cameras, crop_images, lgm_frame, network_input
 from hgg_pyg.backbones.lgm.checkpoint import load_lgm
 from hgg_pyg.backbones.lgm.network import VIEWS, Predicted, Preset
@@ -49,6 +49,7 @@ class LGMBackbone:
     """
 
     views: int | None = VIEWS
+    one_core: bool = False
 
     def __init__(self, config: LGMConfig, device: torch.device | str = "cpu") -> None:
         self.config = config
@@ -87,10 +88,8 @@ class LGMBackbone:
         frame = lgm_frame(vertices, cameras)
         crops = crop_cameras(cameras, frame, self.size)
         shown, _ = crop_images(images.to(own), masks.to(own), cameras, crops)
-        inputs, anchors = network_input(shown, frame.cameras_to_lgm(crops)), None
-        if self.network.unet.config.anchored:
-            coarse = frame.cameras_to_lgm(crop_cameras(cameras, frame, self.size // self.network.unet.shrinks))
-            anchors = body_anchors(coarse, frame.points_to_lgm(vertices), moment.faces)[None]
+        inputs = network_input(shown, frame.cameras_to_lgm(crops))
+        anchors = anchors_for(self.network, cameras, frame, self.size, vertices, moment.faces)
         with torch.autocast(own.type, torch.bfloat16, enabled=own.type == "cuda"):
             predicted = self.network(inputs[None], anchors)
         gaussians = to_world(predicted, frame)
