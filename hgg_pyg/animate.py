@@ -17,7 +17,8 @@ class Animator:
         avatar: on the body's device.
         body: of any shape; the avatar has its own.
         compiled: skin in one step that `torch.compile` makes, for half a minute, at the first pose and once for each
-            other number of frames. On a GPU it saves hundreds of launches a frame; on a CPU it needs a C++ compiler.
+            other number of frames, or of values of expression. On a GPU it saves hundreds of launches a frame; on a CPU
+            it needs a C++ compiler.
     """
 
     def __init__(self, avatar: Avatar, body: BodyModel, compiled: bool = False) -> None:
@@ -31,7 +32,7 @@ class Animator:
         """The avatar in T poses; their shape is not used. -> Gaussians [T, M]
 
         Raises:
-            UserError: the pose is for another number of joints.
+            UserError: the pose is for another number of joints, or has more values of expression than the body.
         """
         rigid, bends = self.body.bend(pose, self._joints)
         means, quats = self._skin(rigid, bends, pose.transl)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import cast
 
@@ -36,7 +36,7 @@ class Avatar:
 
     def repose(self, body: BodyModel, pose: BodyPose) -> Gaussians:
         """The avatar in T poses (Eq. 1); the shape stays the avatar's own. -> Gaussians [T, M]"""
-        own = BodyPose(self.betas, pose.global_orient, pose.body_pose, pose.transl)
+        own = replace(pose, betas=self.betas)
         return pose_gaussians(self.gaussians, body.pose(own).transforms, self.binding)
 
 

@@ -116,7 +116,10 @@ class Cameras(_TensorRecord):
 
 @dataclass(frozen=True)
 class BodyPose(_TensorRecord):
-    """SMPL parameters of one person over T frames, in the convention of the smplx package.
+    """Parameters of one person's body over T frames, SMPL's or SMPL-X's, in the convention of the smplx package.
+
+    SMPL-X's joints but the root: 21 of the body, jaw, left eye, right eye, 15 of the left hand, 15 of the right hand.
+    All of them are full rotations, with the means of the hands already added.
 
     Raises:
         ValueError: a field's number of frames differs from `global_orient`'s.
@@ -126,6 +129,7 @@ class BodyPose(_TensorRecord):
     global_orient: Tensor  # [T, 3] axis-angle, radians
     body_pose: Tensor  # [T, (J-1)*3] axis-angle in the model's joint order, radians
     transl: Tensor  # [T, 3] metres
+    expression: Tensor | None = None  # [T, E] of SMPL-X's face; None is a face at rest
 
     def __post_init__(self) -> None:
         frames = self.global_orient.shape[0]
@@ -136,6 +140,8 @@ class BodyPose(_TensorRecord):
             raise ValueError(f"BodyPose.body_pose: expected ({frames}, (J-1)*3), found {tuple(self.body_pose.shape)}")
         if self.betas.ndim != 1:
             raise ValueError(f"BodyPose.betas: expected one row of shape values, found {tuple(self.betas.shape)}")
+        if self.expression is not None and (self.expression.ndim != 2 or self.expression.shape[0] != frames):
+            raise ValueError(f"BodyPose.expression: expected ({frames}, E), found {tuple(self.expression.shape)}")
 
     def __len__(self) -> int:
         """T."""
@@ -148,6 +154,7 @@ class BodyPose(_TensorRecord):
             global_orient=self.global_orient[item],
             body_pose=self.body_pose[item],
             transl=self.transl[item],
+            expression=None if self.expression is None else self.expression[item],
         )
 
 

@@ -21,6 +21,9 @@ def test_wrong_shapes_name_the_field():
         Cameras(torch.eye(4)[None], torch.eye(3)[None], 0, 8)
     with pytest.raises(ValueError, match=r"BodyPose\.transl: expected \(2, 3\), found \(1, 3\)"):
         BodyPose(torch.zeros(10), torch.zeros(2, 3), torch.zeros(2, 69), torch.zeros(1, 3))
+    for wrong, found in ((torch.zeros(1, 10), r"\(1, 10\)"), (torch.zeros(2), r"\(2,\)")):
+        with pytest.raises(ValueError, match=rf"BodyPose\.expression: expected \(2, E\), found {found}"):
+            BodyPose(torch.zeros(10), torch.zeros(2, 3), torch.zeros(2, 69), torch.zeros(2, 3), wrong)
 
 
 def test_selecting_moving_and_joining():
@@ -32,6 +35,19 @@ def test_selecting_moving_and_joining():
     batch = GAUSSIANS.map(lambda t: t.expand(3, *t.shape))
     assert len(batch) == 5
     assert torch.equal(batch[1].scales, GAUSSIANS.scales)
+
+
+def test_frames_of_a_pose_are_selected_with_their_expression():
+    rows = torch.arange(4.0)[:, None]
+    pose = BodyPose(torch.zeros(10), rows.expand(4, 3), rows.expand(4, 162), rows.expand(4, 3))
+    assert pose[1:3].expression is None
+    smile = replace(pose, expression=rows.expand(4, 10)).to(torch.float64)
+    for item in (slice(1, 3), [1, 2], torch.tensor([1, 2])):
+        some = smile[item]
+        assert len(some) == 2
+        assert some.expression is not None
+        assert some.expression[:, 0].tolist() == some.transl[:, 0].tolist() == [1, 2]
+        assert some.expression.dtype == torch.float64
 
 
 def test_camera_centers_are_where_the_camera_sees_itself():

@@ -1,6 +1,18 @@
-"""SMPL bodies and linear blend skinning."""
+"""Bodies of SMPL's family and linear blend skinning."""
 
-from hgg_pyg.body.model import JOINTS, BodyModel, PosedBody, load_body
+from hgg_pyg.body.arrays import BodyArrays, read_body, write_body
+from hgg_pyg.body.model import JOINTS, BodyModel, Hands, PosedBody, load_body
 from hgg_pyg.body.skinning import pose_gaussians, unpose_gaussians
 
-__all__ = ["JOINTS", "BodyModel", "PosedBody", "load_body", "pose_gaussians", "unpose_gaussians"]
+__all__ = [
+    "JOINTS",
+    "BodyArrays",
+    "BodyModel",
+    "Hands",
+    "PosedBody",
+    "load_body",
+    "pose_gaussians",
+    "read_body",
+    "unpose_gaussians",
+    "write_body",
+]

@@ -1,23 +1,24 @@
-"""The body: smplx.SMPL behind one door. The only module that imports smplx, whose licence is non-commercial."""
+"""The body: linear blend skinning of SMPL, SMPL-H and SMPL-X, one path for all of them.
+
+The only module that imports smplx, whose licence is non-commercial; of it the functions of skinning are used.
+"""
 
 # pyright: reportArgumentType=false
 # (smplx annotates its functions with a NewType that no tensor is)
 
 from __future__ import annotations
 
-import contextlib
-import io
-from dataclasses import asdict, dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-import smplx
+import numpy as np
 import torch
 from smplx.lbs import batch_rigid_transform, batch_rodrigues, blend_shapes, vertices2joints
-from smplx.utils import Struct
 from torch import Tensor, nn
 
-from hgg_pyg.body.files import find_body_file, read_body
+from hgg_pyg.body.arrays import BodyArrays, read_body
+from hgg_pyg.body.files import DEFAULT_BODY, find_body_file
 from hgg_pyg.types import BodyPose, UserError
 
 JOINTS = (
@@ -25,6 +26,14 @@ JOINTS = (
     "spine3", "left_foot", "right_foot", "neck", "left_collar", "right_collar", "head", "left_shoulder",
     "right_shoulder", "left_elbow", "right_elbow", "left_wrist", "right_wrist", "left_hand", "right_hand",
 )  # fmt: skip
+"""SMPL's joints; SMPL-X shares all but the last two."""
+
+_PEOPLE = {  # what poses can be for: whose, joints, only our own body, what to give
+    "open": ("the open default body's", 24, True, "leave --body out"),
+    "open-smplx": ("the open SMPL-X stand-in's", 55, True, "leave --body out"),
+    "smpl": ("SMPL's", 24, False, "give --body SMPL_NEUTRAL.npz"),
+    "smplx": ("SMPL-X's", 55, False, "give --body SMPLX_NEUTRAL.npz"),
+}
 
 
 @dataclass(frozen=True)
@@ -35,33 +44,59 @@ class PosedBody:
     transforms: Tensor  # [T, N, 4, 4] a vertex's own map from the rest pose to the world (Eq. 1)
 
 
+@dataclass(frozen=True)
+class Hands:
+    """A body's principal poses of its hands: pose = mean + coefficients @ components, for 15 joints a hand."""
+
+    left_components: Tensor  # [45, 45]
+    right_components: Tensor  # [45, 45]
+    left_mean: Tensor  # [45] axis-angle, radians
+    right_mean: Tensor  # [45]
+
+
 class BodyModel(nn.Module):
-    """An SMPL body of N vertices and J joints; the rest pose of a shape is that subject's canonical space.
+    """A body of N vertices and J joints; the rest pose of a shape is that subject's canonical space.
 
     Args:
-        smpl: the model of the smplx package.
-        digest: hash of the arrays it was made of.
+        arrays: what it is made of.
+        name: what messages call it.
     """
 
-    def __init__(self, smpl: smplx.SMPL, digest: str) -> None:
+    v_template: Tensor
+    """Vertices of the mean shape. [N, 3] metres"""
+    faces: Tensor
+    """Triangles, int64. [F, 3]"""
+    weights: Tensor
+    """Skinning weights, rows sum to 1. [N, J]"""
+    parents: Tensor
+    """Each joint's parent, -1 for the root. [J]"""
+    J_regressor: Tensor
+    """Joints of a body in its rest pose, from its vertices. [J, N]"""
+    shapedirs: Tensor
+    """Shape directions. [N, 3, B] metres"""
+    exprdirs: Tensor
+    """Expression directions, none but for SMPL-X. [N, 3, E] metres"""
+    posedirs: Tensor
+    """Pose blend shapes, [(J - 1) * 9, N * 3] metres; empty where the body has none."""
+
+    def __init__(self, arrays: BodyArrays, name: str = "of one's own") -> None:
         super().__init__()
-        self.smpl: Any = smpl.requires_grad_(False)
-        self.digest = digest
-
-    @property
-    def faces(self) -> Tensor:
-        """Triangles, int64. [F, 3]"""
-        return self.smpl.faces_tensor
-
-    @property
-    def weights(self) -> Tensor:
-        """Skinning weights, rows sum to 1. [N, J]"""
-        return self.smpl.lbs_weights
-
-    @property
-    def parents(self) -> Tensor:
-        """Each joint's parent, -1 for the root. [J]"""
-        return self.smpl.parents
+        self.name, self.kind, self.is_open, self.digest = name, arrays.kind, arrays.is_open, arrays.digest()
+        self.hands = _hands(arrays)
+        parents = torch.from_numpy(arrays.kintree_table[0].astype(np.int64))
+        parents[0] = -1
+        self.register_buffer("parents", parents)
+        self.register_buffer("faces", torch.from_numpy(arrays.f.astype(np.int64)))
+        posedirs = arrays.posedirs.reshape(arrays.v_template.size, arrays.posedirs.shape[-1]).T
+        for key, value in (
+            ("v_template", arrays.v_template),
+            ("weights", arrays.weights),
+            ("J_regressor", arrays.J_regressor),
+            ("shapedirs", arrays.shapedirs),
+            ("exprdirs", arrays.exprdirs),
+            ("posedirs", posedirs),
+        ):
+            self.register_buffer(key, torch.from_numpy(np.ascontiguousarray(value, np.float32)))
 
     @property
     def num_vertices(self) -> int:
@@ -73,32 +108,60 @@ class BodyModel(nn.Module):
         """J."""
         return self.weights.shape[1]
 
+    @property
+    def num_expressions(self) -> int:
+        """E."""
+        return self.exprdirs.shape[-1]
+
+    def check_fits(self, kind: str, where: str) -> None:
+        """Refuse to drive this body with poses that are for another one; SMPL's and SMPL-X's never convert exactly.
+
+        Args:
+            kind: what the poses are for: "open", "open-smplx", "smpl" or "smplx". Poses of a licensed body fit any body
+                of as many joints, the open one only roughly.
+            where: the file the poses are in, for the message.
+
+        Raises:
+            UserError: they do not fit.
+        """
+        whose, joints, own, advice = _PEOPLE[kind]
+        if self.num_joints != joints:
+            raise UserError(
+                f"{where}: these poses are {whose} ({joints} joints), "
+                f"the body {self.name} has {self.num_joints}; {advice}"
+            )
+        if own and not self.is_open:
+            raise UserError(f"{where}: these poses are {whose}, the body {self.name} is another one; {advice}")
+
     def rest_vertices(self, betas: Tensor) -> Tensor:
         """The shaped T-pose: template plus shape directions. betas [B] -> [N, 3] metres
 
         Raises:
             UserError: more shape values than the body has directions.
         """
-        directions = self.smpl.shapedirs
+        directions = self.shapedirs
         if len(betas) > directions.shape[-1]:
             raise UserError(f"betas: this body has {directions.shape[-1]} shape directions, found {len(betas)} values")
-        return self.smpl.v_template + blend_shapes(betas[None], directions[..., : len(betas)])[0]
+        return self.v_template + blend_shapes(betas[None], directions[..., : len(betas)])[0]
 
     def rest_joints(self, betas: Tensor) -> Tensor:
-        """Joints of the shaped T-pose. betas [B] -> [J, 3] metres"""
+        """Joints of the shaped T-pose, the face at rest. betas [B] -> [J, 3] metres"""
         return self.joints_of(self.rest_vertices(betas))
 
     def joints_of(self, vertices: Tensor) -> Tensor:
-        """Joints of a body in its rest pose. [N, 3] -> [J, 3] metres"""
-        return vertices2joints(self.smpl.J_regressor, vertices[None])[0]
+        """Joints of bodies in their rest pose. [..., N, 3] -> [..., J, 3] metres"""
+        return vertices2joints(self.J_regressor, vertices.reshape(-1, *vertices.shape[-2:])).view(
+            *vertices.shape[:-2], -1, 3
+        )
 
     def pose(self, pose: BodyPose) -> PosedBody:
         """Posed vertices and the affine map of each vertex, T_n = sum_k w_nk [G_k | b_k] (Eq. 1).
 
-        Pose blend shapes and the translation are part of the map, so T_n applied to rest vertex n is the posed vertex.
+        Pose blend shapes, the expression and the translation are part of the map, so T_n applied to rest vertex n, the
+        face at rest, is the posed vertex.
 
         Raises:
-            UserError: the pose is for another number of joints.
+            UserError: the pose is for another number of joints, or has more values of expression than the body.
         """
         rest = self.rest_vertices(pose.betas)
         rigid, bends = self.bend(pose, self.joints_of(rest))
@@ -112,14 +175,15 @@ class BodyModel(nn.Module):
 
         Args:
             pose: T frames.
-            joints: [J, 3] in the rest pose.
+            joints: [J, 3] in the rest pose, the face at rest. An expression moves them, frame by frame.
 
         Returns:
-            [T, J, 4, 4] the joints' maps from rest pose to world but for the translation; [T, (J - 1) * 9] what pose
-            blend shapes follow, the rotations of all joints but the root less the identity.
+            [T, J, 4, 4] the joints' maps from rest pose to world but for the translation; [T, (J - 1) * 9 + E'] what
+            blend shapes follow: the rotations of all joints but the root less the identity, then the pose's E' values
+            of expression if it has any.
 
         Raises:
-            UserError: the pose is for another number of joints.
+            UserError: the pose is for another number of joints, or has more values of expression than the body.
         """
         frames = len(pose)
         if pose.body_pose.shape[1] != (self.num_joints - 1) * 3:
@@ -128,28 +192,64 @@ class BodyModel(nn.Module):
                 f"a frame, found {pose.body_pose.shape[1]}"
             )
         axis_angle = torch.cat([pose.global_orient, pose.body_pose], 1)
-        rotations = batch_rodrigues(axis_angle.reshape(-1, 3)).view(frames, -1, 3, 3)
-        _, rigid = batch_rigid_transform(rotations, joints.expand(frames, -1, -1), self.parents, dtype=joints.dtype)
+        rotations = rotation_matrices(axis_angle.reshape(frames, -1, 3))
         eye = torch.eye(3, dtype=joints.dtype, device=joints.device)
-        return rigid, (rotations[:, 1:] - eye).reshape(frames, -1)
+        bends = (rotations[:, 1:] - eye).reshape(frames, -1)
+        joints = joints.expand(frames, -1, -1)
+        if pose.expression is not None:
+            joints = joints + self.joints_of(self._expression_offsets(pose.expression))
+            bends = torch.cat([bends, pose.expression], 1)
+        _, rigid = batch_rigid_transform(rotations, joints, self.parents, dtype=joints.dtype)
+        return rigid, bends
 
     def vertex_maps(self, rigid: Tensor, bends: Tensor, transl: Tensor) -> Tensor:
         """The vertices' maps from rest pose to world, of what `bend` returns and translations [T, 3]. [T, N, 4, 4]"""
         transforms = torch.einsum("nj,tjab->tnab", self.weights, rigid)
-        offsets = (bends @ self.smpl.posedirs).view(len(bends), -1, 3)
-        shift = (transforms[..., :3, :3] @ offsets[..., None])[..., 0] + transl[:, None]
-        top = torch.cat([transforms[..., :3, :3], (transforms[..., :3, 3] + shift)[..., None]], -1)
+        linear, shift = transforms[..., :3, :3], transforms[..., :3, 3] + transl[:, None]
+        turns = (self.num_joints - 1) * 9
+        if self.posedirs.shape[0]:
+            offsets = (bends[:, :turns] @ self.posedirs).view(len(bends), -1, 3)
+            shift = shift + (linear @ offsets[..., None])[..., 0]
+        if bends.shape[1] > turns:
+            shift = shift + (linear @ self._expression_offsets(bends[:, turns:])[..., None])[..., 0]
+        top = torch.cat([linear, shift[..., None]], -1)
         bottom = torch.tensor([0, 0, 0, 1], dtype=top.dtype, device=top.device).expand(*top.shape[:-2], 1, 4)
         return torch.cat([top, bottom], -2)
 
+    def _expression_offsets(self, expression: Tensor) -> Tensor:
+        """How far the face moves each vertex in the rest pose. [T, E'] -> [T, N, 3] metres"""
+        if expression.shape[1] > self.num_expressions:
+            raise UserError(
+                f"expression: this body has {self.num_expressions} expression directions, "
+                f"found {expression.shape[1]} values a frame"
+            )
+        return blend_shapes(expression, self.exprdirs[..., : expression.shape[1]])
 
-def load_body(path: Path | None = None) -> BodyModel:
-    """Load a body: the open default one, or a licensed SMPL file (.npz, .pkl, or the folder that holds it).
+
+def rotation_matrices(axis_angle: Tensor) -> Tensor:
+    """Rodrigues' formula, R = I + sin(a) K + (1 - cos(a)) K^2 for a turn by a radians. [..., 3] -> [..., 3, 3]"""
+    return batch_rodrigues(axis_angle.reshape(-1, 3)).view(*axis_angle.shape[:-1], 3, 3)
+
+
+def load_body(path: Path | None = None, kinds: Sequence[str] = ("open",)) -> BodyModel:
+    """Load the body for poses of `kinds`: an open one, or a licensed SMPL or SMPL-X file.
+
+    Args:
+        path: a body file (.npz, .pkl), the folder that holds it, or None; see `find_body_file`.
+        kinds: what the poses can be for, the best first: "open", "open-smplx", "smpl", "smplx".
 
     Raises:
-        UserError: no such file, unreadable, a key or a shape is wrong.
+        UserError: no such file, unreadable, a key or a shape is wrong, or no body for poses of SMPL-X.
     """
-    arrays = read_body(find_body_file(path))
-    with contextlib.redirect_stdout(io.StringIO()):  # smplx prints a warning about the number of shape directions
-        smpl = smplx.SMPL("", data_struct=Struct(**asdict(arrays)), num_betas=arrays.shapedirs.shape[-1])
-    return BodyModel(smpl, arrays.digest())
+    found = find_body_file(path, kinds)
+    if found == "open-smplx":
+        from hgg_pyg.body.open_smplx import open_smplx
+
+        return BodyModel(open_smplx(), "open SMPL-X stand-in")
+    return BodyModel(read_body(found), "open default body" if found == DEFAULT_BODY else str(found))
+
+
+def _hands(arrays: BodyArrays) -> Hands | None:
+    parts = (arrays.hands_componentsl, arrays.hands_componentsr, arrays.hands_meanl, arrays.hands_meanr)
+    tensors = [torch.from_numpy(np.ascontiguousarray(part, np.float32)) for part in parts if part is not None]
+    return Hands(*tensors) if len(tensors) == 4 else None

@@ -338,7 +338,7 @@ def test_wrong_inputs_of_the_backbone(backbone, body: BodyModel) -> None:
     cameras = scattered_cameras()
     images, masks = torch.rand(4, 120, 160, 3), torch.ones(4, 120, 160)
     rest = torch.eye(4).expand(body.num_vertices, 4, 4)
-    moment = Moment("someone", 0, cameras, body.smpl.v_template, rest, body.faces, lambda: (images[:3], masks))
+    moment = Moment("someone", 0, cameras, body.v_template, rest, body.faces, lambda: (images[:3], masks))
     with pytest.raises(ValueError, match=r"images: expected \(4, 120, 160, 3\), found \(3, 120, 160, 3\)"):
         backbone(moment)
     with pytest.raises(ValueError, match="expected 4 views, found 3"):

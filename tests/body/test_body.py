@@ -1,11 +1,15 @@
-import pickle
+"""The body model against the smplx package, on bodies of SMPL's joints."""
+
+from dataclasses import replace
 
 import numpy as np
 import pytest
+import smplx
 import torch
+from smplx.utils import Struct
 
-from hgg_pyg.body import load_body
-from hgg_pyg.body.files import DEFAULT_BODY, read_body
+from hgg_pyg.body import BodyArrays, BodyModel, load_body, read_body
+from hgg_pyg.body.files import DEFAULT_BODY
 from hgg_pyg.types import BodyPose, UserError
 
 
@@ -28,27 +32,52 @@ def random_pose(frames: int, seed: int = 0, joints: int = 24) -> BodyPose:
     )
 
 
+def reference(arrays: BodyArrays) -> smplx.SMPL:
+    """The smplx package's own model of the same arrays."""
+    content = {name: getattr(arrays, name) for name in arrays.__dataclass_fields__}
+    if not arrays.posedirs.size:
+        content["posedirs"] = np.zeros((len(arrays.v_template), 3, (arrays.weights.shape[1] - 1) * 9), np.float32)
+    return smplx.SMPL("", data_struct=Struct(**content), num_betas=arrays.shapedirs.shape[-1])
+
+
+def with_posedirs(arrays: BodyArrays) -> BodyArrays:
+    shape = (len(arrays.v_template), 3, (arrays.weights.shape[1] - 1) * 9)
+    return replace(arrays, posedirs=0.01 * np.random.default_rng(0).standard_normal(shape, np.float32), is_open=False)
+
+
 def test_default_body_is_closed_and_symmetric(body):
     import trimesh
 
     mesh = trimesh.Trimesh(body.rest_vertices(torch.zeros(10)), body.faces, process=False)
     assert mesh.is_watertight
     assert (body.num_vertices, body.num_joints, len(body.faces)) == (6890, 24, 13776)
+    assert (body.kind, body.is_open, body.hands, body.num_expressions) == ("smpl", True, None, 0)
     assert torch.allclose(body.weights.sum(1), torch.ones(6890), atol=1e-6)
+    assert body.parents[0] == -1
 
 
-@pytest.mark.parametrize("posedirs", [0.0, 0.01])
-def test_posed_vertices_equal_smplx(posedirs):
-    body = load_body()
-    directions = torch.randn(body.smpl.posedirs.shape, generator=torch.Generator().manual_seed(1))
-    body.smpl.posedirs.copy_(posedirs * directions)
+def test_the_default_body_keeps_its_digest(body):
+    """Caches on users' disks are keyed by it."""
+    assert body.digest == "4feca20ed037d05f"
+    arrays = read_body(DEFAULT_BODY)
+    spelled = np.zeros((6890, 3, 207), np.float32)
+    assert arrays.posedirs.size == 0
+    assert replace(arrays, posedirs=spelled).digest() == body.digest
+    spelled[0, 0, 0] = 1
+    assert replace(arrays, posedirs=spelled).digest() != body.digest
+
+
+@pytest.mark.parametrize("change", [lambda arrays: arrays, with_posedirs], ids=["no posedirs", "posedirs"])
+def test_posed_vertices_equal_smplx(change):
+    arrays = change(read_body(DEFAULT_BODY))
     pose = random_pose(3)
-    expected = body.smpl(
+    expected = reference(arrays)(
         betas=pose.betas.expand(3, -1),
         global_orient=pose.global_orient,
         body_pose=pose.body_pose,
         transl=pose.transl,
     ).vertices
+    body = BodyModel(arrays)
     posed = body.pose(pose)
     assert torch.allclose(posed.vertices, expected, atol=2e-5)
     rest = torch.nn.functional.pad(body.rest_vertices(pose.betas), (0, 1), value=1.0)
@@ -58,8 +87,33 @@ def test_posed_vertices_equal_smplx(posedirs):
 
 def test_rest_joints_equal_smplx(body):
     pose = random_pose(1)
-    rest = body.smpl(betas=pose.betas[None], global_orient=torch.zeros(1, 3), body_pose=torch.zeros(1, 69))
+    smpl = reference(read_body(DEFAULT_BODY))
+    rest = smpl(betas=pose.betas[None], global_orient=torch.zeros(1, 3), body_pose=torch.zeros(1, 69))
     assert torch.allclose(body.rest_joints(pose.betas), rest.joints[0, :24], atol=1e-5)
+
+
+def test_a_skeleton_of_another_size():
+    """Nothing assumes SMPL's 24 joints or 6,890 vertices."""
+    rng = np.random.default_rng(0)
+    vertices, joints = 40, 5
+    weights, regressor = rng.random((vertices, joints)), rng.random((joints, vertices))
+    arrays = BodyArrays(
+        v_template=rng.random((vertices, 3)),
+        f=rng.integers(0, vertices, (20, 3)),
+        weights=weights / weights.sum(1, keepdims=True),
+        J_regressor=regressor / regressor.sum(1, keepdims=True),
+        kintree_table=np.array([[2**32 - 1, 0, 1, 1, 0], range(5)]),
+        shapedirs=rng.random((vertices, 3, 10)),
+        posedirs=0.1 * rng.random((vertices, 3, 36)),
+        exprdirs=np.zeros((vertices, 3, 0)),
+    )
+    smpl = reference(arrays)
+    smpl.vertex_joint_selector.extra_joints_idxs = smpl.vertex_joint_selector.extra_joints_idxs[:0]
+    pose = random_pose(2, joints=joints)
+    expected = smpl(pose.betas.expand(2, -1), pose.body_pose, pose.global_orient, pose.transl).vertices
+    body = BodyModel(arrays)
+    assert body.kind == "other"
+    assert torch.allclose(body.pose(pose).vertices, expected, atol=1e-5)
 
 
 def test_pose_of_another_skeleton_is_refused(body):
@@ -67,81 +121,5 @@ def test_pose_of_another_skeleton_is_refused(body):
         body.pose(random_pose(2, joints=22))
     with pytest.raises(UserError, match="10 shape directions, found 16"):
         body.rest_vertices(torch.zeros(16))
-
-
-def arrays() -> dict:
-    read = read_body(DEFAULT_BODY)
-    return {name: getattr(read, name) for name in read.__dataclass_fields__}
-
-
-def test_npz_and_pkl_of_the_same_arrays_are_the_same_body(tmp_path, body):
-    import scipy.sparse
-
-    np.savez(tmp_path / "SMPL_NEUTRAL.npz", **arrays())
-    content = arrays()
-    content["J_regressor"] = scipy.sparse.csc_matrix(content["J_regressor"])
-    (tmp_path / "body.pkl").write_bytes(pickle.dumps(content, protocol=2))
-    pose = random_pose(1)
-    for path in (tmp_path, tmp_path / "body.pkl"):
-        loaded = load_body(path)
-        assert loaded.digest == body.digest
-        assert torch.equal(loaded.pose(pose).vertices, body.pose(pose).vertices)
-
-
-def test_a_pickle_that_runs_code_is_refused(tmp_path):
-    class Attack:
-        def __reduce__(self):
-            return (exec, (f"open({str(tmp_path / 'ran')!r}, 'w')",))
-
-    path = tmp_path / "evil.pkl"
-    path.write_bytes(pickle.dumps({"v_template": Attack()}))
-    with pytest.raises(UserError, match=r"evil\.pkl: refused: builtins\.exec"):
-        load_body(path)
-    assert not (tmp_path / "ran").exists()
-
-
-def test_chumpy_is_read_without_chumpy(tmp_path, body):
-    import sys
-    import types
-
-    module = types.ModuleType("chumpy.ch")
-
-    class Ch:
-        def __init__(self, x):
-            self.x = x
-
-    Ch.__module__, Ch.__qualname__, module.Ch = "chumpy.ch", "Ch", Ch
-    content = arrays()
-    content["shapedirs"] = Ch(content["shapedirs"])
-    sys.modules.update({"chumpy": types.ModuleType("chumpy"), "chumpy.ch": module})
-    try:
-        (tmp_path / "v1.pkl").write_bytes(pickle.dumps(content))
-    finally:
-        del sys.modules["chumpy"], sys.modules["chumpy.ch"]
-    assert load_body(tmp_path / "v1.pkl").digest == body.digest
-
-
-@pytest.mark.parametrize(
-    ("change", "message"),
-    [
-        (lambda a: a.pop("weights"), "expected the key 'weights'"),
-        (lambda a: a.update(weights=a["weights"][:, :20]), r"weights: expected the shape \(6890, 24\)"),
-        (lambda a: a["v_template"].__setitem__(0, np.nan), "v_template: expected finite numbers"),
-        (lambda a: a.update(f=a["f"] + 1), "f: expected vertex ids below 6890, found 6890"),
-    ],
-)
-def test_wrong_files_say_what_is_wrong(tmp_path, change, message):
-    content = arrays()
-    change(content)
-    np.savez(tmp_path / "body.npz", **content)
-    with pytest.raises(UserError, match=message):
-        load_body(tmp_path / "body.npz")
-
-
-def test_missing_and_damaged_files(tmp_path):
-    with pytest.raises(UserError, match="found none"):
-        load_body(tmp_path)
-    for name in ("body.npz", "body.pkl"):
-        (tmp_path / name).write_bytes(b"not a body")
-        with pytest.raises(UserError, match=f"{name}: expected an"):
-            load_body(tmp_path / name)
+    with pytest.raises(UserError, match="expression: this body has 0 expression directions, found 10 values a frame"):
+        body.pose(replace(random_pose(2), expression=torch.zeros(2, 10)))
