@@ -1,6 +1,7 @@
 """Command: write synthetic captures of clothed people in motion.
 
 python -m hgg_pyg.synthesize --out captures
+python -m hgg_pyg.synthesize --out mvhumannet --layout mvhumannet_16
 """
 
 from __future__ import annotations
@@ -14,9 +15,16 @@ log = logging.getLogger(__name__)
 
 
 def main(config: SynthesizeConfig) -> None:
-    """Write captures of clothed people in motion, in the folder layout of a user's own captures."""
+    """Write captures of clothed people in motion, in the folder layout of a user's own captures or of a data set."""
     folder = synthesize(config)
-    log.info("%s: %d subjects, %d frames, %d cameras", folder, config.subjects, config.frames, config.views)
+    log.info(
+        "%s: %d subjects, %d frames, %d cameras, laid out as %s",
+        folder,
+        config.subjects,
+        config.frames,
+        config.views,
+        config.layout,
+    )
 
 
 if __name__ == "__main__":

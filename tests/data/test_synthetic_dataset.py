@@ -11,7 +11,7 @@ import torch
 from PIL import Image
 from scipy.ndimage import maximum_filter
 
-from hgg_pyg.data.capture import open_captures
+from hgg_pyg.data import open_captures
 from hgg_pyg.data.synthetic import SynthesizeConfig, synthesize
 from hgg_pyg.data.synthetic.capture_writer import write_subject
 from hgg_pyg.data.synthetic.dataset import split_names
@@ -64,6 +64,7 @@ def test_layout(captures):
                 assert mask.shape == (48, 48)
                 assert 0.04 < (mask > 127).mean() < 0.6
                 assert image[mask > 250].std() > 5
+        assert (folder / "body.txt").read_text() == "open\n"
         params = np.load(folder / "smpl_params.npz")
         shapes = {key: params[key].shape for key in params}
         assert shapes == {"betas": (1, 10), "global_orient": (2, 3), "transl": (2, 3), "body_pose": (2, 69)}
@@ -104,7 +105,7 @@ def test_another_seed_gives_other_people(captures, config, body, tmp_path):
     assert reported == [2, 2]
     first, second = content(captures / NAMES[0]), content(tmp_path / NAMES[0])
     assert first.keys() == second.keys()
-    assert all(first[name] != second[name] for name in first)
+    assert all((first[name] != second[name]) == (name != "body.txt") for name in first)
     assert content(captures / NAMES[1])["smpl_params.npz"] != first["smpl_params.npz"]
 
 
@@ -159,6 +160,57 @@ def test_a_folder_of_other_options_is_refused(captures, config):
     with pytest.raises(UserError, match=r"synthetic\.json"):
         synthesize(replace(config, frames=3))
     assert len(content(captures)) == len(content(config.out))
+
+
+def test_a_folder_of_another_layout_is_refused(captures, config):
+    with pytest.raises(UserError, match=r"synthetic\.json: expected .*thuman4.*found .*avatarrex"):
+        synthesize(replace(config, layout="thuman4"))
+
+
+def test_a_folder_from_before_layouts_had_names_is_ours(captures, config, tmp_path):
+    older = replace(config, out=tmp_path / "older")
+    shutil.copytree(captures, older.out)
+    options = json.loads((older.out / "synthetic.json").read_text())
+    for name in ("layout", "clothes"):
+        del options[name]
+    (older.out / "synthetic.json").write_text(json.dumps(options))
+    before = content(older.out)
+    synthesize(older)
+    assert content(older.out) == before
+    with pytest.raises(UserError, match="zju_mocap"):
+        synthesize(replace(older, layout="zju_mocap"))
+
+
+@pytest.mark.parametrize("layout", ["zju_mocap_313", "mvhumannet_pp"])
+def test_every_layout_is_completed_and_then_left_alone(layout, body, tmp_path, monkeypatch):
+    """With and without a splits.json that says that all is there. The workers' part is done in this process."""
+    config = SynthesizeConfig(tmp_path / "out", subjects=3, frames=1, views=1, size=16, layout=layout)
+    asked: list[list[int]] = []
+
+    def write_all(config, indices):
+        asked.append(indices)
+        for index in indices:
+            write_subject(config, index, body, lambda count: None)
+            yield config.views
+            if len(asked) == 1:
+                raise KeyboardInterrupt
+
+    monkeypatch.setattr("hgg_pyg.data.synthetic.dataset._write_all", write_all)
+    with pytest.raises(KeyboardInterrupt):
+        synthesize(config)
+    assert not (config.out / "splits.json").exists()
+    synthesize(config)
+    complete = content(config.out)
+    synthesize(config)
+    assert asked == [[0, 1, 2], [1, 2]]
+    assert content(config.out) == complete
+    if layout == "mvhumannet_pp":
+        assert sorted(p.name for p in config.out.glob("main_data/*/*")) == ["200102", "200103", "200104"]
+        assert [p.name for p in config.out.glob("main_data/test/*")] == ["200104"]
+        assert not (config.out / "splits.json").exists()
+    else:
+        splits = json.loads((config.out / "splits.json").read_text())
+        assert splits == {"train": ["CoreView_313"], "val": ["CoreView_315"], "test": ["CoreView_317"]}
 
 
 def test_a_folder_of_other_files_is_refused(tmp_path):

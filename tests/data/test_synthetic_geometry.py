@@ -4,11 +4,13 @@ import numpy as np
 import pytest
 import torch
 import trimesh
+from scipy.spatial.transform import Rotation
 
 from hgg_pyg.body import JOINTS
 from hgg_pyg.data.synthetic.dress_form import DressForm, extent, make_dress_form
 from hgg_pyg.data.synthetic.garments import Garment
 from hgg_pyg.data.synthetic.noise import Folds, Noise
+from hgg_pyg.data.synthetic.optics import distort, undistort
 from hgg_pyg.data.synthetic.raycast import Figure, Part, View
 from hgg_pyg.data.synthetic.rays import RayMesh
 from hgg_pyg.data.synthetic.skeleton import Skeleton, rotvecs_from_euler, skin
@@ -106,13 +108,15 @@ def test_a_drawn_ball_has_the_right_size_colour_and_light():
     size, distance, focal = 64, 4.0, 90.0
     part = Part(ball(), lambda chart, normals: np.where(chart[:, :1] > 0, [1.0, 0, 0], [0, 0, 1.0]))
     intrinsics = np.array([[focal, 0, size / 2], [0, focal, size / 2], [0, 0, 1]])
-    view = View(intrinsics, np.diag([1.0, -1, -1]), np.array([0, 0, distance]), size)
+    view = View(intrinsics, np.diag([1.0, -1, -1]), np.array([0, 0, distance]), size, size)
     np.testing.assert_allclose(view.center, [0, 0, distance])
     background = np.full((size, size, 3), 0.5, np.float32)
-    image, mask = Figure([part]).pose(np.eye(4)[None]).draw(view, background)
+    picture = Figure([part]).pose(np.eye(4)[None]).draw(view, background)
+    image, mask = picture.image, picture.cover
     radius = focal / np.sqrt(distance**2 - 1)
     assert mask.sum() == pytest.approx(np.pi * radius**2, rel=0.01)
     assert set(np.unique(mask)) <= {0, 0.25, 0.5, 0.75, 1}
+    np.testing.assert_array_equal(picture.parts, mask > 0)
     np.testing.assert_array_equal(image[mask == 0], background[mask == 0])
     left, right = image[size // 2, size // 2 - 10], image[size // 2, size // 2 + 10]
     assert left[2] > 0.6 > 0 == left[0]  # x points right in the image
@@ -120,6 +124,33 @@ def test_a_drawn_ball_has_the_right_size_colour_and_light():
     column = image[mask == 1].max(1)
     assert column.min() >= 0.649
     assert image[size // 2 - 12, size // 2, 0] > image[size // 2 + 12, size // 2, 0]  # lit from above
+
+
+def test_a_lens_is_undone_and_rays_go_where_points_are_seen():
+    lens = np.array([-0.2, 0.1, 1e-3, -8e-4, -0.02])
+    points = np.random.default_rng(0).uniform(-0.5, 0.5, (200, 2))
+    shown = distort(points, lens)
+    assert np.abs(shown - points).max() > 0.02
+    np.testing.assert_allclose(undistort(shown, lens), points, atol=1e-12)
+    np.testing.assert_array_equal(distort(points, np.zeros(5)), points)
+    rotation = Rotation.from_rotvec([0.2, -0.4, 0.1]).as_matrix()
+    intrinsics = np.array([[90.0, 0, 31], [0, 95, 35], [0, 0, 1]])
+    world = np.random.default_rng(1).uniform(-0.5, 0.5, (50, 3))
+    for view in (View(intrinsics, rotation, np.array([0.1, 0, 3]), 64, 72, d) for d in (None, lens)):
+        rays = view.directions(view.project(world))
+        rays /= np.linalg.norm(rays, axis=1, keepdims=True)
+        straight = (world - view.center) / np.linalg.norm(world - view.center, axis=1, keepdims=True)
+        np.testing.assert_allclose(rays, straight, atol=1e-12)
+
+
+def test_pictures_need_not_be_square():
+    view = View(np.array([[60.0, 0, 40], [0, 60, 16], [0, 0, 1]]), np.diag([1.0, -1, -1]), np.array([0, 0, 4]), 64, 32)
+    figure = Figure([Part(ball(), lambda chart, normals: np.ones((len(chart), 3)))]).pose(np.eye(4)[None])
+    cover = figure.draw(view, np.zeros((32, 64, 3), np.float32)).cover
+    assert cover.shape == (32, 64)
+    rows, columns = np.nonzero(cover)
+    assert (rows.min() + rows.max()) / 2 == pytest.approx(15.5, abs=0.5)
+    assert (columns.min() + columns.max()) / 2 == pytest.approx(39.5, abs=0.5)
 
 
 def test_the_skeleton_moves_as_the_body_model_does(body, make_pose):
@@ -181,6 +212,15 @@ def test_subjects_are_whole_and_differ(body):
         assert (rest.max(0) < bare.max(0) + 0.15).all()
         figures.append(rest)
     assert len(figures[0]) != len(figures[1])
+
+
+def test_a_bodysuit_is_as_large_as_the_body(body):
+    dressed, suit = (draw_subject(np.random.default_rng(3), body, clothes) for clothes in ("any", "bodysuit"))
+    np.testing.assert_array_equal(dressed.betas, suit.betas)
+    still = np.tile(np.eye(4), (len(JOINTS), 1, 1))
+    bare = body.rest_vertices(torch.from_numpy(suit.betas)).numpy()
+    np.testing.assert_allclose(suit.figure.vertices(still)[: len(bare)], bare, atol=1e-5)
+    assert len(dressed.figure.paints) > len(suit.figure.paints) == 1
 
 
 def test_a_pose_uses_what_smpl_params_say(body):

@@ -17,8 +17,11 @@ import torch
 from tqdm import tqdm
 
 from hgg_pyg.body import BodyModel, load_body
-from hgg_pyg.data.synthetic.capture_writer import subject_name, write_subject
+from hgg_pyg.body.arrays import write_body
+from hgg_pyg.body.open_smplx import open_smplx
+from hgg_pyg.data.synthetic.capture_writer import held_out, subject_path, write_subject
 from hgg_pyg.data.synthetic.config import SynthesizeConfig
+from hgg_pyg.data.synthetic.layouts import LAYOUTS
 from hgg_pyg.files import write_atomically
 from hgg_pyg.types import UserError
 
@@ -30,7 +33,8 @@ def synthesize(config: SynthesizeConfig) -> Path:
     """Write synthetic captures: a folder a subject, `splits.json`, and `synthetic.json` with the options.
 
     Subjects that are already there from a run with the same options are kept; `splits.json` is written last, so a
-    folder that has it is complete.
+    folder that has it is complete. A layout whose folders say what is for testing has none. Where poses are SMPL-X's,
+    `open_smplx.npz` is the open body that they are for.
 
     Returns:
         The folder, `config.out`.
@@ -45,18 +49,25 @@ def synthesize(config: SynthesizeConfig) -> Path:
     _claim(config)
     if (config.out / "splits.json").exists():
         return config.out
-    missing = [i for i in range(config.subjects) if not (config.out / subject_name(i)).exists()]
-    images = config.frames * config.views
-    with tqdm(total=config.subjects * images, initial=(config.subjects - len(missing)) * images, unit="image") as bar:
-        for count in _write_all(config, missing):
-            bar.update(count)
-    _write_json(config.out / "splits.json", split_names([subject_name(i) for i in range(config.subjects)]))
+    layout = LAYOUTS[config.layout]
+    if layout.smplx and not (config.out / "open_smplx.npz").exists():
+        write_body(config.out / "open_smplx.npz", open_smplx())
+    paths = [subject_path(config, index) for index in range(config.subjects)]
+    missing = [index for index, path in enumerate(paths) if not (config.out / path).exists()]
+    if missing:
+        images = config.frames * config.views
+        done = (config.subjects - len(missing)) * images
+        with tqdm(total=config.subjects * images, initial=done, unit="image") as bar:
+            for count in _write_all(config, missing):
+                bar.update(count)
+    if not layout.own_split:
+        _write_json(config.out / "splits.json", split_names(paths))
     return config.out
 
 
 def split_names(names: list[str]) -> dict[str, list[str]]:
     """Disjoint parts: a sixth for testing, a twelfth for validation, at least one each, the rest for training."""
-    test, val = max(1, round(len(names) / 6)), max(1, round(len(names) / 12))
+    test, val = held_out(len(names)), max(1, round(len(names) / 12))
     train = len(names) - val - test
     return {"train": names[:train], "val": names[train : train + val], "test": names[train + val :]}
 
@@ -65,12 +76,14 @@ def _claim(config: SynthesizeConfig) -> None:
     """Make sure that the folder is empty or was made with the same options, and mark it with them."""
     path = config.out / "synthetic.json"
     options = {name: getattr(config, name) for name in ("subjects", "frames", "views", "size", "seed")}
-    options["version"] = _VERSION
+    options |= {"version": _VERSION, "layout": config.layout, "clothes": config.clothes}
     if path.exists():
         try:
             found = json.loads(path.read_text())
         except ValueError:
             found = None
+        if isinstance(found, dict):
+            found = {"layout": "avatarrex", "clothes": "any", **found}  # all there was before there was a choice
         if found != options:
             raise UserError(f"{path}: expected {options}, found {found}; choose another --out or remove this folder")
         return
@@ -90,8 +103,6 @@ def _write_all(config: SynthesizeConfig, indices: list[int]) -> Iterator[int]:
 
     Always in other processes, with one thread each: results of matrix products depend on the number of threads.
     """
-    if not indices:
-        return
     context = multiprocessing.get_context("spawn")
     progress = context.Queue()
     workers = min(config.workers or os.cpu_count() or 1, len(indices))

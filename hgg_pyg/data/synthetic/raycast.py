@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from hgg_pyg.data.synthetic.optics import distort, undistort
 from hgg_pyg.data.synthetic.rays import Hits, RayMesh
 from hgg_pyg.data.synthetic.skeleton import skin
 from hgg_pyg.data.synthetic.surface import Surface, vertex_normals
@@ -37,7 +38,9 @@ class View:
     intrinsics: np.ndarray  # [3, 3] pixels
     rotation: np.ndarray  # [3, 3]
     translation: np.ndarray  # [3] metres
-    size: int  # pixels, the image is square
+    width: int  # pixels
+    height: int
+    distortion: np.ndarray | None = None  # [5] k1, k2, p1, p2, k3; None: a pinhole
 
     @property
     def center(self) -> np.ndarray:
@@ -46,8 +49,31 @@ class View:
 
     def project(self, points: np.ndarray) -> np.ndarray:
         """World points to pixels. [n, 3] -> [n, 2]"""
-        x, y, depth = self.intrinsics @ (self.rotation @ points.T + self.translation[:, None])
-        return np.stack([x / depth, y / depth]).T
+        if self.distortion is None:
+            x, y, depth = self.intrinsics @ (self.rotation @ points.T + self.translation[:, None])
+            return np.stack([x / depth, y / depth]).T
+        x, y, depth = self.rotation @ points.T + self.translation[:, None]
+        shown = distort(np.stack([x / depth, y / depth], 1), self.distortion)
+        return shown @ self.intrinsics[:2, :2].T + self.intrinsics[:2, 2]
+
+    def directions(self, pixels: np.ndarray) -> np.ndarray:
+        """World directions of the rays through points of the image, any length. [n, 2] -> [n, 3]"""
+        points = np.concatenate([pixels, np.ones((len(pixels), 1))], 1)
+        to_camera = np.linalg.inv(self.intrinsics)
+        if self.distortion is None:
+            return points @ (self.rotation.T @ to_camera).T
+        points = points @ to_camera.T
+        points[:, :2] = undistort(points[:, :2], self.distortion)
+        return points @ self.rotation
+
+
+@dataclass(frozen=True)
+class Picture:
+    """What a camera sees of a figure."""
+
+    image: np.ndarray  # [height, width, 3] float32 in [0, 1]
+    cover: np.ndarray  # [height, width] float32 in [0, 1], the share of each pixel that the figure covers
+    parts: np.ndarray  # [height, width] int16, 1 + the highest index among the parts seen in the pixel, 0 for none
 
 
 class Figure:
@@ -85,46 +111,40 @@ class PosedFigure:
         self._normals = vertex_normals(vertices, figure.faces).astype(np.float32)
         self._mesh = RayMesh(vertices, figure.faces)
 
-    def draw(self, view: View, background: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """What the camera sees.
-
-        Args:
-            view: the camera.
-            background: RGB behind the figure, [size, size, 3] in [0, 1].
-
-        Returns:
-            image [size, size, 3] and the share of each pixel that the figure covers [size, size], float32 in [0, 1].
-        """
+    def draw(self, view: View, background: np.ndarray) -> Picture:
+        """What the camera sees in front of a background, RGB [height, width, 3] in [0, 1]."""
         pixels = view.project(self.vertices)
-        low = np.clip(np.floor(pixels.min(0)).astype(int), 0, view.size)
-        high = np.clip(np.ceil(pixels.max(0)).astype(int), 0, view.size)
-        image, mask = background.astype(np.float32), np.zeros((view.size, view.size), np.float32)
+        size = (view.width, view.height)
+        low = np.clip(np.floor(pixels.min(0)).astype(int), 0, size)
+        high = np.clip(np.ceil(pixels.max(0)).astype(int), 0, size)
+        image, mask = background.astype(np.float32), np.zeros((view.height, view.width), np.float32)
+        parts = np.zeros(mask.shape, np.int16)
         width = int(high[0] - low[0])
         step = max(1, _RAYS_AT_ONCE // max(4 * width, 1))
         for top in range(low[1], high[1], step):
             rows = slice(top, min(top + step, high[1]))
             columns = slice(low[0], high[0])
-            color, cover = self._cast(view, rows, columns)
-            mask[rows, columns] = cover
+            color, cover, part = self._cast(view, rows, columns)
+            mask[rows, columns], parts[rows, columns] = cover, part
             image[rows, columns] = color + (1 - cover[..., None]) * image[rows, columns]
-        return image, mask
+        return Picture(image, mask, parts)
 
-    def _cast(self, view: View, rows: slice, columns: slice) -> tuple[np.ndarray, np.ndarray]:
-        """Premultiplied colours [h, w, 3] and coverage [h, w] of a block of pixels."""
+    def _cast(self, view: View, rows: slice, columns: slice) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Premultiplied colours [h, w, 3], coverage [h, w] and parts [h, w] of a block of pixels."""
         y, x = np.meshgrid(np.arange(rows.start, rows.stop), np.arange(columns.start, columns.stop), indexing="ij")
         points = np.stack([x, y], -1)[:, :, None, :] + _SUBPIXELS
         shape = points.shape[:3]
-        homogeneous = np.concatenate([points.reshape(-1, 2), np.ones((points.size // 2, 1))], 1)
-        directions = homogeneous @ (view.rotation.T @ np.linalg.inv(view.intrinsics)).T
+        directions = view.directions(points.reshape(-1, 2))
         directions /= np.linalg.norm(directions, axis=1, keepdims=True)
         directions = directions.astype(np.float32)
         origins = np.tile(view.center.astype(np.float32), (len(directions), 1))
         hits = self._mesh.first_hits(origins, directions)
-        samples = np.zeros((len(directions), 4), np.float32)
+        samples, parts = np.zeros((len(directions), 4), np.float32), np.zeros(len(directions), np.int16)
         samples[hits.rays, :3] = self._shade(hits)
         samples[hits.rays, 3] = 1
+        parts[hits.rays] = 1 + self._figure.part_of_face[hits.faces]
         block = np.einsum("hwsc->hwc", samples.reshape(*shape, 4)) / len(_SUBPIXELS)
-        return block[..., :3], block[..., 3]
+        return block[..., :3], block[..., 3], parts.reshape(shape).max(2)
 
     def _shade(self, hits: Hits) -> np.ndarray:
         """Lit colours where rays meet triangles. [n, 3]"""

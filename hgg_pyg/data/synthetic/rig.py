@@ -51,7 +51,7 @@ def _look_at(center: np.ndarray, target: np.ndarray, roll: float, size: int) -> 
     down = np.cross(forward, right)
     right, down = np.cos(roll) * right + np.sin(roll) * down, np.cos(roll) * down - np.sin(roll) * right
     rotation = np.stack([right, down, forward])
-    return View(_intrinsics(1.0, size), rotation, -rotation @ center, size)
+    return View(_intrinsics(1.0, size), rotation, -rotation @ center, size, size)
 
 
 def _intrinsics(focal: float, size: int) -> np.ndarray:

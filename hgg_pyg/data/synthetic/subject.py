@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from hgg_pyg.body import BodyModel
+from hgg_pyg.data.synthetic.config import Clothes
 from hgg_pyg.data.synthetic.dress_form import DressForm, make_dress_form
 from hgg_pyg.data.synthetic.garments import Garment, dress, legwear, shoes, top
 from hgg_pyg.data.synthetic.hair import HAIR_COLORS, draw_hair
@@ -36,8 +37,8 @@ class Subject:
     figure: Figure
 
 
-def draw_subject(rng: np.random.Generator, body: BodyModel) -> Subject:
-    """A random person on the given body."""
+def draw_subject(rng: np.random.Generator, body: BodyModel, clothes: Clothes = "any") -> Subject:
+    """A random person on the given body; in a bodysuit it is the same one, without hair."""
     betas = np.clip(rng.normal(0, 0.8, 10), -2, 2).astype(np.float32)
     form = make_dress_form(body, betas)
     shade = rng.integers(len(SKIN_TONES))
@@ -48,6 +49,9 @@ def draw_subject(rng: np.random.Generator, body: BodyModel) -> Subject:
     wardrobe = _Wardrobe(rng, form)
     wardrobe.fill()
     skin = draw_skin(rng, form, tone, hair_color, wardrobe.stocking, wardrobe.stocking_top)
+    if clothes == "bodysuit":
+        suit = replace(skin, stocking=1 - 0.8 * tone, stocking_top=form.height("neck"))
+        return Subject(betas, form.skeleton, Figure([Part(form.surface, suit)]))
     parts = dress(form, [*hairdo.worn, *wardrobe.garments], wardrobe.covers, skin)
     hanging = hairdo.hang([part.surface for part in parts])
     return Subject(betas, form.skeleton, Figure([*parts, *wardrobe.free, *hanging]))
