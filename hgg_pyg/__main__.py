@@ -18,6 +18,7 @@ COMMANDS = (
     ("finetune_lgm", "the per-frame network on captures; the defaults are a demo"),
     ("evaluate", "novel views and novel poses of test subjects, beside direct binding"),
     ("synthesize", "make synthetic captures of clothed people"),
+    ("check", "whether a capture can be trained on, and if not, what is wrong with it"),
 )
 
 
