@@ -9,8 +9,7 @@ from typing import Annotated
 import tyro
 
 from hgg_pyg.backbones import make_backbone
-from hgg_pyg.body import load_body
-from hgg_pyg.data.capture import open_captures
+from hgg_pyg.data.capture_set import load_body_for, open_captures
 from hgg_pyg.data.frames import frame_sources
 from hgg_pyg.evaluation import Report, evaluate
 from hgg_pyg.model import HumanGaussianGraph
@@ -37,16 +36,17 @@ def main(config: EvaluateConfig) -> Report:
     """Evaluate a trained run on the test subjects of a folder of captures; leave metrics.json and sheet.png."""
     trained = read_config(config.run)
     model = HumanGaussianGraph.load(config.run / MODEL_FOLDER)
-    body = load_body(trained.body)
+    data = config.data or trained.captures
+    body = load_body_for(data, trained.body)
     if body.num_vertices != model.config.num_vertices:
         found = f"the body has {body.num_vertices} vertices"
         raise UserError(f"{config.run}: expected a body of {model.config.num_vertices} vertices, {found}")
-    captures = open_captures(config.data or trained.captures, trained.image_size)
+    captures = open_captures(data, trained.image_size, body, trained.crop, trained.protocol)
     sources = frame_sources(
         captures.test, trained.clip.input_views, make_backbone(trained.backbone), body, trained.cache
     )
     if not sources:
-        raise UserError(f"{config.data or trained.captures}: expected test subjects, found none")
+        raise UserError(f"{data}: expected test subjects, found none")
     report = evaluate(
         model, sources, trained.graph, trained.clip.frames, config.views, seen_in_training=captures.shared_subjects
     )

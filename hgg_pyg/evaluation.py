@@ -39,6 +39,7 @@ class Report:
     frames_per_second: float  # posing and drawing one view
     comparisons: tuple[tuple[Comparison, ...], tuple[Comparison, ...]]  # by task
     seen_in_training: bool
+    region: str  # of the images that is compared
 
     def mean(self, task: str, method: str, metric: str) -> float:
         """A metric's mean over subjects; NaN where the task has no images."""
@@ -64,6 +65,7 @@ class Report:
             "frames_per_second": self.frames_per_second,
             "lpips": "not computed",
             "convention": CONVENTION,
+            "region": self.region,
             "test_subjects_seen_in_training": self.seen_in_training,
             "machine": f"{platform.machine()}, {torch.get_num_threads()} threads, torch {torch.__version__}",
             "scores": [asdict(score) for score in self.scores],
@@ -142,7 +144,14 @@ def evaluate(
         frames_per_second=1 / float(np.median(draw_seconds)),
         comparisons=(tuple(comparisons[TASKS[0]]), tuple(comparisons[TASKS[1]])),
         seen_in_training=seen_in_training,
+        region=_region(sources[0].capture),
     )
+
+
+def _region(capture: Capture) -> str:
+    width, height = capture.size()
+    shown = "the whole image" if capture.windows is None else "a square around the person"
+    return f"{width}x{height} pixels, {shown}"
 
 
 @dataclass(frozen=True)

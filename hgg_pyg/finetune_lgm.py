@@ -9,8 +9,7 @@ import torch
 
 from hgg_pyg.backbones.lgm.checkpoint import load_lgm, save_lgm
 from hgg_pyg.backbones.lgm.network import LGM, PRESETS
-from hgg_pyg.body import load_body
-from hgg_pyg.data.capture import open_captures
+from hgg_pyg.data.capture_set import load_body_for, open_captures
 from hgg_pyg.data.synthetic import synthesize
 from hgg_pyg.finetune_config import FinetuneConfig
 from hgg_pyg.lgm_scores import score_lgm
@@ -45,13 +44,15 @@ def main(config: FinetuneConfig) -> None:
     if accelerator.is_main_process and config.data is None:
         synthesize(config.synthetic)
     accelerator.wait_for_everyone()
-    captures = open_captures(config.captures, config.image_size)
+    body = load_body_for(config.captures, config.body)
+    captures = open_captures(config.captures, config.image_size, body, config.crop, config.protocol)
     if not captures.train:
         raise UserError(f"{config.captures}: expected training subjects, found none")
     lpips = load_lpips()
-    tuner = Tuner(config, accelerator, network, load_body(config.body), captures.train, captures.val, lpips)
+    tuner = Tuner(config, accelerator, network, body, captures.train, captures.val, lpips)
     if accelerator.is_main_process:
-        log.info("%s: %d training, %d test subjects", config.captures, len(captures.train), len(captures.test))
+        log.info("%s: %s", config.captures, captures.describe())
+        log.info("%d training, %d test subjects", len(captures.train), len(captures.test))
         if captures.shared_subjects:
             log.info("too few subjects to part: the test subjects are those that are trained on")
         if lpips is None:

@@ -41,7 +41,8 @@ class LGMReport:
         """Write `metrics.json` and `sheet.png`."""
         content = {
             "summary": summarise(self.scores, TASKS, METHODS),
-            "convention": f"cut out around the person; {CONVENTION}",
+            "convention": CONVENTION,
+            "region": "a square around the person",
             "machine": f"{platform.machine()}, {torch.get_num_threads()} threads, torch {torch.__version__}",
             "scores": [asdict(score) for score in self.scores],
         }

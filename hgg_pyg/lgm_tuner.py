@@ -75,14 +75,15 @@ class ViewLoader:
         """One frame (by position) and the cameras (by position) that it is to be drawn from."""
         capture, size = subject.capture, self.config.size
         vertices = self.body.pose(capture.poses[[frame]]).vertices[0]
-        cameras = capture.cameras[list(subject.inputs)]
+        cameras = capture.views(frame, subject.inputs)
         placed = lgm_frame(vertices, cameras)
 
         def cut(chosen: Sequence[int], side: int) -> tuple[Cameras, Tensor, Tensor]:
             images = torch.from_numpy(np.stack([capture.image(frame, c) for c in chosen]))
             masks = torch.from_numpy(np.stack([capture.mask(frame, c) for c in chosen]))
-            crops = crop_cameras(capture.cameras[list(chosen)], placed, side)
-            shown, alpha = crop_images(images, masks, capture.cameras[list(chosen)], crops)
+            whole = capture.views(frame, chosen)
+            crops = crop_cameras(whole, placed, side)
+            shown, alpha = crop_images(images, masks, whole, crops)
             return placed.cameras_to_lgm(crops), shown, alpha
 
         seen, shown, _ = cut(subject.inputs, size)

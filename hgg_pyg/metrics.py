@@ -9,9 +9,8 @@ from torch import Tensor
 from torchmetrics.functional.image import structural_similarity_index_measure
 
 CONVENTION = (
-    "white background; ground truth composited by its mask, prediction neither masked nor cropped, clamped to [0, 1]; "
-    "whole image at the data's size; data range 1; SSIM with a Gaussian window of 11 and sigma 1.5; "
-    "computed per image, then averaged"
+    "white background; ground truth composited by its mask, prediction not masked, clamped to [0, 1]; data range 1; "
+    "SSIM with a Gaussian window of 11 and sigma 1.5; computed per image, then averaged"
 )
 
 

@@ -17,9 +17,9 @@ from accelerate import Accelerator
 from accelerate.utils import broadcast_object_list
 
 from hgg_pyg.backbones import BackboneConfig, make_backbone
-from hgg_pyg.body import load_body
-from hgg_pyg.data.capture import SPLITS, open_captures
+from hgg_pyg.data.capture_set import SPLITS, load_body_for, open_captures
 from hgg_pyg.data.frames import FrameSource, Shard, all_shards, compute_missing, compute_shards, frame_sources
+from hgg_pyg.data.protocols import ProtocolName
 from hgg_pyg.data.synthetic import SynthesizeConfig, synthesize
 from hgg_pyg.runtime import join_processes, run_command
 from hgg_pyg.types import UserError
@@ -39,9 +39,13 @@ class PrecomputeConfig:
     splits: Literal["all", "train", "val", "test"] = "all"
     """whose captures; training reads those of train"""
     body: Path | None = None
-    """SMPL file (.npz, .pkl) or its folder; the open default body when none is given"""
+    """SMPL or SMPL-X file (.npz, .pkl), or the folder of body files; else $HGG_BODY_MODELS, or the open body"""
     image_size: int = 128
     """larger images are shrunk to this longest side"""
+    crop: bool = False
+    """cut every image out around the person: a square of image_size pixels"""
+    protocol: ProtocolName = "own"
+    """own: splits.json or the order of names; paper: its ten test scans, 60 frames a subject, evenly spread clips"""
     input_views: int = 4
     """cameras whose images the per-frame network sees: clip.input_views of training"""
     cache: Path = Path("runs/cache")
@@ -165,12 +169,15 @@ def gigabytes(size: float) -> str:
 
 
 def _sources(config: PrecomputeConfig, accelerator: Accelerator) -> tuple[FrameSource, ...]:
-    captures = open_captures(config.captures, config.image_size)
+    body = load_body_for(config.captures, config.body)
+    captures = open_captures(config.captures, config.image_size, body, config.crop, config.protocol)
     parts = SPLITS if config.splits == "all" else (config.splits,)
     chosen = list(chain(*(getattr(captures, part) for part in parts)))
     if not chosen:
         raise UserError(f"{config.captures}: expected subjects in split {config.splits}, found none")
-    body, backbone = load_body(config.body), make_backbone(config.backbone, accelerator.device)
+    if accelerator.is_main_process:
+        log.info("%s", captures.describe())
+    backbone = make_backbone(config.backbone, accelerator.device)
     return frame_sources(chosen, config.input_views, backbone, body, config.cache)
 
 

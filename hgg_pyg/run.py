@@ -17,6 +17,7 @@ import torch
 from graphs import GraphSpec
 from hgg_pyg.backbones import BackboneConfig
 from hgg_pyg.config import ClipConfig, ModelConfig, config_json
+from hgg_pyg.data.protocols import ProtocolName
 from hgg_pyg.data.synthetic import SynthesizeConfig
 from hgg_pyg.files import write_atomically
 from hgg_pyg.losses import LossConfig
@@ -41,9 +42,13 @@ class RunConfig:
     resume: bool = False
     """go on from the run's checkpoint if there is one"""
     body: Path | None = None
-    """SMPL file (.npz, .pkl) or its folder; the open default body when none is given"""
+    """SMPL or SMPL-X file (.npz, .pkl), or the folder of body files; else $HGG_BODY_MODELS, or the open body"""
     image_size: int = 128
     """larger images are shrunk to this longest side"""
+    crop: bool = False
+    """cut every image out around the person: a square of image_size pixels"""
+    protocol: ProtocolName = "own"
+    """own: splits.json or the order of names; paper: its ten test scans, 60 frames a subject, evenly spread clips"""
     steps: int = 120
     """optimiser steps"""
     accumulation: int = 8

@@ -9,8 +9,7 @@ import torch
 
 from hgg_pyg.attention import get_variant
 from hgg_pyg.backbones import make_backbone
-from hgg_pyg.body import load_body
-from hgg_pyg.data.capture import open_captures
+from hgg_pyg.data.capture_set import CaptureSet, load_body_for, open_captures
 from hgg_pyg.data.frames import compute_missing, frame_sources
 from hgg_pyg.data.synthetic import synthesize
 from hgg_pyg.evaluation import evaluate
@@ -44,8 +43,8 @@ def main(config: TrainConfig) -> None:
     if accelerator.is_main_process and config.data is None:
         synthesize(config.synthetic)
     accelerator.wait_for_everyone()
-    captures = open_captures(config.captures, config.image_size)
-    body, backbone = load_body(config.body), make_backbone(config.backbone, accelerator.device)
+    body, backbone = load_body_for(config.captures, config.body), make_backbone(config.backbone, accelerator.device)
+    captures = open_captures(config.captures, config.image_size, body, config.crop, config.protocol)
     train, val, test = (
         frame_sources(part, config.clip.input_views, backbone, body, config.cache)
         for part in (captures.train, captures.val, captures.test)
@@ -54,7 +53,7 @@ def main(config: TrainConfig) -> None:
         raise UserError(f"{config.captures}: expected training subjects, found none")
     lpips = load_lpips()
     if accelerator.is_main_process:
-        _say_what_is_trained_on(config, len(train), len(val), len(test), captures.shared_subjects, lpips is not None)
+        _say_what_is_trained_on(config, captures, lpips is not None)
     compute_missing(train, (accelerator.process_index, accelerator.num_processes))
     accelerator.wait_for_everyone()
     if accelerator.is_main_process and checkpoint is None:
@@ -78,11 +77,11 @@ def main(config: TrainConfig) -> None:
     accelerator.end_training()
 
 
-def _say_what_is_trained_on(
-    config: TrainConfig, train: int, val: int, test: int, shared: bool, perceptual: bool
-) -> None:
-    log.info("%s: %d training, %d validation, %d test subjects", config.captures, train, val, test)
-    if shared:
+def _say_what_is_trained_on(config: TrainConfig, captures: CaptureSet, perceptual: bool) -> None:
+    log.info("%s: %s", config.captures, captures.describe())
+    counts = (len(part) for part in (captures.train, captures.val, captures.test))
+    log.info("%d training, %d validation, %d test subjects", *counts)
+    if captures.shared_subjects:
         log.info(
             "too few subjects to part: test subjects are seen in training, the last quarter of their frames is not"
         )

@@ -15,6 +15,7 @@ from torch_geometric.data import HeteroData
 from hgg_pyg.body import BodyModel
 from hgg_pyg.data.clips import load_clip, load_target, sample_clip
 from hgg_pyg.data.frames import FrameSource
+from hgg_pyg.data.protocols import PROTOCOLS
 from hgg_pyg.evaluation import evaluate, input_range
 from hgg_pyg.loop import TrainingLoop
 from hgg_pyg.losses import rendering_loss
@@ -76,7 +77,8 @@ class Trainer(TrainingLoop[LoadedClip]):
         source = self.train_sources[int(rng.integers(len(self.train_sources)))]
         capture = source.capture
         frames = input_range(capture) if self.limit_frames else len(capture.frames)
-        plan = sample_clip(frames, len(capture.cameras), source.cameras, self.config.clip, rng)
+        even = PROTOCOLS[self.config.protocol].even_clips
+        plan = sample_clip(frames, len(capture.cameras), source.cameras, self.config.clip, rng, even)
         targets = [(capture.poses[[target.frame]], *load_target(capture, target)) for target in plan.targets]
         return LoadedClip(load_clip(source, plan.frames, self.config.graph, plan.chosen), targets)
 

@@ -11,7 +11,7 @@ PACKAGES = ("graphs", "hgg_pyg")
 
 # Lower ranks know nothing of higher ones. Parts of hgg_pyg that are not named are commands, the highest rank.
 RANKS = {
-    **dict.fromkeys(("types", "config", "files", "splat_files", "numba_tools", "simd"), 0),
+    **dict.fromkeys(("types", "config", "files", "pickles", "splat_files", "numba_tools", "simd"), 0),
     **dict.fromkeys(("body", "backbones", "render", "data", "attention", "losses", "metrics", "lpips"), 1),
     "nn": 2,
     "model": 3,

@@ -42,7 +42,8 @@ def shards(cache: Path) -> dict[Path, bytes]:
 
 def test_all_is_computed_once_and_numbers_are_said(config, said, monkeypatch):
     precompute.main(config)
-    before, after = said.messages
+    layout, before, after = said.messages
+    assert layout == "3 subjects in the layout of AvatarReX"
     assert ": 4 of 12 frames are there; about " in before
     assert re.search(
         r"Gaussians and [\d.]+ MB a frame, [\d.e-]+ GB in all; to go: .* GB free, about \d+ s with 1", before
@@ -60,8 +61,8 @@ def test_all_is_computed_once_and_numbers_are_said(config, said, monkeypatch):
 
     monkeypatch.setattr(FrameSource, "predict", refuse)
     precompute.main(config)
-    assert ": 12 of 12 frames are there; about " in said.messages[0]
-    assert re.match(r"all 12 frames were there, [\d.]+ MB each; 120,000 frames .* GB$", said.messages[1])
+    assert ": 12 of 12 frames are there; about " in said.messages[1]
+    assert re.match(r"all 12 frames were there, [\d.]+ MB each; 120,000 frames .* GB$", said.messages[2])
 
 
 def test_training_finds_everything(config, monkeypatch, tmp_path):
@@ -88,7 +89,7 @@ def test_training_finds_everything(config, monkeypatch, tmp_path):
 
 def test_a_dry_run_computes_the_first_shard_only(config, said):
     precompute.main(replace(config, dry_run=True))
-    assert len(said.messages) == len(shards(config.cache)) == 1
+    assert (len(said.messages), len(shards(config.cache))) == (2, 1)
     precompute.main(replace(config, splits="val"))
     assert {str(path)[:10] for path in shards(config.cache)} == {"subject000", "subject001"}
 
@@ -229,7 +230,7 @@ def test_captures_and_views_that_do_not_fit_are_named(config, tmp_path, monkeypa
     assert "error: input_views: this backbone takes 4 views, found 3" in text
     empty = tmp_path / "empty"
     empty.mkdir()
-    with pytest.raises(UserError, match="expected calibration_full"):
+    with pytest.raises(UserError, match="expected a subject's folder"):
         precompute.main(replace(config, data=empty))
     copy = tmp_path / "captures"
     copy.mkdir()

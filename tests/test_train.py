@@ -151,8 +151,9 @@ def first(captures: Path) -> Path:
     return min(path for path in captures.iterdir() if path.is_dir())
 
 
-def remove_an_image(captures: Path) -> None:
-    min(first(captures).glob("cam*/*.jpg")).unlink()
+def remove_images(captures: Path) -> None:
+    for path in first(captures).glob("cam*/*.jpg"):
+        path.unlink()
 
 
 def shrink_a_mask(captures: Path) -> None:
@@ -160,10 +161,10 @@ def shrink_a_mask(captures: Path) -> None:
     Image.open(path).resize((16, 16)).save(path)
 
 
-def break_a_pose(captures: Path) -> None:
+def break_poses(captures: Path) -> None:
     path = first(captures) / "smpl_params.npz"
     values = dict(np.load(path))
-    values["body_pose"][2, 5] = np.nan
+    values["body_pose"][:, 5] = np.nan
     np.savez(path, **values)
 
 
@@ -182,9 +183,9 @@ def empty(captures: Path) -> None:
 @pytest.mark.parametrize(
     ("damage", "parts"),
     [
-        (remove_an_image, ["00000000.jpg", "missing"]),
+        (remove_images, ["subject000", "no images (cam00, cam01, cam02, ...)"]),
         (shrink_a_mask, ["mask", ".jpg", "32", "16"]),
-        (break_a_pose, ["smpl_params.npz", "body_pose", "2"]),
+        (break_poses, ["subject000", "4 frames left out: NaN or Inf in the pose"]),
         (drop_an_intrinsic, ["calibration_full.json", "'K'"]),
         (empty, ["expected", "calibration_full.json"]),
     ],

@@ -1,7 +1,17 @@
 """Captures on disk: multi-view images, masks, cameras and SMPL poses; and the clips that are made of them."""
 
-from hgg_pyg.data.capture import Capture, CaptureSet, open_captures
+from hgg_pyg.data.capture import Capture
+from hgg_pyg.data.capture_set import CaptureSet, load_body_for, open_captures
 from hgg_pyg.data.clips import clip_graph, load_clip
 from hgg_pyg.data.frames import FrameSource, frame_sources
 
-__all__ = ["Capture", "CaptureSet", "FrameSource", "clip_graph", "frame_sources", "load_clip", "open_captures"]
+__all__ = [
+    "Capture",
+    "CaptureSet",
+    "FrameSource",
+    "clip_graph",
+    "frame_sources",
+    "load_body_for",
+    "load_clip",
+    "open_captures",
+]

@@ -43,15 +43,23 @@ def even_frames(first: int, last: int, count: int) -> tuple[int, ...]:
 
 
 def sample_clip(
-    num_frames: int, num_cameras: int, input_cameras: Sequence[int], config: ClipConfig, rng: np.random.Generator
+    num_frames: int,
+    num_cameras: int,
+    input_cameras: Sequence[int],
+    config: ClipConfig,
+    rng: np.random.Generator,
+    even: bool = False,
 ) -> ClipPlan:
     """Draw a training clip: a random frame from each of T even parts, a random t0, and images to be compared with.
 
-    Target frames are any frames of the capture. Of each one's images half come from input cameras, half from others
-    (all from input cameras where there are no others).
+    With `even`, the T frames are evenly spread over all, always the same ones. Target frames are any frames of the
+    capture. Of each one's images half come from input cameras, half from others (all from input cameras where there
+    are no others).
     """
-    edges = np.linspace(0, num_frames, min(config.frames, num_frames) + 1)
-    frames = tuple(int(rng.integers(int(np.ceil(a)), int(np.ceil(b)))) for a, b in pairwise(edges))
+    frames = even_frames(0, num_frames, config.frames)
+    if not even:
+        edges = np.linspace(0, num_frames, len(frames) + 1)
+        frames = tuple(int(rng.integers(int(np.ceil(a)), int(np.ceil(b)))) for a, b in pairwise(edges))
     others = [c for c in range(num_cameras) if c not in input_cameras]
     views = config.target_views // config.target_poses
     from_others = min(views // 2, len(others))
@@ -73,7 +81,7 @@ def load_target(capture: Capture, target: Target) -> tuple[Cameras, Tensor, Tens
     cameras = list(target.cameras)
     image = torch.from_numpy(np.stack([capture.image(target.frame, c) for c in cameras]))
     alpha = torch.from_numpy(np.stack([capture.mask(target.frame, c) for c in cameras]))[..., None]
-    return capture.cameras[cameras], image * alpha + (1 - alpha), alpha
+    return capture.views(target.frame, cameras), image * alpha + (1 - alpha), alpha
 
 
 def clip_graph(

@@ -117,7 +117,7 @@ class FrameSource:
             Moment(
                 subject=capture.name,
                 frame=capture.frames[frame],
-                cameras=capture.cameras[cameras],
+                cameras=capture.views(frame, cameras),
                 vertices=posed.vertices[0],
                 transforms=posed.transforms[0],
                 faces=self.body.faces,
@@ -125,7 +125,7 @@ class FrameSource:
             )
         )
         if len(gaussians) == 0:
-            path = capture.mask_paths[frame][cameras[0]]
+            path = capture.masks.path(frame, cameras[0])
             raise UserError(f"{path}: expected a person in the masks of frame {capture.frames[frame]}, found none")
         return gaussians
 
@@ -136,7 +136,7 @@ class FrameSource:
             "folder": str(self.capture.root),
             "frames": len(self.capture.frames),
             "frames_per_shard": self.per_shard,
-            "image_size": [self.capture.cameras.width, self.capture.cameras.height],
+            "image_size": list(self.capture.size()),
             "views": self.views,
             "backbone": f"{type(self.backbone).__name__} {self.backbone.digest}",
             "body": self.body.digest,

@@ -1,4 +1,4 @@
-"""SMPL parameters of a capture: an .npz with one row a frame, in the convention of the smplx package."""
+"""SMPL and SMPL-X parameters of a capture: an .npz with one row a frame, in the convention of the smplx package."""
 
 from __future__ import annotations
 
@@ -8,43 +8,90 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from torch import Tensor
 
+from hgg_pyg.body import BodyModel
+from hgg_pyg.body.parameters import hands_from_pca, smplx_body_pose
 from hgg_pyg.types import BodyPose, UserError
 
-_SMPLX_KEYS = ("jaw_pose", "left_hand_pose", "right_hand_pose", "expression", "leye_pose", "reye_pose")
-_WIDTHS = {"global_orient": 3, "transl": 3, "body_pose": 69}
+_SMPL = {"global_orient": 3, "transl": 3, "body_pose": 69}
+_SMPLX = {"global_orient": 3, "transl": 3, "body_pose": 63}
+_FACE = ("jaw_pose", "leye_pose", "reye_pose")
+_HANDS = ("left_hand_pose", "right_hand_pose")
+_ONLY_SMPLX = (*_FACE, *_HANDS, "expression")
 
 
-def read_smpl_params(path: Path) -> BodyPose:
-    """Read and check betas (1, 10), global_orient (F, 3), transl (F, 3) and body_pose (F, 69); radians and metres.
+def params_kind(path: Path) -> str:
+    """Which body the parameters are for, "smpl" or "smplx", by the keys and the width of body_pose.
 
     Raises:
-        UserError: the file is missing or not an .npz, a key is missing or of the wrong shape, a value is not finite, or
-            the parameters are SMPL-X's.
+        UserError: as `read_smpl_params` for a file that cannot be read.
+    """
+    return _kind(_read_npz(path))
+
+
+def read_smpl_params(path: Path, body: BodyModel, flat_hands: bool = True) -> tuple[str, BodyPose]:
+    """Read and check the parameters of F frames; radians and metres.
+
+    SMPL has betas (1, B), global_orient (F, 3), transl (F, 3) and body_pose (F, 69). SMPL-X has body_pose (F, 63) and
+    may have jaw_pose, leye_pose, reye_pose (F, 3), expression (F, E), left_hand_pose and right_hand_pose (F, 45), or
+    (F, K) for K components of the body's hands. Rows that are not finite are kept: they are the caller's to leave out.
+
+    Args:
+        path: the file.
+        body: whose hand components are meant.
+        flat_hands: components are added to flat hands, else to the body's mean hands.
+
+    Returns:
+        "smpl" or "smplx", and the poses.
+
+    Raises:
+        UserError: the file is missing or not an .npz, a key is missing or of the wrong shape, betas are not finite.
     """
     arrays = _read_npz(path)
-    _refuse_smplx(path, arrays)
+    kind = _kind(arrays)
     betas = _entry(path, arrays, "betas")
-    if betas.shape != (1, 10):
+    if betas.ndim != 2 or len(betas) != 1 or not betas.shape[1]:
         raise UserError(f"{path}: key 'betas': expected shape (1, 10), found {betas.shape}")
     if not np.isfinite(betas).all():
         raise UserError(f"{path}: key 'betas': expected finite numbers, found NaN or Inf")
-    rows = {key: _entry(path, arrays, key) for key in _WIDTHS}
-    frames = len(rows["global_orient"]) if rows["global_orient"].ndim else 0
-    for key, width in _WIDTHS.items():
-        if rows[key].shape != (frames, width):
-            count = "F" if key == "global_orient" else f"{frames}"
-            raise UserError(f"{path}: key '{key}': expected shape ({count}, {width}), found {rows[key].shape}")
-        bad = np.flatnonzero(~np.isfinite(rows[key]).all(1))
-        if len(bad):
-            raise UserError(f"{path}: key '{key}': expected finite numbers, found NaN or Inf first in row {bad[0]}")
-    tensors = {key: torch.from_numpy(np.ascontiguousarray(value, np.float32)) for key, value in rows.items()}
-    return BodyPose(betas=torch.from_numpy(np.ascontiguousarray(betas[0], np.float32)), **tensors)
+    widths = dict(_SMPL if kind == "smpl" else _SMPLX)
+    frames = _rows(path, "global_orient", _entry(path, arrays, "global_orient"))
+    parts = {key: _part(path, arrays, key, frames, width) for key, width in widths.items()}
+    expression = None
+    if kind == "smplx":
+        parts["body_pose"] = _whole_pose(path, arrays, frames, parts["body_pose"], body, flat_hands)
+        expression = _part(path, arrays, "expression", frames, None) if "expression" in arrays else None
+    return kind, BodyPose(
+        betas=torch.from_numpy(np.ascontiguousarray(betas[0], np.float32)), expression=expression, **parts
+    )
+
+
+def _whole_pose(
+    path: Path, arrays: dict[str, np.ndarray], frames: int, pose: Tensor, body: BodyModel, flat_hands: bool
+) -> Tensor:
+    """All joints of SMPL-X but the root. [F, 162]"""
+    face = [_part(path, arrays, key, frames, 3) if key in arrays else None for key in _FACE]
+    hands = [_part(path, arrays, key, frames, None) if key in arrays else None for key in _HANDS]
+    if hands[0] is not None and hands[1] is not None and hands[0].shape[1] < 45:
+        if body.hands is None:
+            raise UserError(f"{path}: key '{_HANDS[0]}': its components are the body's, and this body has no hands")
+        hands = list(hands_from_pca(body, hands[0], hands[1], flat_hands))
+    for key, value in zip(_HANDS, hands, strict=True):
+        if value is not None and value.shape[1] != 45:
+            raise UserError(f"{path}: key '{key}': expected ({frames}, 45), or fewer components, found {value.shape}")
+    return smplx_body_pose(pose, *face, *hands)
+
+
+def _kind(arrays: dict[str, np.ndarray]) -> str:
+    pose = arrays.get("body_pose")
+    narrow = pose is not None and pose.ndim == 2 and pose.shape[1] == 63
+    return "smplx" if narrow or any(key in arrays for key in _ONLY_SMPLX) else "smpl"
 
 
 def _read_npz(path: Path) -> dict[str, np.ndarray]:
     if not path.is_file():
-        raise UserError(f"{path}: missing; it holds the SMPL parameters: betas, global_orient, transl, body_pose")
+        raise UserError(f"{path}: missing; it holds the body's parameters: betas, global_orient, transl, body_pose")
     try:
         # From memory, so that np.load leaves no open file behind when the content is not what it should be.
         loaded = np.load(io.BytesIO(path.read_bytes()), allow_pickle=False)
@@ -55,16 +102,18 @@ def _read_npz(path: Path) -> dict[str, np.ndarray]:
         raise UserError(f"{path}: expected an .npz archive of plain arrays ({error})") from error
 
 
-def _refuse_smplx(path: Path, arrays: dict[str, np.ndarray]) -> None:
-    found = [key for key in _SMPLX_KEYS if key in arrays]
-    pose = arrays.get("body_pose")
-    if pose is not None and pose.ndim == 2 and pose.shape[1] == 63:
-        found.append("body_pose of 63 values")
-    if found:
-        raise UserError(
-            f"{path}: this capture holds SMPL-X parameters ({', '.join(found)}); "
-            "a 24-joint SMPL body needs body_pose (F, 69) and no face or hand keys"
-        )
+def _rows(path: Path, key: str, value: np.ndarray) -> int:
+    if value.ndim != 2:
+        raise UserError(f"{path}: key '{key}': expected shape (F, 3), found {value.shape}")
+    return len(value)
+
+
+def _part(path: Path, arrays: dict[str, np.ndarray], key: str, frames: int, width: int | None) -> Tensor:
+    value = _entry(path, arrays, key)
+    expected = width or (value.shape[1] if value.ndim == 2 else 1)
+    if value.shape != (frames, expected):
+        raise UserError(f"{path}: key '{key}': expected shape ({frames}, {expected}), found {value.shape}")
+    return torch.from_numpy(np.ascontiguousarray(value, np.float32))
 
 
 def _entry(path: Path, arrays: dict[str, np.ndarray], key: str) -> np.ndarray:

@@ -364,7 +364,7 @@ def test_from_files_to_the_model_it_is_direct_binding(tmp_path, tiny_captures, b
     config = BackboneConfig("ply", ply=PlyConfig(folder))
     source = frame_sources([capture], 4, make_backbone(config), body, tmp_path / "cache")[0]
     given = read_ply(folder / capture.name / f"{capture.frames[2]:08d}.ply")
-    source = replace(source, capture=only(source.capture, [0, 2]))
+    source = replace(source, capture=source.capture.select([0, 2]))
     graph = load_clip(source, [0, 1], GraphSpec(hops=1, readout_k=3), chosen=1)
     assert graph["gaussian"].x.shape[1] == source.backbone.feature_dim
     torch.manual_seed(0)
@@ -385,17 +385,6 @@ def test_from_files_to_the_model_it_is_direct_binding(tmp_path, tiny_captures, b
     changed = frame_sources([capture], 4, make_backbone(config), body, tmp_path / "cache")[0]
     assert changed.folder != replace(source, capture=capture).folder
     assert len(changed.predict(2)) == len(given) - 1
-
-
-def only(capture, frames: list[int]):
-    """A capture of some of its frames."""
-    return replace(
-        capture,
-        frames=tuple(capture.frames[f] for f in frames),
-        poses=capture.poses[frames],
-        image_paths=tuple(capture.image_paths[f] for f in frames),
-        mask_paths=tuple(capture.mask_paths[f] for f in frames),
-    )
 
 
 def sheared(count: int = 60, seed: int = 0) -> tuple[Tensor, ...]:

@@ -15,7 +15,7 @@ import pytest
 import torch
 from PIL import Image
 
-from hgg_pyg.data.capture import open_captures
+from hgg_pyg.data import open_captures
 from hgg_pyg.types import UserError
 
 FRAMES, WIDTH, HEIGHT = 4, 48, 64
@@ -79,6 +79,18 @@ def change_camera(folder: Path, camera: str = "cam01", **changes: Any) -> None:
     path.write_text(json.dumps(content))
 
 
+def double_camera(folder: Path) -> None:
+    """The last camera written twice, which most JSON readers take without a word."""
+    path = folder / "calibration_full.json"
+    camera = json.dumps(json.loads(path.read_text())["cam01"])
+    path.write_text(path.read_text().rstrip()[:-1] + f', "cam01": {camera}}}')
+
+
+def change_rows(folder: Path, rows: int) -> None:
+    """Keep the first rows of all parameters that have a row a frame."""
+    change_params(folder, **dict.fromkeys(("global_orient", "transl", "body_pose"), lambda value: value[:rows]))
+
+
 def resize(path: Path, size: tuple[int, int]) -> None:
     image = Image.open(path).resize(size)
     image.save(path)
@@ -104,7 +116,7 @@ def test_a_single_subject_is_opened_and_shared(subject: Path) -> None:
     assert captures.train == captures.val == captures.test
     (capture,) = captures.train
     assert (capture.name, capture.camera_names, capture.frames) == ("anna", CAMERAS, (0, 1, 2, 3))
-    assert (capture.cameras.width, capture.cameras.height, capture.dropped_frames) == (WIDTH, HEIGHT, 0)
+    assert (capture.size(), capture.left_out, capture.layout) == ((WIDTH, HEIGHT), (), "AvatarReX")
     image, mask = capture.image(2, 1), capture.mask(2, 1)
     assert (image.shape, mask.shape) == ((HEIGHT, WIDTH, 3), (HEIGHT, WIDTH))
     assert image.dtype == mask.dtype == np.float32
@@ -155,9 +167,10 @@ def test_listed_frames_are_dropped_with_their_poses(subject: Path) -> None:
     (subject / "cam01" / "00000001.jpg").unlink()
     (subject / "missing_img_files.txt").write_text("cam01/00000001.jpg\n\ncam99\\00000003.jpg\n")
     after = open_captures(subject).train[0]
-    assert (after.frames, after.dropped_frames) == ((0, 2, 3), 1)
+    assert after.frames == (0, 2, 3)
+    assert [(out.what, out.names) for out in after.left_out] == [("frame", ("1",))]
     assert torch.equal(after.poses.transl, before.poses.transl[[0, 2, 3]])
-    assert after.image_paths[1][0].name == "00000002.jpg"
+    assert after.images.path(1, 0).name == "00000002.jpg"
 
 
 def test_flat_and_nested_matrices_and_the_other_name_are_the_same(subject: Path) -> None:
@@ -241,8 +254,11 @@ def test_bad_splits(tmp_path: Path, case: str) -> None:
     [
         (lambda data: None, "data: expected a folder of captures, found nothing"),
         (lambda data: data.write_text(""), "data: expected a folder of captures, found a file"),
-        (lambda data: data.mkdir(), "expected calibration_full.json .* found an empty folder"),
-        (lambda data: (data / "photos").mkdir(parents=True), "expected calibration_full.json .* found photos"),
+        (lambda data: data.mkdir(), "expected a subject's folder, .* found an empty folder"),
+        (
+            lambda data: (data / "photos").mkdir(parents=True),
+            "expected a subject's folder, .*AvatarReX: calibration_full.json.* found photos",
+        ),
     ],
 )
 def test_no_captures(tmp_path: Path, make: Callable[[Path], Any], message: str) -> None:
@@ -280,32 +296,34 @@ ERRORS: dict[str, tuple[Callable[[Path], Any], str]] = {
     "K focal": (lambda s: change_camera(s, K=[0, 0, 1, 0, 1, 1, 0, 0, 1]), "camera 'cam01': key 'K': .* fx, fy > 0"),
     "R mirror": (lambda s: change_camera(s, R=MIRROR), "camera 'cam01': key 'R': expected a rotation .*nant -1"),
     "R scaled": (lambda s: change_camera(s, R=(np.eye(3) * 1.01).tolist()), "key 'R': .* found R R.T off by 0.02"),
-    "distorted": (lambda s: change_camera(s, distCoeff=[0.1, 0, 0, 0]), "'distCoeff': expected zeros.*undistort"),
-    "imgSize differs": (lambda s: change_camera(s, imgSize=[96, 128]), "'imgSize': expected 48x64 .*, found 96x128"),
+    "distorted": (lambda s: change_camera(s, distCoeff=[0.1] * 8), "'distCoeff': expected k1 .*, found 8 .*undistort"),
+    "imgSize differs": (lambda s: change_camera(s, imgSize=[96, 96]), "'cam01': calibrated for 96x96 .* found 48x64"),
     "imgSize count": (lambda s: change_camera(s, imgSize=[96]), "key 'imgSize': expected 2 numbers, found 1"),
-    "no camera folder": (lambda s: shutil.rmtree(s / "cam01"), "cam01: missing; expected a folder of files"),
-    "no mask folder": (lambda s: shutil.rmtree(s / "cam01/mask"), "cam01/mask/pha: missing; expected a folder"),
-    "empty mask folder": (
-        lambda s: [path.unlink() for path in (s / "cam01/mask/pha").iterdir()],
-        "cam01/mask/pha: expected files 00000000.jpg, 00000001.jpg, ..., found none",
+    "camera twice": (lambda s: double_camera(s), "_full.json: expected every key once, found 'cam01' twice"),
+    "camera copied": (
+        lambda s: change_camera(s, **json.loads((s / "calibration_full.json").read_text())["cam00"]),
+        "camera 'cam01': expected a place of its own, found R and T of camera 'cam00'",
     ),
-    "image missing": (
-        lambda s: (s / "cam01/00000002.jpg").unlink(),
-        "cam01/00000002.jpg: this image is missing.*list cam01/00000002.jpg in missing_img_files.txt",
+    "no camera folders": (
+        lambda s: [shutil.rmtree(s / camera) for camera in CAMERAS],
+        "expected at least one camera with images and masks, found none: 2 cameras left out: no images .cam00, cam01.",
     ),
-    "mask missing": (lambda s: (s / "cam01/mask/pha/00000002.jpg").unlink(), "pha/00000002.jpg: this mask is missing"),
+    "no mask folders": (
+        lambda s: [shutil.rmtree(s / camera / "mask") for camera in CAMERAS],
+        "expected at least one camera .* 2 cameras left out: no masks",
+    ),
     "mask size": (
-        lambda s: resize(s / "cam00/mask/pha/00000003.jpg", (24, 32)),
-        "mask/pha/00000003.jpg: expected 48x64 pixels like its image, found 24x32",
+        lambda s: resize(s / "cam00/mask/pha/00000000.jpg", (24, 32)),
+        "mask/pha/00000000.jpg: expected 48x64 pixels like its image, found 24x32",
     ),
     "image size": (
-        lambda s: resize(s / "cam01/00000003.jpg", (24, 32)),
-        "cam01/00000003.jpg: expected 48x64 pixels like .*cam00/00000000.jpg, found 24x32",
+        lambda s: resize(s / "cam01/00000000.jpg", (24, 32)),
+        "cam01/00000000.jpg: expected 48x64 pixels like .*cam00/00000000.jpg, found 24x32",
     ),
-    "not an image": (lambda s: (s / "cam01/00000003.jpg").write_text("hello"), "cam01/00000003.jpg: not a readable im"),
+    "not an image": (lambda s: (s / "cam01/00000000.jpg").write_text("hello"), "cam01/00000000.jpg: not a readable im"),
     "all frames listed": (
         lambda s: (s / "missing_img_files.txt").write_text("".join(f"cam00/{n:08d}.jpg\n" for n in range(FRAMES))),
-        "anna: expected at least one frame with all its images, found none",
+        "anna: expected at least one camera .* found none: 4 frames left out: listed in missing_img_files.txt",
     ),
     "list unreadable": (
         lambda s: (s / "missing_img_files.txt").write_text("cam00/00000000.jpg\n7\n"),
@@ -329,7 +347,7 @@ ERRORS: dict[str, tuple[Callable[[Path], Any], str]] = {
     "betas inf": (lambda s: change_params(s, betas=lambda v: v / 0), "key 'betas': expected finite numbers, found NaN"),
     "orient shape": (
         lambda s: change_params(s, global_orient=lambda v: v[:, :2]),
-        r"key 'global_orient': expected shape \(F, 3\), found \(4, 2\)",
+        r"key 'global_orient': expected shape \(4, 3\), found \(4, 2\)",
     ),
     "pose shape": (
         lambda s: change_params(s, body_pose=lambda v: v.reshape(4, 23, 3)),
@@ -339,18 +357,26 @@ ERRORS: dict[str, tuple[Callable[[Path], Any], str]] = {
         lambda s: change_params(s, transl=lambda v: v[:3]),
         r"key 'transl': expected shape \(4, 3\), found \(3, 3\)",
     ),
-    "pose nan": (lambda s: change_params(s, body_pose=with_nan), "key 'body_pose': .* found NaN or Inf first in row 2"),
+    "poses all nan": (
+        lambda s: change_params(s, transl=lambda v: v * np.nan),
+        "anna: expected at least one frame .* found none: 4 frames left out: NaN or Inf in the pose",
+    ),
     "frame count": (
-        lambda s: change_params(s, **dict.fromkeys(("global_orient", "transl", "body_pose"), lambda v: v[:3])),
-        r"smpl_params.npz: expected one row for each frame: 4 frame numbers .* found 3 rows",
+        lambda s: change_rows(s, 3),
+        r"smpl_params.npz: expected a row for each frame: 4, up to the last .* or 4, .* found 3 rows",
+    ),
+    "pose width": (
+        lambda s: change_params(s, body_pose=lambda v: v[:, :66]),
+        r"key 'body_pose': expected shape \(4, 69\), found \(4, 66\)",
     ),
     "smplx pose": (
         lambda s: change_params(s, body_pose=lambda v: v[:, :63]),
-        r"holds SMPL-X parameters \(body_pose of 63 values\); a 24-joint SMPL body needs body_pose \(F, 69\)",
+        "anna: poses of SMPL-X need its body: give --body",
     ),
-    "smplx keys": (
-        lambda s: change_params(s, jaw_pose=lambda v: np.zeros((4, 3)), left_hand_pose=lambda v: np.zeros((4, 45))),
-        r"holds SMPL-X parameters \(jaw_pose, left_hand_pose\)",
+    "unknown body": (lambda s: (s / "body.txt").write_text("star"), "body.txt: expected one of smpl, .*, found 'star'"),
+    "another body": (
+        lambda s: (s / "body.txt").write_text("open-smplx"),
+        "body.txt: says open-smplx, expected what the poses are for: open",
     ),
 }
 
@@ -382,3 +408,118 @@ def test_a_deleted_mask_names_itself_when_read(subject: Path) -> None:
     (subject / "cam00" / "mask" / "pha" / "00000001.jpg").unlink()
     with pytest.raises(UserError, match=r"mask/pha/00000001\.jpg: cannot read this image"):
         capture.mask(1, 0)
+
+
+def leave_out(folder: Path, spoil: Callable[[Path], Any]) -> tuple[tuple[int, ...], list[tuple[str, tuple[str, ...]]]]:
+    spoil(folder)
+    (capture,) = open_captures(folder).train
+    assert len(capture.poses) == len(capture.frames)
+    assert capture.mask(len(capture.frames) - 1, len(capture.camera_names) - 1).shape == (HEIGHT, WIDTH)
+    return capture.frames, [(out.reason, out.names) for out in capture.left_out]
+
+
+@pytest.mark.parametrize(
+    ("spoil", "frames", "left_out"),
+    [
+        (lambda s: (s / "cam01/00000002.jpg").unlink(), (0, 1, 3), ("an image is missing", ("2",))),
+        (lambda s: (s / "cam01/mask/pha/00000000.jpg").unlink(), (1, 2, 3), ("a mask is missing", ("0",))),
+        (lambda s: change_params(s, body_pose=with_nan), (0, 1, 3), ("NaN or Inf in the pose", ("2",))),
+        (lambda s: shutil.rmtree(s / "cam01"), (0, 1, 2, 3), ("no images", ("cam01",))),
+        (lambda s: shutil.rmtree(s / "cam00/mask"), (0, 1, 2, 3), ("no masks", ("cam00",))),
+        (
+            lambda s: [(s / f"cam01/0000000{n}.jpg").unlink() for n in (0, 1, 3)],
+            (0, 1, 2, 3),
+            ("1 images with masks, where others have 4", ("cam01",)),
+        ),
+    ],
+)
+def test_what_can_be_left_out_is_left_out_and_counted(
+    subject: Path, spoil: Callable[[Path], Any], frames: tuple[int, ...], left_out: tuple[str, tuple[str, ...]]
+) -> None:
+    assert leave_out(subject, spoil) == (frames, [left_out])
+    assert left_out[0] in open_captures(subject).describe()
+
+
+def test_rows_are_numbered_like_frames_or_follow_them(subject: Path) -> None:
+    whole = open_captures(subject).train[0].poses.transl
+    for camera in CAMERAS:
+        (subject / camera / "00000001.jpg").unlink()
+    (capture,) = open_captures(subject).train  # four rows, the last frame is 3: row i is frame i
+    assert torch.equal(capture.poses.transl, whole[[0, 2, 3]])
+    change_rows(subject, 3)
+    (capture,) = open_captures(subject).train  # three rows, three numbers: in their order
+    assert torch.equal(capture.poses.transl, whole[[0, 1, 2]])
+
+
+def test_a_mask_of_another_size_names_itself_when_read(subject: Path) -> None:
+    resize(subject / "cam00/mask/pha/00000003.jpg", (24, 32))
+    (capture,) = open_captures(subject).train
+    with pytest.raises(UserError, match=r"mask/pha/00000003\.jpg: expected 48x64 pixels.*found 24x32"):
+        capture.mask(3, 0)
+
+
+def test_subjects_that_cannot_be_opened_are_left_out_of_many(tmp_path: Path) -> None:
+    for name in ("a", "b", "c", "d"):
+        write_subject(tmp_path / name)
+    cut(tmp_path / "b" / "smpl_params.npz", 10)
+    captures = open_captures(tmp_path)
+    assert [[c.name for c in part] for part in (captures.train, captures.val, captures.test)] == [["a"], ["c"], ["d"]]
+    assert len(captures.refused) == 1
+    assert re.search(r"b/smpl_params.npz: expected an .npz", captures.describe())
+    (tmp_path / "splits.json").write_text(json.dumps({"train": ["a"], "val": ["b"], "test": ["d"]}))
+    with pytest.raises(UserError, match=r"b/smpl_params.npz: expected an .npz"):
+        open_captures(tmp_path)
+
+
+def test_folders_named_like_splits_are_splits(tmp_path: Path) -> None:
+    for name in ("train/a", "train/b", "test/c"):
+        write_subject(tmp_path / "main_data" / name)
+    captures = open_captures(tmp_path)
+    assert [[c.name for c in part] for part in (captures.train, captures.val, captures.test)] == [["a", "b"], [], ["c"]]
+    shutil.copytree(tmp_path / "main_data/train/a", tmp_path / "main_data/test/a")
+    with pytest.raises(UserError, match=r"train/a: expected subjects of different names, found .*test/a too"):
+        open_captures(tmp_path)
+
+
+def test_the_papers_protocol(tmp_path: Path) -> None:
+    for name in ("100001", "100002", "200102", "204157"):
+        write_subject(tmp_path / name)
+    captures = open_captures(tmp_path, protocol="paper")
+    assert [[c.name for c in part] for part in (captures.train, captures.val, captures.test)] == [
+        ["100001"],
+        ["100002"],
+        ["200102", "204157"],
+    ]
+    (tmp_path / "200102").rename(tmp_path / "x")
+    (tmp_path / "204157").rename(tmp_path / "y")
+    with pytest.raises(UserError, match=r"expected test subjects of this protocol .200102, .*, found none"):
+        open_captures(tmp_path, protocol="paper")
+
+
+def test_thuman4_is_the_same_capture_in_other_folders(subject: Path, tmp_path: Path) -> None:
+    (before,) = open_captures(subject).train
+    other = tmp_path / "bert"
+    for camera in CAMERAS:
+        shutil.copytree(subject / camera / "mask" / "pha", other / "masks" / camera)
+        shutil.copytree(subject / camera, other / "images" / camera, ignore=shutil.ignore_patterns("mask"))
+    shutil.copy(subject / "calibration_full.json", other / "calibration.json")
+    shutil.copy(subject / "smpl_params.npz", other)
+    (after,) = open_captures(other).train
+    assert (after.layout, after.frames) == ("THuman4", before.frames)
+    np.testing.assert_array_equal(after.image(2, 1), before.image(2, 1))
+    np.testing.assert_array_equal(after.mask(2, 1), before.mask(2, 1))
+
+
+def test_selected_frames_are_those_frames_under_another_digest(subject: Path) -> None:
+    (capture,) = open_captures(subject).train
+    chosen = capture.select([1, 3])
+    assert (chosen.frames, len(chosen.poses)) == ((1, 3), 2)
+    np.testing.assert_array_equal(chosen.image(1, 0), capture.image(3, 0))
+    assert chosen.digest != capture.digest
+
+
+def test_intrinsics_follow_the_size_they_are_for(subject: Path) -> None:
+    before = open_captures(subject).train[0].cameras
+    K = [[120.0, 0, WIDTH], [0, 122.0, HEIGHT], [0, 0, 1]]
+    change_camera(subject, K=K, imgSize=[2 * WIDTH, 2 * HEIGHT])
+    torch.testing.assert_close(open_captures(subject).train[0].cameras.Ks, before.Ks)

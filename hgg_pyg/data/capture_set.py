@@ -1,0 +1,220 @@
+"""All captures of a data folder: finding subjects, telling their layouts, parting them into splits."""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections import Counter
+from dataclasses import dataclass
+from itertools import chain
+from pathlib import Path
+
+from tqdm import tqdm
+
+from hgg_pyg.body import BodyModel, load_body
+from hgg_pyg.data.capture import Capture
+from hgg_pyg.data.clips import even_frames
+from hgg_pyg.data.layouts import LAYOUTS, Layout, make_capture, stated_kinds, unreadable
+from hgg_pyg.data.protocols import PROTOCOLS, Protocol, ProtocolName
+from hgg_pyg.types import UserError
+
+SPLITS_FILE = "splits.json"
+SPLITS = ("train", "val", "test")
+_DEPTH = 3  # folders below the data's in which subjects are looked for: main_data/train/<id>
+
+log = logging.getLogger("hgg_pyg")
+
+
+@dataclass(frozen=True)
+class Subject:
+    """A folder that one of the layouts recognises."""
+
+    folder: Path
+    layout: Layout
+
+    @property
+    def kinds(self) -> tuple[str, ...]:
+        """The bodies that its poses are for, the one to be preferred first.
+
+        Raises:
+            UserError: `body.txt` or the file of the poses cannot be read.
+        """
+        return stated_kinds(self.folder, self.layout.kinds(self.folder))
+
+
+@dataclass(frozen=True)
+class CaptureSet:
+    """The captures of a data folder by split, each split in the order of `splits.json` or of the names."""
+
+    train: tuple[Capture, ...]
+    val: tuple[Capture, ...]
+    test: tuple[Capture, ...]
+    shared_subjects: bool  # too few subjects to part: every split holds all of them
+    refused: tuple[str, ...] = ()  # why subjects that cannot be opened are in no split
+
+    def describe(self) -> str:
+        """What was found, and what of it is left out, a line each."""
+        captures = {capture.root: capture for capture in (*self.train, *self.val, *self.test)}.values()
+        layouts = Counter(capture.layout for capture in captures)
+        lines = [f"{many} subject{'s' if many > 1 else ''} in the layout of {name}" for name, many in layouts.items()]
+        lost = [(capture.name, str(item)) for capture in captures for item in capture.left_out]
+        lines += [f"{name}: {text}" for name, text in lost[:5]]
+        if len(lost) > 5:
+            frames = sum(len(i.names) for c in captures for i in c.left_out if i.what == "frame")
+            cameras = sum(len(i.names) for c in captures for i in c.left_out if i.what == "camera")
+            lines.append(f"and more: {frames} frames and {cameras} cameras are left out in all")
+        lines += [f"left out: {reason}" for reason in self.refused]
+        return "\n".join(lines)
+
+
+def load_body_for(data: Path, path: Path | None = None) -> BodyModel:
+    """The body that the poses of a data folder are for: from `path` if one is given; see `load_body`.
+
+    Raises:
+        UserError: no subject, or no such body.
+    """
+    subject = next(iter(find_subjects(data).values()))
+    kinds = subject.kinds
+    try:
+        return load_body(path, kinds)
+    except UserError as error:
+        raise UserError(str(error) if path else f"{subject.folder}: {error}") from None
+
+
+def open_captures(
+    data: Path,
+    image_size: int | None = None,
+    body: BodyModel | None = None,
+    crop: bool = False,
+    protocol: ProtocolName = "own",
+) -> CaptureSet:
+    """Open one subject's folder, or a folder of subjects, in any of the known layouts.
+
+    Splits are those of `splits.json` beside the subjects, or of folders named train, val and test that hold them.
+    Otherwise subjects are parted by sorted name: of n >= 3 the last max(1, n // 6) are for testing, the max(1, n // 12)
+    before them for validation, the others for training. One or two subjects are in every split. Of three and more,
+    those that cannot be opened are left out with a reason, unless `splits.json` asks for them.
+
+    Args:
+        data: the folder.
+        image_size: images with a longer side than this are shrunk to it, and the intrinsics with them; never enlarged.
+        body: that the poses are for; by default what `load_body_for` finds.
+        crop: read only the square around the person, at `image_size`.
+        protocol: whose test subjects and frames.
+
+    Raises:
+        UserError: the first thing found wrong with the folder, `splits.json` or a capture.
+    """
+    if image_size is not None and image_size < 1:
+        raise UserError(f"image_size: expected at least 1 pixel, found {image_size}")
+    subjects = find_subjects(data)
+    single = len(subjects) == 1 and next(iter(subjects.values())).folder == data
+    named = None if single else _read_splits(data / SPLITS_FILE, subjects)
+    rules = PROTOCOLS[protocol]
+    splits, shared = _splits(data, subjects, named, rules)
+    body = body or load_body_for(data)
+    opened: dict[str, Capture] = {}
+    refused: list[str] = []
+    names = list(dict.fromkeys(chain(*splits.values())))
+    for name in tqdm(names, desc="opening captures", unit="subject", leave=False, disable=len(names) < 30):
+        try:
+            capture = make_capture(subjects[name].folder, subjects[name].layout, body, image_size, crop)
+        except UserError as error:
+            if named is not None or shared:
+                raise
+            refused.append(str(error))
+            continue
+        if rules.frames is not None:
+            capture = capture.select(even_frames(0, len(capture.frames), rules.frames))
+        opened[name] = capture
+    if not opened:
+        raise UserError(refused[0])
+    parts = {split: tuple(opened[name] for name in chosen if name in opened) for split, chosen in splits.items()}
+    return CaptureSet(**parts, shared_subjects=shared, refused=tuple(refused))
+
+
+def find_subjects(data: Path) -> dict[str, Subject]:
+    """Subjects by name: `data` itself if it is one, else folders below it that are.
+
+    Raises:
+        UserError: no such folder, no subject in it, one that cannot be read, or two of one name.
+    """
+    if not data.is_dir():
+        raise UserError(f"{data}: expected a folder of captures, found {'a file' if data.exists() else 'nothing'}")
+    found = list(_search(data, _DEPTH))
+    if not found:
+        inside = ", ".join(sorted(path.name for path in data.iterdir())[:5]) or "an empty folder"
+        signs = "; ".join(f"{layout.name}: {layout.sign}" for layout in LAYOUTS)
+        raise UserError(f"{data}: expected a subject's folder, or folders of them ({signs}); found {inside}")
+    subjects: dict[str, Subject] = {}
+    for subject in found:
+        name = subject.folder.resolve().name
+        if name in subjects:
+            raise UserError(
+                f"{subject.folder}: expected subjects of different names, found {subjects[name].folder} too"
+            )
+        subjects[name] = subject
+    return subjects
+
+
+def _search(folder: Path, depth: int) -> list[Subject]:
+    try:
+        layout = next((layout for layout in LAYOUTS if layout.recognises(folder)), None)
+        if layout is not None:
+            return [Subject(folder, layout)]
+        below = sorted(path for path in folder.iterdir() if path.is_dir() and not path.name.startswith("."))
+    except OSError as error:
+        raise unreadable(folder, error) from None
+    return list(chain(*(_search(path, depth - 1) for path in below))) if depth else []
+
+
+def _splits(
+    data: Path, subjects: dict[str, Subject], named: dict[str, list[str]] | None, rules: Protocol
+) -> tuple[dict[str, list[str]], bool]:
+    """Names by split, and whether all splits hold all of them."""
+    names = sorted(subjects)
+    if rules.test_subjects:
+        test = [name for name in rules.test_subjects if name in subjects]
+        if not test:
+            raise UserError(
+                f"{data}: expected test subjects of this protocol ({', '.join(rules.test_subjects)}), found none"
+            )
+        others = [name for name in names if name not in test]
+        val = len(others) - max(1, len(others) // 12) if len(others) > 1 else len(others)
+        return {"train": others[:val], "val": others[val:], "test": test}, False
+    if named is not None:
+        return named, False
+    by_folder = {split: [n for n in names if subjects[n].folder.parent.name == split] for split in SPLITS}
+    if by_folder["train"] and sum(map(len, by_folder.values())) == len(names):
+        return by_folder, False
+    if len(names) < 3:
+        return dict.fromkeys(SPLITS, names), True
+    test = len(names) - max(1, len(names) // 6)
+    val = test - max(1, len(names) // 12)
+    return {"train": names[:val], "val": names[val:test], "test": names[test:]}, False
+
+
+def _read_splits(path: Path, subjects: dict[str, Subject]) -> dict[str, list[str]] | None:
+    if not path.is_file():
+        return None
+    try:
+        content = json.loads(path.read_bytes())
+    except ValueError as error:
+        raise UserError(f"{path}: not JSON ({error})") from error
+    if not isinstance(content, dict) or set(content) != set(SPLITS):
+        found = ", ".join(sorted(content)) if isinstance(content, dict) else type(content).__name__
+        raise UserError(f"{path}: expected the keys train, val and test, found {found or 'none'}")
+    seen: dict[str, str] = {}
+    for split in SPLITS:
+        names = content[split]
+        if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
+            raise UserError(f"{path}: key '{split}': expected a list of subject names, found {json.dumps(names)[:60]}")
+        for name in names:
+            if name not in subjects:
+                raise UserError(f"{path}: key '{split}': no subject '{name}'; found {', '.join(sorted(subjects)[:20])}")
+            if name in seen:
+                raise UserError(f"{path}: subject '{name}' is in '{seen[name]}' and again in '{split}'; expected once")
+            seen[name] = split
+    if not seen:
+        raise UserError(f"{path}: expected at least one subject, found three empty lists")
+    return {split: content[split] for split in SPLITS}

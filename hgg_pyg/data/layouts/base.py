@@ -1,0 +1,135 @@
+"""What a layout is, and what its reader finds in a subject's folder."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from hgg_pyg.body import BodyModel
+from hgg_pyg.data.calibration import Calibration
+from hgg_pyg.data.capture import LeftOut
+from hgg_pyg.types import BodyPose, UserError
+
+STATED_BODY = "body.txt"
+_KINDS = ("smpl", "smplx", "open", "open-smplx")
+
+
+@dataclass(frozen=True)
+class Layout:
+    """How one data set lies on disk. A new one is a file with one of these, and its name in `layouts/__init__.py`."""
+
+    name: str
+    sign: str  # what a subject's folder is known by, for messages
+    recognises: Callable[[Path], bool]  # whether a folder is a subject's
+    kinds: Callable[[Path], tuple[str, ...]]  # the bodies its poses are for, the one to be preferred first
+    read: Callable[[Path, BodyModel], Recording]  # raises UserError
+
+
+@dataclass(frozen=True)
+class Listing:
+    """The files of one camera, by frame number."""
+
+    folder: Path
+    names: Mapping[int, str]
+    stamps: Mapping[int, tuple[int, int]]  # size in bytes, time of change in nanoseconds
+
+    def without(self, numbers: Collection[int]) -> Listing:
+        """The files of all other frames."""
+        kept = [number for number in self.names if number not in numbers]
+        return Listing(self.folder, {n: self.names[n] for n in kept}, {n: self.stamps[n] for n in kept})
+
+
+@dataclass(frozen=True)
+class PoseTable:
+    """Body poses in the convention of the smplx package, and the frames they belong to."""
+
+    kind: str  # the body they are for: "smpl" or "smplx"
+    numbers: tuple[int, ...]
+    poses: BodyPose  # a row for each number; a row that is not finite is as good as missing
+
+
+@dataclass(frozen=True)
+class Recording:
+    """A subject as its layout has it; only cameras and poses are already in our conventions."""
+
+    calibration: Calibration  # V
+    images: tuple[Listing, ...]  # V
+    masks: tuple[Listing, ...]  # V
+    poses: PoseTable
+    labels: bool = False  # masks of body parts: every value but 0 is the person
+    left_out: tuple[LeftOut, ...] = ()
+
+
+def list_files(folder: Path, pattern: re.Pattern[str]) -> Listing:
+    """The files of a folder whose whole name matches; group 1 of the pattern is the frame number.
+
+    Raises:
+        UserError: the folder cannot be read.
+    """
+    stamps = scan(folder)
+    found = {int(match[1]): name for name in stamps if (match := pattern.fullmatch(name))}
+    return Listing(folder, found, {number: stamps[name] for number, name in found.items()})
+
+
+def scan(folder: Path) -> dict[str, tuple[int, int]]:
+    """Size in bytes and time of change in nanoseconds of every file in a folder, by name; none if it is not there.
+
+    Raises:
+        UserError: the folder cannot be read.
+    """
+    try:
+        with os.scandir(folder) as entries:
+            files = [(entry.name, entry.stat()) for entry in entries if entry.is_file()]
+    except (FileNotFoundError, NotADirectoryError):
+        return {}
+    except OSError as error:
+        raise unreadable(folder, error) from None
+    return {name: (status.st_size, status.st_mtime_ns) for name, status in files}
+
+
+def list_folders(folder: Path) -> list[str]:
+    """Names of the folders in a folder, such as those of cameras; none if it is not there.
+
+    Raises:
+        UserError: the folder cannot be read.
+    """
+    try:
+        return sorted(path.name for path in folder.iterdir() if path.is_dir() and not path.name.startswith("."))
+    except (FileNotFoundError, NotADirectoryError):
+        return []
+    except OSError as error:
+        raise unreadable(folder, error) from None
+
+
+def unreadable(folder: Path, error: OSError) -> UserError:
+    """What to say of a folder that cannot be listed."""
+    return UserError(f"{folder}: expected a folder that can be read, found that it cannot ({error.strerror})")
+
+
+def stated_kinds(folder: Path, kinds: tuple[str, ...]) -> tuple[str, ...]:
+    """The bodies that a subject's poses are for: what `body.txt` in its folder says, else what its layout is known for.
+
+    `open` says that they were made with our open bodies, which fit no licensed one; the others name one kind.
+
+    Args:
+        folder: the subject's.
+        kinds: that the layout is known for, of "smpl" and "smplx".
+
+    Raises:
+        UserError: another word is in it, or a kind that the layout's files are not.
+    """
+    path = folder / STATED_BODY
+    if not path.is_file():
+        return kinds
+    word = path.read_text("utf-8", errors="replace").strip()
+    if word not in _KINDS:
+        raise UserError(f"{path}: expected one of {', '.join(_KINDS)}, found {word[:40]!r}")
+    ours = tuple({"smpl": "open", "smplx": "open-smplx"}[kind] for kind in kinds)
+    if word == "open":
+        return ours
+    if word not in (*kinds, *ours):
+        raise UserError(f"{path}: says {word}, expected what the poses are for: {' or '.join((*ours, *kinds))}")
+    return (word,)

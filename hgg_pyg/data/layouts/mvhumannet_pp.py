@@ -1,0 +1,87 @@
+"""The layout of MVHumanNet++: square images, cameras in metres at the images' own size, SMPL-X poses in one .npz."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import numpy as np
+
+from hgg_pyg.body import BodyModel
+from hgg_pyg.data.calibration import Entry, make_calibration, require
+from hgg_pyg.data.capture import LeftOut
+from hgg_pyg.data.layouts.base import Layout, PoseTable, Recording, list_files, list_folders, stated_kinds
+from hgg_pyg.data.smpl_params import read_smpl_params
+from hgg_pyg.pickles import load_npz
+from hgg_pyg.types import UserError
+
+PARAMS = "smplx_params.npz"
+CAMERA = "camera.npz"
+TICKS = 25  # of the file names, from one frame to the next; the first frame's is 25
+_FRAME = re.compile(r"(\d+)\.(?:jpg|jpeg|png)")  # not A-2045.jpg: a picture in A-pose, which no row of poses is for
+
+
+def read_mvhumannet_pp(folder: Path, body: BodyModel) -> Recording:
+    """Read one outfit.
+
+    ::
+
+        images/cam_00/0025.jpg       ticks 25, 50, 75, ...
+        masks/cam_00/0025.jpg        8 bit, 0..255
+        cameras/cam_00/camera.npz    intrinsic (3, 3) at the images' size; extrinsic (3, 4) or (4, 4), world to camera
+        smplx_params.npz             SMPL-X in smplx's convention; row i is frame 25 (i + 1)
+
+    Hands are six components added to flat hands, as the data set's own script for drawing them has it.
+
+    Args:
+        folder: the outfit's folder.
+        body: that its poses are for.
+
+    Raises:
+        UserError: no camera, the poses are for another body, or as `make_calibration` and `read_smpl_params`.
+    """
+    named = list_folders(folder / "cameras")
+    paths = {name: folder / "cameras" / name / CAMERA for name in named}
+    entries = [_read_camera(name, path) for name, path in paths.items() if path.is_file()]
+    if not entries:
+        raise UserError(f"{folder}: expected cameras/cam_00/{CAMERA}, a file for each camera, found none")
+    calibration = make_calibration(entries)
+    unknown = sorted(set(list_folders(folder / "images")) - set(calibration.names))
+    images, masks = (
+        tuple(list_files(folder / place / name, _FRAME) for name in calibration.names) for place in ("images", "masks")
+    )
+    # Asked first, so that a body without hands is told that it is another one, not that it lacks their components.
+    body.check_fits(stated_kinds(folder, ("smplx",))[0], str(folder))
+    kind, poses = read_smpl_params(folder / PARAMS, body)
+    return Recording(
+        calibration=calibration,
+        images=images,
+        masks=masks,
+        poses=PoseTable(kind, tuple(TICKS * (row + 1) for row in range(len(poses))), poses),
+        left_out=(LeftOut("camera", tuple(unknown), f"no cameras/<camera>/{CAMERA}"),) if unknown else (),
+    )
+
+
+def _read_camera(name: str, path: Path) -> Entry:
+    where = str(path)
+    arrays = load_npz(path, ("intrinsic", "extrinsic"), frozenset(), "an .npz file with intrinsic and extrinsic")
+    K, extrinsic = (require(where, arrays, key) for key in ("intrinsic", "extrinsic"))
+    if extrinsic.shape not in ((3, 4), (4, 4)):
+        raise UserError(f"{path}: key 'extrinsic': expected shape (3, 4) or (4, 4), found {extrinsic.shape}")
+    if len(extrinsic) == 4 and not np.allclose(extrinsic[3], (0, 0, 0, 1), atol=1e-6):
+        raise UserError(f"{path}: key 'extrinsic': expected the last row 0 0 0 1, found {extrinsic[3].tolist()}")
+    return Entry(name, where, K, extrinsic[:3, :3], extrinsic[:3, 3], keys=("intrinsic", "extrinsic", "extrinsic"))
+
+
+def _is_mvhumannet_pp(folder: Path) -> bool:
+    # One of its files is enough to be taken for a capture, so that a missing other one is reported, not passed by.
+    return (folder / PARAMS).is_file() or any(folder.glob(f"cameras/*/{CAMERA}"))
+
+
+MVHUMANNET_PP = Layout(
+    name="MVHumanNet++",
+    sign=PARAMS,
+    recognises=_is_mvhumannet_pp,
+    kinds=lambda folder: ("smplx",),
+    read=read_mvhumannet_pp,
+)

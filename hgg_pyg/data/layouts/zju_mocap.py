@@ -1,0 +1,234 @@
+"""The layout of ZJU-MoCap: one pickled dictionary of cameras and file names, EasyMocap's poses, lenses that distort."""
+
+from __future__ import annotations
+
+import logging
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+import numpy as np
+import torch
+
+from hgg_pyg.body import BodyModel
+from hgg_pyg.body.parameters import easymocap_to_smplx
+from hgg_pyg.data.calibration import Calibration, Entry, make_calibration, numbers, require
+from hgg_pyg.data.capture import LeftOut
+from hgg_pyg.data.layouts.base import Layout, Listing, PoseTable, Recording, scan
+from hgg_pyg.pickles import NUMPY, load_npy
+from hgg_pyg.types import BodyPose, UserError
+
+ANNOTATIONS = "annots.npy"
+_MASKS = ("mask_cihp", "mask")
+_PERSON = {"poses": 72, "Rh": 3, "Th": 3, "shapes": 10}
+_NUMBER = re.compile(r"(?:.*_)?(\d+)(?:_\d{4}-\d\d-\d\d_[\d.-]+)?\.\w+")
+_SAME_SHAPE = 0.1  # standard deviations: betas of one person may differ by this much from frame to frame in silence
+
+log = logging.getLogger("hgg_pyg")
+
+
+@dataclass(frozen=True)
+class _Shot:
+    """What the images of one frame are called."""
+
+    number: int | None  # that their names state, which the frame's parameters are named by; None: not one number
+    names: tuple[str, ...]  # V, in the cameras' folders
+
+
+def read_zju_mocap(folder: Path, body: BodyModel) -> Recording:
+    """Read one subject.
+
+    ::
+
+        annots.npy               {cams: {K, D, R, T: a list of V each}, ims: [{ims: [V paths]}, ...]}; T in millimetres
+        Camera_B1/000000.jpg     images as the lens shows them; a frame's number is its place in `ims`, from 0
+        mask_cihp/<path>.png     labels of body parts, 0 is the background; or mask/<path>.png
+        params/0.npy             {poses (1, 72), Rh (1, 3), Th (1, 3), shapes (1, 10)}; new_params/0.npy is preferred
+
+    A camera is called as the folder of its images. Parameters are named by the number in the names of the images. That
+    is the place in `ims` for most subjects; 313 and 315 count from 1, and their names have the time behind the number:
+    `Camera (1)/CoreView_313_Camera_(1)_0001_2019-08-23_16-08-50.592.jpg` goes with params/1.npy and is frame 0.
+
+    EasyMocap poses by V = R(Rh) LBS(poses, shapes) + Th about the origin; smplx turns about the pelvis. See
+    `easymocap_to_smplx`. Shapes are one a frame: their median is the person's. Frames whose parameters are damaged are
+    left out, those without any have no pose.
+
+    Args:
+        folder: the subject's folder.
+        body: that its poses are for; its pelvis is what they are turned about.
+
+    Raises:
+        UserError: `annots.npy` is not what it should be, an array in it has the wrong size or is not finite, or no
+            frame has parameters that can be read.
+    """
+    path = folder / ANNOTATIONS
+    content = _dictionary(path, "a dictionary with cams and ims, pickled by numpy")
+    cameras, shots = _shots(path, require(str(path), content, "ims"))
+    calibration = _calibration(path, cameras, require(str(path), content, "cams"))
+    order = [cameras.index(name) for name in calibration.names]
+    masks_at = folder / next((name for name in _MASKS if (folder / name).is_dir()), _MASKS[0])
+    images, masks = [], []
+    for camera, name in zip(order, calibration.names, strict=True):
+        wanted = {frame: shot.names[camera] for frame, shot in enumerate(shots)}
+        images.append(_present(folder / name, wanted))
+        as_png = {frame: f"{image.rpartition('.')[0]}.png" for frame, image in wanted.items()}
+        masks.append(_present(masks_at / name, as_png))
+    filmed = sorted(set().union(*(listing.names for listing in images)))
+    unclear = [frame for frame in filmed if shots[frame].number is None]
+    left_out = [_frames_out(unclear, "the names of its images state no number, or several")] if unclear else []
+    wanted = {frame: number for frame in filmed if (number := shots[frame].number) is not None}
+    if not filmed:
+        raise UserError(
+            f"{path}: key 'ims': expected images such as {cameras[0]}/{shots[0].names[0]}, found none of them"
+        )
+    if not wanted:
+        found = shots[filmed[0]].names[0]
+        raise UserError(
+            f"{path}: key 'ims': expected names with the number of the frame, such as 000000.jpg, found {found}"
+        )
+    # The data's authors fitted `params` without pose blend shapes, and `new_params` later with them.
+    fitted = folder / ("new_params" if (folder / "new_params").is_dir() else "params")
+    poses, damaged = _poses(fitted, wanted, body)
+    left_out += damaged
+    lost = {int(name) for item in left_out for name in item.names}
+    return Recording(
+        calibration=calibration,
+        images=tuple(listing.without(lost) for listing in images),
+        masks=tuple(masks),
+        poses=poses,
+        labels=True,
+        left_out=tuple(left_out),
+    )
+
+
+def _shots(path: Path, ims: Any) -> tuple[list[str], list[_Shot]]:
+    """The folders of the V cameras, and what their images are called in each frame."""
+    if not isinstance(ims, (list, tuple, np.ndarray)) or not len(ims):
+        raise UserError(f"{path}: key 'ims': expected a list with an entry for each frame, found {str(ims)[:60]}")
+    cameras: list[str] = []
+    shots = []
+    for index, entry in enumerate(ims):
+        where = f"{path}: key 'ims', entry {index}"
+        if not isinstance(entry, dict):
+            raise UserError(f"{where}: expected {{'ims': [a path for each camera]}}, found {str(entry)[:60]}")
+        paths = [
+            str(name).replace("\\", "/").rpartition("/") for name in _items(where, "ims", require(where, entry, "ims"))
+        ]
+        folders = [parent for parent, _, _ in paths]
+        cameras = cameras or _camera_names(where, folders)
+        if folders != cameras:
+            odd = next((f"{f}/" for f, name in zip(folders, cameras, strict=False) if f != name), f"{len(paths)} paths")
+            raise UserError(
+                f"{where}: expected the {len(cameras)} camera folders of entry 0 in their order, found {odd}"
+            )
+        names = tuple(name for _, _, name in paths)
+        matches = [_NUMBER.fullmatch(name) for name in names]
+        stated = {int(match[1]) if match else None for match in matches}
+        shots.append(_Shot(stated.pop() if len(stated) == 1 else None, names))
+    return cameras, shots
+
+
+def _camera_names(where: str, folders: list[str]) -> list[str]:
+    if not folders:
+        raise UserError(f"{where}: key 'ims': expected a path for each camera, found none")
+    for index, name in enumerate(folders):
+        if not name or name.startswith("/") or ".." in PurePosixPath(name).parts:
+            raise UserError(f"{where}: expected <camera>/<image>, paths within the subject's folder, found '{name}/'")
+        if name in folders[:index]:
+            raise UserError(f"{where}: expected a folder of its own for each camera, found '{name}' twice")
+    return folders
+
+
+def _calibration(path: Path, cameras: Sequence[str], cams: Any) -> Calibration:
+    where = f"{path}: key 'cams'"
+    if not isinstance(cams, dict):
+        raise UserError(f"{where}: expected {{K, D, R, T}}, found {str(cams)[:60]}")
+    columns = {key: _items(where, key, require(where, cams, key)) for key in ("K", "D", "R", "T")}
+    for key, values in columns.items():
+        if len(values) != len(cameras):
+            raise UserError(
+                f"{where}: key '{key}': expected {len(cameras)}, one a camera of 'ims', found {len(values)}"
+            )
+    entries = []
+    for name, K, D, R, T in zip(cameras, *columns.values(), strict=True):
+        at = f"{path}: camera '{name}'"
+        distortion = numbers(at, "D", D, None)
+        if len(distortion) not in (0, 4, 5):
+            raise UserError(f"{at}: key 'D': expected the 5 numbers k1 k2 p1 p2 k3, found {len(distortion)}")
+        entries.append(Entry(name, at, K, R, numbers(at, "T", T, 3) / 1000, distortion))
+    return make_calibration(entries)
+
+
+def _poses(folder: Path, wanted: Mapping[int, int], body: BodyModel) -> tuple[PoseTable, list[LeftOut]]:
+    """Poses of the frames that have them, and frames whose file is damaged. wanted: frame -> number of its file"""
+    files = scan(folder)
+    people: dict[int, np.ndarray] = {}
+    damaged: dict[str, list[int]] = {}  # frames by what is wrong, told of the first of them
+    told: dict[str, str] = {}
+    for frame, number in wanted.items():
+        path = folder / f"{number}.npy"
+        if path.name not in files:
+            continue
+        try:
+            person = _dictionary(path, "a dictionary with poses, Rh, Th and shapes, pickled by numpy")
+            parts = [numbers(str(path), key, require(str(path), person, key), n) for key, n in _PERSON.items()]
+            people[frame] = np.concatenate(parts)
+        except UserError as error:
+            reason = told.setdefault(str(error).removeprefix(f"{path}: "), str(error))
+            damaged.setdefault(reason, []).append(frame)
+    if not people:
+        names = ", ".join(f"{number}.npy" for number in list(wanted.values())[:3])
+        raise UserError(next(iter(damaged), f"{folder}: expected a file for each frame, such as {names}; found none"))
+    rows = torch.from_numpy(np.stack(list(people.values())).astype(np.float32))
+    pose, Rh, Th, shapes = rows.split(list(_PERSON.values()), 1)
+    betas = shapes.quantile(0.5, 0)
+    if (spread := float((shapes - betas).abs().max())) > _SAME_SHAPE:
+        log.warning("%s: key 'shapes': differs by up to %.2g from frame to frame; the median is used", folder, spread)
+    orient, transl = easymocap_to_smplx(Rh, Th, body.rest_joints(betas)[0], pose[:, :3])
+    poses = BodyPose(betas=betas, global_orient=orient, body_pose=pose[:, 3:].contiguous(), transl=transl)
+    return PoseTable("smpl", tuple(people), poses), [_frames_out(found, reason) for reason, found in damaged.items()]
+
+
+def _frames_out(frames: Iterable[int], reason: str) -> LeftOut:
+    return LeftOut("frame", tuple(map(str, frames)), reason)
+
+
+def _present(folder: Path, wanted: Mapping[int, str]) -> Listing:
+    """Those of the wanted files that are there, by frame number."""
+    stamps = scan(folder)
+    names = {frame: name for frame, name in wanted.items() if name in stamps}
+    return Listing(folder, names, {frame: stamps[name] for frame, name in names.items()})
+
+
+def _dictionary(path: Path, expected: str) -> dict[str, Any]:
+    array = load_npy(path, NUMPY, expected)
+    content = array.item() if array.ndim == 0 else array
+    if not isinstance(content, dict) or not all(isinstance(key, str) for key in content):
+        found = f"an array of shape {array.shape}" if content is array else type(content).__name__
+        raise UserError(f"{path}: expected {expected}, found {found}")
+    return content
+
+
+def _items(where: str, key: str, value: Any) -> Sequence[Any]:
+    if not isinstance(value, (list, tuple, np.ndarray)) or (isinstance(value, np.ndarray) and not value.ndim):
+        raise UserError(f"{where}: key '{key}': expected a list with an entry for each camera, found {str(value)[:60]}")
+    return list(value)
+
+
+def _is_zju_mocap(folder: Path) -> bool:
+    return (folder / ANNOTATIONS).is_file()
+
+
+def _kinds(folder: Path) -> tuple[str, ...]:
+    return ("smpl",)
+
+
+ZJU_MOCAP = Layout(
+    name="ZJU-MoCap",
+    sign=ANNOTATIONS,
+    recognises=_is_zju_mocap,
+    kinds=_kinds,
+    read=read_zju_mocap,
+)
