@@ -1,0 +1,281 @@
+"""`python -m benchmarks.ablation`: the paper's Table 2 (a) and (b), and what else of the network there is to choose.
+
+Every run is an ordinary run of training; a run that is finished is not repeated, one that was stopped goes on. All
+settings are scored on the same subjects. Decide between settings by `--split val`; the test subjects are for reporting.
+"""
+
+from __future__ import annotations
+
+import os
+import statistics
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, fields, replace
+from pathlib import Path
+from typing import Literal
+
+import torch
+import tyro
+
+from benchmarks.ablation_report import (
+    Outcome,
+    as_markdown,
+    as_text,
+    draw,
+    make_table,
+    read_outcome,
+    table_rows,
+    training_seconds,
+)
+from benchmarks.ablation_runs import Split, is_finished, steps_done, train_all
+from benchmarks.ablation_studies import (
+    STUDY_NAMES,
+    Study,
+    StudyName,
+    different_runs,
+    expected_seconds,
+    make_study,
+)
+from benchmarks.timing import write_table
+from hgg_pyg.backbones import make_backbone
+from hgg_pyg.config import ClipConfig
+from hgg_pyg.data.capture import Capture
+from hgg_pyg.data.capture_set import CaptureSet, load_body_for, open_captures
+from hgg_pyg.data.frames import compute_missing, frame_sources
+from hgg_pyg.data.synthetic import SynthesizeConfig, synthesize
+from hgg_pyg.evaluation import input_range
+from hgg_pyg.files import write_atomically
+from hgg_pyg.run import TrainConfig
+from hgg_pyg.runtime import run_command
+from hgg_pyg.types import UserError
+
+_RESULTS = Path("benchmarks/results/ablation.csv")
+
+
+@dataclass(frozen=True)
+class AblationBenchmark(TrainConfig):
+    """What to compare, and all options of training: they are the default setting, which each setting changes."""
+
+    study: tuple[StudyName | Literal["all"], ...] = ("all",)
+    """components and layers are the paper's Table 2; any of them, or all"""
+    seeds: int = 3
+    """runs of every setting, from `seed` on"""
+    split: Split = "test"
+    """whose scores are shown: val to choose by, test to report"""
+    release_tokens: int = 8
+    """S of the read-out as released, and the largest S compared; the release has 20, which takes ten times the default
+    setting's time and 5 GB of memory a run"""
+    workers: int = field(default_factory=lambda: os.cpu_count() or 1)
+    """runs side by side, each on one thread"""
+    quick: bool = False
+    """small captures, networks and few steps, one seed: minutes that say nothing about the settings"""
+    dry_run: bool = False
+    """list the runs and about how long they take, and stop"""
+    table: Path | None = None
+    """where the table goes, .md and .png beside it; benchmarks/results/ablation.csv, or the runs' folder if quick"""
+    name: str = "ablation"
+    """the runs are written to OUT/NAME/SETTING-SEED"""
+    resume: tyro.conf.Suppress[bool] = True
+    synthetic: SynthesizeConfig = field(
+        default_factory=lambda: SynthesizeConfig(out=Path("captures/ablation"), subjects=48)
+    )
+    """captures to make when `data` is not given: 36 subjects to train on, 8 to test on"""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        for name in ("seeds", "release_tokens", "workers"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name}: expected at least 1, found {getattr(self, name)}")
+        if not self.study:
+            raise ValueError(f"study: expected all, or some of {', '.join(STUDY_NAMES)}, found none")
+        if self.model.variant == "baseline":
+            raise ValueError("model.variant: expected a variant to train, found baseline, which is shown in any case")
+
+    def sized(self) -> AblationBenchmark:
+        """What is run in the end, `quick` taken into account."""
+        if not self.quick:
+            return replace(self, table=self.table or _RESULTS)
+        name = f"{self.name}_quick"
+        return replace(
+            self,
+            quick=False,
+            name=name,
+            table=self.table or self.out / name / _RESULTS.name,
+            seeds=1,
+            steps=5,
+            accumulation=2,
+            release_tokens=2,
+            model=replace(self.model, dim=16, heads=2),
+            clip=ClipConfig(frames=4, input_views=4, target_views=4),
+            synthetic=SynthesizeConfig(Path("captures/ablation_quick"), subjects=3, frames=8, views=6, size=48),
+        )
+
+    @property
+    def base(self) -> TrainConfig:
+        """The default setting; runs differ in their names."""
+        values = {f.name: getattr(self, f.name) for f in fields(TrainConfig)}
+        return TrainConfig(**values | {"out": self.folder, "name": "default"})
+
+    def studies(self, most_frames: int | None) -> dict[StudyName, Study]:
+        """All studies; see `make_study`."""
+        return {name: make_study(name, self.base, self.release_tokens, most_frames) for name in STUDY_NAMES}
+
+    @property
+    def chosen(self) -> tuple[StudyName, ...]:
+        """The names of the studies that are asked for."""
+        return STUDY_NAMES if "all" in self.study else tuple(name for name in STUDY_NAMES if name in self.study)
+
+    @property
+    def all_seeds(self) -> range:
+        """The seeds of every setting."""
+        return range(self.seed, self.seed + self.seeds)
+
+
+def main(config: AblationBenchmark) -> None:
+    """Train what the studies need and is not there yet, and show what each setting gains over direct binding."""
+    config = config.sized()
+    captures = None if config.dry_run and not _captures_are_there(config) else _open(config)
+    studies = config.studies(None if captures is None else _most_frames(captures))
+    done = {r.name for r in different_runs(list(studies.values()), config.all_seeds) if is_finished(r, config.split)}
+    runs = different_runs([studies[name] for name in config.chosen], config.all_seeds)
+    missing = [run for run in runs if run.name not in done]
+    print(_plan(config, runs, missing))
+    if config.dry_run or captures is None:
+        return
+    if missing:
+        _fill_cache(config, captures)
+    try:
+        failures = train_all(missing, config.split, config.workers)
+    finally:
+        _report(config, studies, captures)
+    if failures:
+        first, *others = failures
+        more = f" (and {len(others)} more)" if others else ""
+        raise UserError(f"{first}{more}; {config.folder}/logs says more, the same command goes on")
+
+
+def _captures_are_there(config: AblationBenchmark) -> bool:
+    return config.data is not None or (config.synthetic.out / "splits.json").is_file()
+
+
+def _open(config: AblationBenchmark) -> CaptureSet:
+    """The captures, made if need be.
+
+    Raises:
+        UserError: they cannot be trained on, or not be scored.
+    """
+    if config.data is None:
+        synthesize(config.synthetic)
+    body = load_body_for(config.captures, config.body)
+    captures = open_captures(config.captures, config.image_size, body, config.crop, config.protocol)
+    for split in ("train", config.split):
+        if not getattr(captures, split):
+            raise UserError(f"{config.captures}: expected subjects for {split}, found none")
+    for capture in _scored(config, captures):
+        if input_range(capture) == len(capture.frames):
+            raise UserError(f"{capture.root}: expected at least 2 frames, one of them a novel pose, found 1")
+    return captures
+
+
+def _scored(config: AblationBenchmark, captures: CaptureSet) -> tuple[Capture, ...]:
+    return captures.val if config.split == "val" else captures.test
+
+
+def _most_frames(captures: CaptureSet) -> int:
+    """The largest T that all captures have frames for, those of novel poses left out."""
+    return min(input_range(capture) for capture in (*captures.train, *captures.val, *captures.test))
+
+
+def _fill_cache(config: AblationBenchmark, captures: CaptureSet) -> None:
+    """Compute what all runs read, once and before them."""
+    body = load_body_for(config.captures, config.body)
+    backbone = make_backbone(config.backbone, "cuda" if torch.cuda.is_available() else "cpu")
+    compute_missing(frame_sources(captures.train, config.clip.input_views, backbone, body, config.cache))
+
+
+def _plan(config: AblationBenchmark, runs: Sequence[TrainConfig], missing: Sequence[TrainConfig]) -> str:
+    """What there is to do and about how long it takes; each run, too, if that is all that is asked for."""
+    to_do = {run.name for run in missing}
+    known = [(took, expected_seconds(run)) for run in runs if run.name not in to_do and (took := training_seconds(run))]
+    factor = statistics.median(took / guess for took, guess in known) if known else 1.0
+    source = f"by {len(known)} finished runs" if known else "a guess, from another machine and the demo's captures"
+    rest = {run.name: factor * expected_seconds(run) * (1 - steps_done(run) / run.steps) for run in missing}
+    lines = []
+    if config.dry_run:
+        for run in runs:
+            state = "finished"
+            if run.name in to_do:
+                done = steps_done(run)
+                state = f"about {_duration(rest[run.name])}" + (f", from step {done} on" if done else "")
+            lines.append(f"{run.name:36} {state}")
+    total = _duration(sum(rest.values()) / min(config.workers, max(1, len(missing))))
+    lines.append(
+        f"{len(runs)} runs of {config.steps} steps, {len(runs) - len(missing)} of them finished; "
+        + (f"about {total} with {config.workers} side by side ({source})" if missing else "nothing to train")
+    )
+    return "\n".join(lines)
+
+
+def _duration(seconds: float) -> str:
+    return f"{seconds / 3600:.1f} h" if seconds > 5400 else f"{max(1, round(seconds / 60))} min"
+
+
+def _report(config: AblationBenchmark, studies: Mapping[StudyName, Study], captures: CaptureSet) -> None:
+    """Write and print all that is finished: of other studies too, where they were run with the same options before."""
+    assert config.table is not None
+    runs = different_runs(list(studies.values()), config.all_seeds)
+    outcomes = [read_outcome(run, config.split) for run in runs if is_finished(run, config.split)]
+    tables = [make_table(study, outcomes) for study in studies.values()]
+    tables = [t for t in tables if t.trained_lines and (t.study.name in config.chosen or t.compares)]
+    if not tables:
+        return
+    about = _about(config, captures, outcomes)
+    subjects = len(captures.train), len(_scored(config, captures))
+    markdown, picture = config.table.with_suffix(".md"), config.table.with_suffix(".png")
+    write_table(config.table, table_rows(tables, config.split, subjects))
+    write_atomically(markdown, lambda path: path.write_text(as_markdown(tables, about)))
+    title = f"What each setting gains over direct binding on novel poses of {_count(subjects[1], config.split)}"
+    effort = f"{_count(subjects[0], 'training')}, {_size(_scored(config, captures)[0])}, {_effort(config)}"
+    draw(picture, tables, f"{title}\n({effort})")
+    print("\n".join(as_text(table) for table in tables))
+    print(f"\n{about}\n{config.table}, {markdown.name}, {picture.name}")
+
+
+def _about(config: AblationBenchmark, captures: CaptureSet, outcomes: Sequence[Outcome]) -> str:
+    """How the numbers came about."""
+    scored, first = _scored(config, captures), _scored(config, captures)[0]
+    name = "synthetic" if config.data is None else config.captures.resolve().name
+    machines = {f"{o.machine['cpu']}, torch {o.machine['torch']}" for o in outcomes if o.machine}
+    dates = sorted(o.machine["date"] for o in outcomes if o.machine)
+    lines = [
+        f"Captures: {name}, {len(first.frames)} frames, {len(first.cameras)} cameras, {_size(first)}; "
+        f"{_count(len(captures.train), 'training')}, scores are of {_count(len(scored), config.split)}.",
+        f"Training: {_effort(config)}, one thread a run. Mean ± standard deviation over seeds, which change the "
+        "weights and the clips that are drawn, not the subjects. Times are those of training's steps, in units of the "
+        "default setting's.",
+        f"Default: {config.model.layers} layers, D = {config.model.dim}, S = {config.model.tokens}, k = "
+        f"{config.graph.k}, hops {config.graph.hops}, {config.graph.readout_k} vertices to read from, T = "
+        f"{config.clip.frames}. The paper's gains are of other captures, MVHumanNet, and of its own training.",
+    ]
+    if captures.shared_subjects:
+        lines.append("The subjects that are scored were seen in training: too few to part. Their novel poses were not.")
+    if machines:
+        span = dates[0] if dates[0] == dates[-1] else f"{dates[0]} to {dates[-1]}"
+        lines.append(f"Machine: {'; '.join(sorted(machines))}; {span}.")
+    return "\n".join(lines)
+
+
+def _count(subjects: int, split: str) -> str:
+    return f"{subjects} {split} subject{'s' if subjects > 1 else ''}"
+
+
+def _size(capture: Capture) -> str:
+    width, height = capture.size()
+    return f"{width}x{height} pixels"
+
+
+def _effort(config: AblationBenchmark) -> str:
+    return f"{config.steps} steps of {config.accumulation} clips"
+
+
+if __name__ == "__main__":
+    run_command(AblationBenchmark, main)

@@ -1,0 +1,171 @@
+"""The settings that `benchmarks.ablation` compares: each changes one thing of a configuration of training."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Literal, get_args
+
+from hgg_pyg.run import TrainConfig
+
+StudyName = Literal["components", "layers", "binding", "hops", "tokens", "readout", "frames"]
+STUDY_NAMES: tuple[StudyName, ...] = get_args(StudyName)
+
+_PAPERS_BASELINE = 21.327  # dB, Table 2 (a); L = 0 has the numbers of "w.o. intra"
+_PAPERS_COMPONENTS = {"no_intra": 21.902, "no_inter": 23.105, "full": 24.013}
+_PAPERS_LAYERS = {0: 21.902, 1: 23.455, 3: 23.925, 6: 24.013}
+_NEAREST = 4  # vertices that the third kind of read-out attends to
+
+
+@dataclass(frozen=True)
+class Setting:
+    """One line of a study's table."""
+
+    label: str
+    config: TrainConfig
+    """of its runs, but for the seed"""
+    name: str
+    """of its runs, but for the seed: what it changes"""
+    trained: bool = True
+    """False for the baseline, which is read off the runs that it names: they score direct binding too"""
+    papers_gain: float | None = None
+    """over direct binding on novel poses of the paper's own data, dB, where its Table 2 has this line"""
+
+    @property
+    def default(self) -> bool:
+        """Whether it changes nothing."""
+        return self.trained and self.name == _DEFAULT
+
+    def run(self, seed: int) -> TrainConfig:
+        """The run of one seed, which goes on where it was stopped."""
+        return replace(self.config, seed=seed, name=f"{self.name}-seed{seed}", resume=True)
+
+
+@dataclass(frozen=True)
+class Study:
+    """Settings that differ in one thing, the default among them."""
+
+    name: StudyName
+    title: str
+    across: str
+    """what differs, in words"""
+    settings: tuple[Setting, ...]
+
+
+_DEFAULT = "default"
+
+
+def make_study(name: StudyName, base: TrainConfig, release_tokens: int, most_frames: int | None) -> Study:
+    """The settings of a study around a configuration.
+
+    Args:
+        name: which study.
+        base: the default setting; its value is among those of every study but `components` and `readout`.
+        release_tokens: S where the release has 20.
+        most_frames: no T above this one but the default's; None where that is not known.
+    """
+    model, graph = base.model, base.graph
+    if name == "components":
+        return Study(name, "components (Table 2a)", "what the network has", _components(base))
+    if name == "layers":
+        settings = [
+            _setting(base, f"{n}", replace(base, model=replace(model, layers=n)), _papers_gain(_PAPERS_LAYERS.get(n)))
+            for n in sorted({0, 1, 3, 6, model.layers})
+        ]
+        return Study(name, "layers (Table 2b)", "L, pairs of intra + inter", tuple(settings))
+    if name == "binding":
+        configs = {k: replace(base, graph=replace(graph, k=k)) for k in sorted({1, 2, 4, graph.k})}
+        return _values(name, "binding", "k, vertices a Gaussian binds to", base, configs)
+    if name == "hops":
+        configs = {d: replace(base, graph=replace(graph, hops=d)) for d in sorted({1, 2, 3, graph.hops})}
+        return _values(name, "neighbourhood", "largest distance of neighbours, mesh edges", base, configs)
+    if name == "tokens":
+        values = sorted({1, 4, release_tokens, model.tokens})
+        return _values(name, "query tokens", "S, tokens a vertex", base,
+                       {s: replace(base, model=replace(model, tokens=s)) for s in values})  # fmt: skip
+    if name == "readout":
+        return Study(name, "read-out", "vertices a Gaussian reads, tokens a vertex", _readouts(base, release_tokens))
+    frames = base.clip.frames
+    values = [t for t in sorted({1, 2, 4, 8, 16, frames}) if most_frames is None or t <= most_frames or t == frames]
+    return _values(name, "frames", "T, frames joined in a graph", base,
+                   {t: replace(base, clip=replace(base.clip, frames=t)) for t in values})  # fmt: skip
+
+
+def different_runs(studies: Sequence[Study], seeds: Sequence[int]) -> list[TrainConfig]:
+    """All runs that the studies need, each once; those of the first seed come first."""
+    runs = [s.run(seed) for seed in seeds for study in studies for s in study.settings]
+    return list({run.name: run for run in runs}.values())
+
+
+def expected_seconds(config: TrainConfig) -> float:
+    """A guess of a run's training, in seconds of one core: 0.18 + 0.09 L S a clip.
+
+    Measured within 20% on the demo's captures at 128 pixels, D = 64, on one core of a 2 core virtual machine, for
+    L from 0 to 6 and S from 1 to 20; half the operations are half the layers.
+    """
+    layers = config.model.layers * (1 if config.model.variant == "full" else 0.5)
+    return config.steps * config.accumulation * (0.18 + 0.09 * layers * config.model.tokens)
+
+
+def _components(base: TrainConfig) -> tuple[Setting, ...]:
+    baseline = replace(_setting(base, "direct binding", base), trained=False, papers_gain=0.0)
+    variants: dict[Literal["no_intra", "no_inter", "full"], str] = {
+        "no_intra": "no intra",
+        "no_inter": "no inter",
+        "full": "full",
+    }
+    others = (
+        _setting(
+            base, label, replace(base, model=replace(base.model, variant=v)), _papers_gain(_PAPERS_COMPONENTS.get(v))
+        )
+        for v, label in variants.items()
+    )
+    return (baseline, *others)
+
+
+def _readouts(base: TrainConfig, release_tokens: int) -> tuple[Setting, ...]:
+    """Eq. 17's attention: over one key, so none; over a vertex's tokens; over the tokens of the nearest vertices."""
+    kinds = {
+        "1 vertex,\n1 token\n(as written)": (1, 1),
+        f"1 vertex,\n{release_tokens} tokens\n(as released)": (1, release_tokens),
+        f"{_NEAREST} vertices,\n1 token": (_NEAREST, 1),
+    }
+    return tuple(
+        _setting(
+            base,
+            label,
+            replace(base, graph=replace(base.graph, readout_k=k), model=replace(base.model, tokens=tokens)),
+        )
+        for label, (k, tokens) in kinds.items()
+    )
+
+
+def _values(name: StudyName, title: str, across: str, base: TrainConfig, configs: dict[int, TrainConfig]) -> Study:
+    return Study(name, title, across, tuple(_setting(base, f"{v}", config) for v, config in configs.items()))
+
+
+def _setting(base: TrainConfig, label: str, config: TrainConfig, papers_gain: float | None = None) -> Setting:
+    changes = [
+        f"{name}{after}" if name else f"{after}"
+        for (name, before), (_, after) in zip(_knobs(base), _knobs(config), strict=True)
+        if before != after
+    ]
+    return Setting(label, config, "-".join(changes) or _DEFAULT, papers_gain=papers_gain)
+
+
+def _knobs(config: TrainConfig) -> tuple[tuple[str, object], ...]:
+    """All that any study changes, with what it is called in a run's name."""
+    model, graph = config.model, config.graph
+    return (
+        ("", model.variant),
+        ("layers", model.layers),
+        ("tokens", model.tokens),
+        ("k", graph.k),
+        ("hops", graph.hops),
+        ("readout_k", graph.readout_k),
+        ("frames", config.clip.frames),
+    )
+
+
+def _papers_gain(psnr: float | None) -> float | None:
+    return None if psnr is None else psnr - _PAPERS_BASELINE
