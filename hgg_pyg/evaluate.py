@@ -1,26 +1,41 @@
-"""`python -m hgg_pyg.evaluate RUN --data DIR`: novel views and novel poses of test subjects, beside direct binding."""
+"""`python -m hgg_pyg.evaluate RUN`: the paper's Table 1 on your test subjects, and report.html to look at.
+
+Beside direct binding and the run stand further runs (`--also`) and images that any other method drew (`--method
+NAME=FOLDER`, laid out as FOLDER/SUBJECT/novel_view/CAMERA/00000012.png; `--save-images DIR` writes ground truth, our
+renders and the cameras in that layout).
+"""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, is_dataclass
 from pathlib import Path
 from typing import Annotated
 
+import torch
 import tyro
+from accelerate import PartialState
 
 from hgg_pyg.backbones import make_backbone
 from hgg_pyg.data.capture_set import load_body_for, open_captures
 from hgg_pyg.data.frames import frame_sources
-from hgg_pyg.evaluation import Report, evaluate
+from hgg_pyg.evaluation import METHODS, Contender, Extras, evaluate
+from hgg_pyg.lpips import load_all_lpips
 from hgg_pyg.model import HumanGaussianGraph
-from hgg_pyg.run import MODEL_FOLDER, read_config
+from hgg_pyg.reporting import Report, parse_methods
+from hgg_pyg.run import MODEL_FOLDER, TrainConfig, read_config
 from hgg_pyg.runtime import run_command
 from hgg_pyg.types import UserError
+
+_SHARED = ("image_size", "crop", "protocol", "backbone")  # what runs must agree in to be compared image by image
 
 
 @dataclass(frozen=True)
 class EvaluateConfig:
-    """What to evaluate, and on what."""
+    """What to evaluate, on what, and beside what.
+
+    Raises:
+        UserError: a number is too small.
+    """
 
     run: Annotated[Path, tyro.conf.Positional]
     """folder of a training run"""
@@ -29,30 +44,91 @@ class EvaluateConfig:
     views: int | None = None
     """at most this many images a subject and task, evenly drawn; all when none is given"""
     out: Path | None = None
-    """where metrics.json and sheet.png go; the run's folder when none is given"""
+    """where metrics.json, scores.csv, table.md, sheet.png and report.html go; the run's folder when none is given"""
+    method: tyro.conf.UseAppendAction[tuple[str, ...]] = ()
+    """NAME=FOLDER, images that another method drew: FOLDER/SUBJECT/TASK/CAMERA/FRAME.png; may be given again"""
+    allow_missing: bool = False
+    """images that a method's folder lacks are left out for all methods, and counted"""
+    also: tyro.conf.UseAppendAction[tuple[Path, ...]] = ()
+    """a further run on the same per-frame network, named as its folder; may be given again"""
+    save_images: Path | None = None
+    """write ground truth, renders and cameras into this folder, laid out as for --method"""
+    regions: bool = False
+    """show the scores of the mask and of its bounding box in the tables too"""
+    shown: int = 4
+    """pictures of each kind in report.html"""
+
+    def __post_init__(self) -> None:
+        for name, value, least in (("views", self.views, 1), ("shown", self.shown, 0)):
+            if value is not None and value < least:
+                raise UserError(f"--{name}: expected at least {least}, found {value}")
 
 
 def main(config: EvaluateConfig) -> Report:
-    """Evaluate a trained run on the test subjects of a folder of captures; leave metrics.json and sheet.png."""
+    """Score a run, direct binding and other methods on test subjects; leave numbers, tables and report.html."""
     trained = read_config(config.run)
+    others = tuple(_read_other(config.run, trained, path) for path in config.also)
+    names = [*METHODS, "ground truth", *(path.resolve().name for path in config.also)]
+    if len({name.casefold() for name in names}) < len(names):
+        raise UserError(f"--also: expected folders of different names, found {', '.join(names[3:])}")
+    folders = parse_methods(config.method, names)
     model = HumanGaussianGraph.load(config.run / MODEL_FOLDER)
     data = config.data or trained.captures
     body = load_body_for(data, trained.body)
-    if body.num_vertices != model.config.num_vertices:
-        found = f"the body has {body.num_vertices} vertices"
-        raise UserError(f"{config.run}: expected a body of {model.config.num_vertices} vertices, {found}")
+    device = PartialState().device or torch.device("cpu")
+    also = []
+    for name, path, other in zip(names[3:], config.also, others, strict=True):
+        contender = HumanGaussianGraph.load(path / MODEL_FOLDER).to(device)
+        also.append(Contender(name, contender, other.graph, other.clip.frames))
+    for path, network in zip((config.run, *config.also), (model, *(c.model for c in also)), strict=True):
+        if body.num_vertices != network.config.num_vertices:
+            found = f"the body has {body.num_vertices} vertices"
+            raise UserError(f"{path}: expected a body of {network.config.num_vertices} vertices, {found}")
     captures = open_captures(data, trained.image_size, body, trained.crop, trained.protocol)
-    sources = frame_sources(
-        captures.test, trained.clip.input_views, make_backbone(trained.backbone), body, trained.cache
-    )
+    backbone = make_backbone(trained.backbone, device)
+    if backbone.feature_dim != model.config.feature_dim:
+        found = f"the per-frame network gives {backbone.feature_dim}"
+        raise UserError(f"{config.run}: expected {model.config.feature_dim} features a Gaussian, {found}")
+    sources = frame_sources(captures.test, trained.clip.input_views, backbone, body, trained.cache)
     if not sources:
         raise UserError(f"{data}: expected test subjects, found none")
-    report = evaluate(
-        model, sources, trained.graph, trained.clip.frames, config.views, seen_in_training=captures.shared_subjects
+    extras = Extras(
+        shown=config.shown,
+        lpips=load_all_lpips(),
+        also=tuple(also),
+        folders=folders,
+        allow_missing=config.allow_missing,
+        save_images=config.save_images,
     )
-    report.save(config.out or config.run)
-    print(report.table())
+    report = evaluate(
+        model.to(device), sources, trained.graph, trained.clip.frames, config.views, captures.shared_subjects, extras
+    )
+    out = config.out or config.run
+    report.save(out, config.run, config.regions)
+    print(f"{report.table(config.regions)}\n{out / 'report.html'} has the pictures")
     return report
+
+
+def _read_other(run: Path, trained: TrainConfig, path: Path) -> TrainConfig:
+    """The configuration of a further run, if its images can be compared with the first one's."""
+    other = read_config(path)
+    pairs = [(name, getattr(trained, name), getattr(other, name)) for name in _SHARED]
+    pairs.append(("clip.input_views", trained.clip.input_views, other.clip.input_views))
+    for name, wanted, found in pairs:
+        if wanted != found:
+            where, wanted, found = _first_difference(name, wanted, found)
+            raise UserError(f"--also {path}: {where}: expected {wanted}, as {run} has it, found {found}")
+    return other
+
+
+def _first_difference(name: str, wanted: object, found: object) -> tuple[str, object, object]:
+    """The innermost option of two configurations that differs."""
+    if is_dataclass(wanted):
+        for part in fields(wanted):
+            inner = getattr(wanted, part.name), getattr(found, part.name)
+            if inner[0] != inner[1]:
+                return _first_difference(f"{name}.{part.name}", *inner)
+    return name, wanted, found
 
 
 if __name__ == "__main__":

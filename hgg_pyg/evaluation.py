@@ -1,17 +1,19 @@
-"""Novel views and novel poses of test subjects, ours beside direct binding, scored by one convention."""
+"""Novel views and novel poses of test subjects: ours, direct binding and others on the same images, one convention."""
 
 from __future__ import annotations
 
-import json
-import platform
+import math
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from copy import deepcopy
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 import torch
+from torch import Tensor
 from tqdm import tqdm
 
 from graphs import GraphSpec
@@ -19,78 +21,52 @@ from hgg_pyg.body import BodyModel
 from hgg_pyg.data.capture import Capture
 from hgg_pyg.data.clips import Target, clip_graph, even_frames, load_target
 from hgg_pyg.data.frames import FrameSource
-from hgg_pyg.files import write_atomically
-from hgg_pyg.metrics import CONVENTION, image_scores
+from hgg_pyg.lpips import LEAST_SIZE as LPIPS_SIZE
+from hgg_pyg.lpips import LPIPS
+from hgg_pyg.metrics import LEAST_SIZE, image_scores, region_scores
 from hgg_pyg.model import Avatar, HumanGaussianGraph
-from hgg_pyg.pictures import COLUMNS, Comparison, save_sheet
 from hgg_pyg.render import render
-from hgg_pyg.scores import Score, mean_score, score_table, summarise
+from hgg_pyg.reporting import Gallery, ImageFolder, Report, Shot, Timing
+from hgg_pyg.reporting.image_folder import SavedImages, Wanted
+from hgg_pyg.reporting.plan import input_range, make_plan, targets_of, wanted_image
+from hgg_pyg.reporting.report import DIRECT, OURS, TASKS
+from hgg_pyg.scores import ImageScore, Values
+from hgg_pyg.types import Cameras, Gaussians, UserError
 
-TASKS = ("novel view", "novel pose")
-METHODS = COLUMNS[1:]
+__all__ = ["LEAN", "METHODS", "Contender", "Extras", "evaluate", "input_range", "targets_of"]
+
+METHODS = (DIRECT, OURS)
+_AT_ONCE = 8  # images that are drawn and scored together: bounds the memory
+_DRAWS = 3  # of each avatar, for frames a second
+
+Result = TypeVar("Result")
 
 
 @dataclass(frozen=True)
-class Report:
-    """What an evaluation found."""
+class Contender:
+    """A trained model, and the clips that it makes avatars of."""
 
-    scores: tuple[Score, ...]
-    seconds_per_avatar: float  # images to avatar: per-frame Gaussians, graph and network
-    frames_per_second: float  # posing and drawing one view
-    comparisons: tuple[tuple[Comparison, ...], tuple[Comparison, ...]]  # by task
-    seen_in_training: bool
-    region: str  # of the images that is compared
-
-    def mean(self, task: str, method: str, metric: str) -> float:
-        """A metric's mean over subjects; NaN where the task has no images."""
-        return mean_score(self.scores, task, method, metric)
-
-    def table(self) -> str:
-        """The summary for a screen."""
-        lines = [score_table(self.scores, TASKS, METHODS)]
-        subjects = len({score.subject for score in self.scores})
-        lines.append(f"{subjects} test subjects; {self.seconds_per_avatar:.2f} s from images to avatar; ")
-        lines[-1] += f"{self.frames_per_second:.0f} views a second, posing included"
-        if self.seen_in_training:
-            lines.append(
-                "the test subjects were seen in training (too few subjects to part); their novel poses were not"
-            )
-        return "\n".join(lines)
-
-    def save(self, folder: Path) -> None:
-        """Write `metrics.json`, all numbers with how they were computed, and `sheet.png`."""
-        content = {
-            "summary": summarise(self.scores, TASKS, METHODS),
-            "seconds_per_avatar": self.seconds_per_avatar,
-            "frames_per_second": self.frames_per_second,
-            "lpips": "not computed",
-            "convention": CONVENTION,
-            "region": self.region,
-            "test_subjects_seen_in_training": self.seen_in_training,
-            "machine": f"{platform.machine()}, {torch.get_num_threads()} threads, torch {torch.__version__}",
-            "scores": [asdict(score) for score in self.scores],
-        }
-        write_atomically(folder / "metrics.json", lambda path: path.write_text(json.dumps(content, indent=2)))
-        if any(self.comparisons):
-            save_sheet(folder / "sheet.png", *self.comparisons, titles=TASKS)
+    name: str
+    model: HumanGaussianGraph
+    spec: GraphSpec  # of the graphs that it was trained on
+    frames: int  # T
 
 
-def input_range(capture: Capture) -> int:
-    """Frames before this one may be input; those from it on, the last quarter, are the novel poses."""
-    count = len(capture.frames)
-    return max(1, count - max(1, count // 4))
+@dataclass(frozen=True)
+class Extras:
+    """What an evaluation does beside PSNR and SSIM of whole images of direct binding and ours."""
+
+    regions: bool = True  # the mask's and the box's PSNR and SSIM too
+    timing: bool = True  # seconds to an avatar, frames a second
+    shown: int = 4  # pictures of each kind and task that are kept to be looked at
+    lpips: tuple[LPIPS, ...] = ()
+    also: tuple[Contender, ...] = ()  # models on the same per-frame Gaussians
+    folders: tuple[ImageFolder, ...] = ()  # images that other methods drew
+    allow_missing: bool = False  # leave out, for all methods, images that are missing in a folder
+    save_images: Path | None = None  # where ground truth and renders go, laid out as `folders` are
 
 
-def targets_of(task: str, source: FrameSource, inputs: Sequence[int], limit: int | None) -> list[Target]:
-    """What a task compares: held-out cameras of the input frames, or every camera of the frames after them."""
-    cameras, count = range(len(source.capture.cameras)), len(source.capture.frames)
-    if task == "novel view":
-        pairs = [(frame, camera) for frame in inputs for camera in cameras if camera not in source.cameras]
-    else:
-        pairs = [(frame, camera) for frame in range(input_range(source.capture), count) for camera in cameras]
-    pairs = [pairs[i] for i in even_frames(0, len(pairs), limit or len(pairs))] if pairs else []
-    by_frame = {frame: tuple(c for f, c in pairs if f == frame) for frame, _ in pairs}
-    return [Target(frame, chosen) for frame, chosen in by_frame.items()]
+LEAN = Extras(regions=False, timing=False, shown=0)
 
 
 @torch.no_grad()
@@ -101,84 +77,229 @@ def evaluate(
     frames: int,
     limit: int | None = None,
     seen_in_training: bool = False,
+    extras: Extras = Extras(),
 ) -> Report:
-    """Score a model and direct binding on the same Gaussians, cameras and images.
+    """Score a model, direct binding and others on the same Gaussians, cameras and images.
+
+    Tasks without images are left out, and the report says so.
 
     Args:
-        model: on any device.
+        model: on any device; all is drawn and scored there.
         sources: test captures, one body for all.
         spec: the graph that the model was trained on.
         frames: T.
         limit: images a subject and task at most.
         seen_in_training: what to say of the subjects.
+        extras: what else to do; `LEAN` for the least.
+
+    Raises:
+        UserError: images are too small to be scored, a folder of images lacks some or has wrong ones, a file is broken.
     """
-    device = next((p.device for p in model.parameters()), torch.device("cpu"))
-    model.eval()
-    baseline = HumanGaussianGraph(replace(model.config, variant="baseline"))
-    body = deepcopy(sources[0].body).to(device)
-    scores: list[Score] = []
-    comparisons: dict[str, list[Comparison]] = {task: [] for task in TASKS}
-    build_seconds: list[float] = []
-    draw_seconds: list[float] = []
-    for source in tqdm(sources, desc="evaluating", unit="subject", leave=False):
-        inputs = even_frames(0, input_range(source.capture), frames)
-        begin = time.perf_counter()
-        poses = source.capture.poses[list(inputs)]
-        predicted = [source.predict(frame) for frame in inputs]
-        graph = clip_graph(predicted, source.body.pose(poses), source.body.faces, poses.betas, spec).to(str(device))
-        avatars = (baseline.avatar(graph), model.avatar(graph))
-        build_seconds.append(time.perf_counter() - begin)
-        for task in TASKS:
-            views = [
-                view
-                for target in targets_of(task, source, inputs, limit)
-                for view in _compare(avatars, body, source.capture, target, draw_seconds)
-            ]
-            for i, method in enumerate(METHODS if views else ()):
-                psnr, ssim = (float(np.mean([view.scores[i][m] for view in views])) for m in (0, 1))
-                scores.append(Score(source.capture.name, task, method, psnr, ssim, len(views)))
-            comparisons[task] += [views[i].comparison for i in even_frames(0, len(views), 2)] if views else []
-    return Report(
-        scores=tuple(scores),
-        seconds_per_avatar=float(np.median(build_seconds)),
-        frames_per_second=1 / float(np.median(draw_seconds)),
-        comparisons=(tuple(comparisons[TASKS[0]]), tuple(comparisons[TASKS[1]])),
-        seen_in_training=seen_in_training,
-        region=_region(sources[0].capture),
-    )
-
-
-def _region(capture: Capture) -> str:
-    width, height = capture.size()
-    shown = "the whole image" if capture.windows is None else "a square around the person"
-    return f"{width}x{height} pixels, {shown}"
+    return _Evaluation(model, sources, spec, frames, limit, extras).run(seen_in_training)
 
 
 @dataclass(frozen=True)
-class _View:
-    """One test image and what each method made of it."""
+class _Built:
+    """An avatar and the seconds that it took from the images on."""
 
-    scores: tuple[tuple[float, float], ...]  # (PSNR, SSIM) by method
-    comparison: Comparison
+    avatar: Avatar
+    seconds: float
 
 
-def _compare(
-    avatars: Sequence[Avatar], body: BodyModel, capture: Capture, target: Target, seconds: list[float]
-) -> list[_View]:
-    """Draw each avatar in a target's pose and score it; the seconds a view are appended to `seconds`."""
-    cameras, truth, _ = load_target(capture, target)
-    device = body.weights.device
-    pose, cameras, images = capture.poses[[target.frame]].to(device), cameras.to(device), [truth]
-    for avatar in avatars:
+class _Evaluation:
+    """One evaluation under way."""
+
+    def __init__(
+        self,
+        model: HumanGaussianGraph,
+        sources: Sequence[FrameSource],
+        spec: GraphSpec,
+        frames: int,
+        limit: int | None,
+        extras: Extras,
+    ) -> None:
+        self.device = next((p.device for p in model.parameters()), torch.device("cpu"))
+        self.sources, self.extras = sources, extras
+        baseline = HumanGaussianGraph(replace(model.config, variant="baseline"))
+        ours = Contender(OURS, model, spec, frames)
+        self.contenders = (Contender(DIRECT, baseline, spec, 1), ours, *extras.also)
+        for contender in self.contenders:
+            contender.model.to(self.device).eval()
+        self.methods = (*(contender.name for contender in self.contenders), *(f.name for f in extras.folders))
+        self.body: BodyModel = deepcopy(sources[0].body).to(self.device)
+        self.gallery = Gallery(extras.shown)
+        self.images: list[ImageScore] = []
+        self.notes: list[str] = []
+        self.build_seconds: dict[str, list[float]] = {contender.name: [] for contender in self.contenders}
+        self.draw_seconds: dict[str, list[float]] = {contender.name: [] for contender in self.contenders}
+        sizes = [source.capture.size() for source in sources]
+        least = min(min(size) for size in sizes)
+        if least < LEAST_SIZE:
+            raise UserError(f"images: expected at least {LEAST_SIZE} pixels a side to be scored, found {least}")
+        self.lpips = extras.lpips if least >= LPIPS_SIZE else ()
+        if len(self.lpips) < len(extras.lpips):
+            self.notes.append(f"LPIPS is not computed: it takes {LPIPS_SIZE} pixels a side, the images have {least}")
+        for network in self.lpips:
+            network.to(self.device)
+        self.plan = make_plan(sources, frames, limit, extras.folders, extras.allow_missing)
+        self.notes += self.plan.notes
+        self.saved = None if extras.save_images is None else SavedImages(extras.save_images)
+
+    def run(self, seen_in_training: bool) -> Report:
+        """Go over all subjects."""
+        for i, source in enumerate(tqdm(self.sources, desc="evaluating", unit="subject", leave=False)):
+            if i == 0 and self.extras.timing:  # kernels are compiled, or loaded, before anything is timed
+                warm = self._build(source, self.contenders[1], {}, 1).avatar
+                self._draw(warm, source.capture, 0, source.capture.views(0, [0]))
+            predicted: dict[int, tuple[Gaussians, float]] = {}
+            avatars = []
+            for contender in self.contenders:
+                built = self._build(source, contender, predicted, contender.frames)
+                avatars.append(built.avatar)
+                if self.extras.timing:
+                    self.build_seconds[contender.name].append(built.seconds)
+                    self.draw_seconds[contender.name] += self._time_drawing(built.avatar, source.capture)
+            for task in TASKS:
+                self._score_task(task, source, avatars)
+        if self.saved is not None:
+            self.saved.close()
+        timings = [
+            Timing(name, float(np.median(seconds)), 1 / float(np.median(self.draw_seconds[name])))
+            for name, seconds in self.build_seconds.items()
+            if seconds
+        ]
+        gpu = self.device.type == "cuda"
+        return Report(
+            images=tuple(self.images),
+            methods=self.methods,
+            timings=tuple(timings),
+            gallery=self.gallery,
+            seen_in_training=seen_in_training,
+            region=_region([source.capture for source in self.sources]),
+            device=torch.cuda.get_device_name(self.device) if gpu else f"CPU, {torch.get_num_threads()} threads",
+            lpips=tuple(network.network for network in self.lpips),
+            notes=tuple(self.notes),
+        )
+
+    def _build(
+        self, source: FrameSource, contender: Contender, predicted: dict[int, tuple[Gaussians, float]], frames: int
+    ) -> _Built:
+        """An avatar of a subject; per-frame Gaussians that another contender needed too are computed once.
+
+        Args:
+            source: the subject.
+            contender: who makes it.
+            predicted: Gaussians and seconds of frames, filled.
+            frames: T.
+        """
+        inputs = even_frames(0, input_range(source.capture), frames)
+        for frame in inputs:
+            if frame not in predicted:
+                predicted[frame] = self._timed(partial(source.predict, frame))
+        poses = source.capture.poses[list(inputs)]
+
+        def make() -> Avatar:
+            gaussians = [predicted[frame][0] for frame in inputs]
+            graph = clip_graph(gaussians, source.body.pose(poses), source.body.faces, poses.betas, contender.spec)
+            return contender.model.avatar(graph.to(str(self.device)))
+
+        avatar, seconds = self._timed(make)
+        return _Built(avatar, seconds + sum(predicted[frame][1] for frame in inputs))
+
+    def _timed(self, work: Callable[[], Result]) -> tuple[Result, float]:
         begin = time.perf_counter()
-        images.append(render(avatar.repose(body, pose)[0], cameras).rgb.clamp(0, 1).cpu())
-        seconds.append((time.perf_counter() - begin) / len(cameras))
-    scored = [image_scores(drawn, truth) for drawn in images[1:]]
-    views = []
-    for i, camera in enumerate(target.cameras):
-        scores = tuple((s.psnr[i].item(), s.ssim[i].item()) for s in scored)
-        label = f"{capture.name}, frame {capture.frames[target.frame]}, {capture.camera_names[camera]}: "
-        label += " / ".join(f"{method} {value:.1f} dB" for method, (value, _) in zip(METHODS, scores, strict=True))
-        truth_, direct, ours = (image[i].numpy() for image in images)
-        views.append(_View(scores, Comparison(label, (truth_, direct, ours))))
-    return views
+        result = work()
+        if self.device.type == "cuda":
+            torch.cuda.synchronize(self.device)
+        return result, time.perf_counter() - begin
+
+    def _time_drawing(self, avatar: Avatar, capture: Capture) -> list[float]:
+        frame = len(capture.frames) - 1
+        camera = capture.views(frame, [0])
+        return [self._timed(partial(self._draw, avatar, capture, frame, camera))[1] for _ in range(_DRAWS)]
+
+    def _draw(self, avatar: Avatar, capture: Capture, frame: int, cameras: Cameras) -> Tensor:
+        """[V, H, W, 3] in [0, 1], on the device."""
+        posed = avatar.repose(self.body, capture.poses[[frame]].to(self.device))
+        return render(posed[0], cameras.to(self.device)).rgb.clamp(0, 1)
+
+    def _score_task(self, task: str, source: FrameSource, avatars: Sequence[Avatar]) -> None:
+        capture = source.capture
+        targets = [part for target in self.plan.targets[capture.name, task] for part in _parts(target)]
+        total = sum(len(target.cameras) for target in targets)
+        typical = set(even_frames(0, total, 2)) if total else set()
+        done = 0
+        for target in targets:
+            cameras, truth, alpha = load_target(capture, target)
+            truth, alpha = truth.to(self.device), alpha.to(self.device)
+            names = [wanted_image(capture, task, target.frame, camera) for camera in target.cameras]
+            drawn: list[Tensor | None] = []
+            drawn += [self._draw(avatar, capture, target.frame, cameras) for avatar in avatars]
+            for folder in self.extras.folders:
+                if (folder.name, task) in self.plan.absent:
+                    drawn.append(None)
+                    continue
+                drawn.append(torch.from_numpy(np.stack([folder.read(name) for name in names])).to(self.device))
+            rows = [None if images is None else self._scores(images, truth, alpha) for images in drawn]
+            after = target.frame - input_range(capture) + 1
+            for i, name in enumerate(names):
+                psnrs: list[float | None] = []
+                for method, row in zip(self.methods, rows, strict=True):
+                    psnrs.append(None if row is None else row[i].psnr)
+                    if row is not None:
+                        about = {"subject": name.subject, "task": task, "camera": name.camera, "frame": name.frame}
+                        self.images.append(ImageScore(**vars(row[i]), **about, method=method, after=after))
+                direct, ours = psnrs[:2]
+                assert direct is not None
+                assert ours is not None
+                make = partial(_shot, name, i, truth, drawn, tuple(psnrs))
+                self.gallery.offer(task, direct, ours, make, done + i in typical)
+            if self.saved is not None:
+                shown = zip(("ground truth", *self.methods), (truth, *drawn), strict=True)
+                images = {method: images for method, images in shown if images is not None}
+                for method in ("ground truth", *(contender.name for contender in self.contenders)):
+                    self.saved.add_images(method, names, _to_bytes(images[method]))
+                self.saved.add_cameras(names, cameras)
+            done += len(names)
+
+    def _scores(self, drawn: Tensor, truth: Tensor, alpha: Tensor) -> list[Values]:
+        """The metrics of V images."""
+        columns: dict[str, Tensor] = {network_column(n): n(drawn, truth) for n in self.lpips}
+        if self.extras.regions:
+            found = region_scores(drawn, truth, alpha)
+            columns |= {"psnr": found.image.psnr, "ssim": found.image.ssim}
+            columns |= {"psnr_mask": found.mask.psnr, "ssim_mask": found.mask.ssim}
+            columns |= {"psnr_box": found.box.psnr, "ssim_box": found.box.ssim}
+        else:
+            whole = image_scores(drawn, truth)
+            columns |= {"psnr": whole.psnr, "ssim": whole.ssim}
+        rows = zip(*(column.tolist() for column in columns.values()), strict=True)
+        return [
+            Values(**{name: value for name, value in zip(columns, row, strict=True) if not math.isnan(value)})
+            for row in rows
+        ]
+
+
+def network_column(network: LPIPS) -> str:
+    """The metric that a network computes."""
+    return f"lpips_{network.network}"
+
+
+def _parts(target: Target) -> Iterator[Target]:
+    for first in range(0, len(target.cameras), _AT_ONCE):
+        yield Target(target.frame, target.cameras[first : first + _AT_ONCE])
+
+
+def _to_bytes(images: Tensor) -> np.ndarray:
+    return (images.clamp(0, 1) * 255).round().byte().cpu().numpy()
+
+
+def _shot(name: Wanted, i: int, truth: Tensor, drawn: Sequence[Tensor | None], psnr: tuple[float | None, ...]) -> Shot:
+    pictures = tuple(None if images is None else _to_bytes(images[i]) for images in drawn)
+    return Shot(name.task, name.subject, name.camera, name.frame, _to_bytes(truth[i]), pictures, psnr)
+
+
+def _region(captures: Sequence[Capture]) -> str:
+    sizes = list(dict.fromkeys(capture.size() for capture in captures))
+    shown = "the whole image" if captures[0].windows is None else "a square around the person"
+    return f"{', '.join(f'{width}x{height}' for width, height in sizes[:3])} pixels, {shown}"

@@ -16,9 +16,10 @@ from hgg_pyg.backbones.lgm.network import LGM
 from hgg_pyg.data.clips import even_frames
 from hgg_pyg.files import write_atomically
 from hgg_pyg.lgm_tuner import Subject, ViewLoader, draw
-from hgg_pyg.metrics import CONVENTION, image_scores
+from hgg_pyg.metrics import CONVENTION, REGIONS, image_scores
 from hgg_pyg.pictures import Comparison, save_sheet
-from hgg_pyg.scores import Score, score_table, summarise
+from hgg_pyg.reporting.tables import task_tables
+from hgg_pyg.scores import Score, summarise
 
 TASKS = ("held-out cameras", "input cameras")
 METHODS = ("mean image", "LGM")
@@ -35,13 +36,13 @@ class LGMReport:
 
     def table(self) -> str:
         """The summary for a screen."""
-        return score_table(self.scores, TASKS, METHODS)
+        return "\n\n".join(table.text() for table in task_tables(self.scores, TASKS, METHODS, ("psnr", "ssim")))
 
     def save(self, folder: Path) -> None:
         """Write `metrics.json` and `sheet.png`."""
         content = {
             "summary": summarise(self.scores, TASKS, METHODS),
-            "convention": CONVENTION,
+            "convention": f"{CONVENTION}; {REGIONS['image']}",
             "region": "a square around the person",
             "machine": f"{platform.machine()}, {torch.get_num_threads()} threads, torch {torch.__version__}",
             "scores": [asdict(score) for score in self.scores],
@@ -79,7 +80,8 @@ def score_lgm(network: LGM, loader: ViewLoader, train: Sequence[Subject], test: 
             results = [image_scores(images, truth) for images in (mean, ours)]
             for method, result in zip(METHODS, results, strict=True):
                 psnr, ssim = float(result.psnr.mean()), float(result.ssim.mean())
-                scores.append(Score(subject.capture.name, task, method, psnr, ssim, len(truth)))
+                about = {"subject": subject.capture.name, "task": task, "method": method, "images": len(truth)}
+                scores.append(Score(**about, psnr=psnr, ssim=ssim))
             for i in even_frames(0, len(truth), max(1, _SHOWN // len(test))):
                 label = f"{subject.capture.name}: "
                 label += " / ".join(f"{m} {float(r.psnr[i]):.1f} dB" for m, r in zip(METHODS, results, strict=True))

@@ -1,10 +1,11 @@
-"""LPIPS (Zhang et al. 2018) where its weights are on disk. The VGG-16 backbone is a download that we never make."""
+"""LPIPS (Zhang et al. 2018) where its weights are on disk. The backbones are downloads that we never make."""
 
 from __future__ import annotations
 
 import os
 import pickle
 from pathlib import Path
+from typing import Literal
 
 import torch
 import torchmetrics.functional.image
@@ -12,36 +13,65 @@ from torch import Tensor, nn
 
 from hgg_pyg.types import UserError
 
-BACKBONE_FILE = "vgg16-397923af.pth"
-_STAGES = ((64, 2), (128, 2), (256, 3), (512, 3), (512, 3))  # channels and convolutions of VGG-16's five stages
+Network = Literal["alex", "vgg"]
+NETWORKS: dict[Network, str] = {"alex": "AlexNet", "vgg": "VGG-16"}
+BACKBONE_FILES: dict[Network, str] = {"alex": "alexnet-owt-7be5be79.pth", "vgg": "vgg16-397923af.pth"}
+BACKBONE_FILE = BACKBONE_FILES["vgg"]  # of the loss
+LEAST_SIZE = 32  # pixels: what both networks can halve to their last stage
+
+# Five stages: pooling before it (window, stride) or None, then convolutions (from, to, window, stride, padding).
+_Stage = tuple[tuple[int, int] | None, tuple[tuple[int, int, int, int, int], ...]]
+
+
+def _vgg_stage(before: int, channels: int, convolutions: int) -> _Stage:
+    inputs = (before, *[channels] * (convolutions - 1))
+    return (2, 2) if before != 3 else None, tuple((c, channels, 3, 1, 1) for c in inputs)
+
+
+_STAGES: dict[Network, tuple[_Stage, ...]] = {
+    "alex": (
+        (None, ((3, 64, 11, 4, 2),)),
+        ((3, 2), ((64, 192, 5, 1, 2),)),
+        ((3, 2), ((192, 384, 3, 1, 1),)),
+        (None, ((384, 256, 3, 1, 1),)),
+        (None, ((256, 256, 3, 1, 1),)),
+    ),
+    "vgg": (
+        _vgg_stage(3, 64, 2),
+        _vgg_stage(64, 128, 2),
+        _vgg_stage(128, 256, 3),
+        _vgg_stage(256, 512, 3),
+        _vgg_stage(512, 512, 3),
+    ),
+}
 
 
 class LPIPS(nn.Module):
-    r"""Learned perceptual distance with VGG-16.
+    r"""Learned perceptual distance with AlexNet or VGG-16.
 
     .. math:: d(x, y) = \sum_l \mathrm{mean}_{hw} \, w_l \cdot (\hat f_l(x) - \hat f_l(y))^2
 
     with :math:`\hat f_l` the features after stage l's last ReLU, normalised over channels, and :math:`w_l` the linear
-    heads, which come with torchmetrics.
+    heads of version 0.1, which come with torchmetrics.
 
     Args:
-        backbone: ImageNet weights of VGG-16 in torchvision's naming (`features.0.weight`, ...).
+        backbone: ImageNet weights in torchvision's naming (`features.0.weight`, ...).
+        network: whose they are.
 
     Raises:
         UserError: the file is not such a set of weights.
     """
 
-    def __init__(self, backbone: Path) -> None:
+    def __init__(self, backbone: Path, network: Network = "vgg") -> None:
         super().__init__()
+        self.network: Network = network
         self.stages = nn.ModuleList()
-        before = 3
-        for stage, (channels, convolutions) in enumerate(_STAGES):
-            layers: list[nn.Module] = [nn.MaxPool2d(2)] if stage else []
-            for _ in range(convolutions):
-                layers += [nn.Conv2d(before, channels, 3, padding=1), nn.ReLU()]
-                before = channels
+        for pooling, convolutions in _STAGES[network]:
+            layers: list[nn.Module] = [nn.MaxPool2d(*pooling)] if pooling else []
+            for shape in convolutions:
+                layers += [nn.Conv2d(*shape), nn.ReLU()]
             self.stages.append(nn.Sequential(*layers))
-        heads = Path(torchmetrics.functional.image.__file__).with_name("lpips_models") / "vgg.pth"
+        heads = Path(torchmetrics.functional.image.__file__).with_name("lpips_models") / f"{network}.pth"
         for i, weight in enumerate(torch.load(heads, weights_only=True, map_location="cpu").values()):
             self.register_buffer(f"head{i}", weight)
         self.register_buffer("shift", torch.tensor([-0.030, -0.088, -0.188])[:, None, None])
@@ -50,14 +80,16 @@ class LPIPS(nn.Module):
         self.requires_grad_(False).eval()
 
     def _load(self, path: Path) -> None:
+        title = NETWORKS[self.network]
         try:
             stored = torch.load(path, weights_only=True, map_location="cpu")
         except (OSError, RuntimeError, pickle.UnpicklingError, EOFError) as error:
-            raise UserError(f"{path}: expected weights of VGG-16 ({str(error).splitlines()[0]})") from None
+            raise UserError(f"{path}: expected weights of {title} ({str(error).splitlines()[0]})") from None
         tensors = [v for k, v in stored.items() if k.startswith("features.")] if isinstance(stored, dict) else []
         own = list(self.stages.parameters())
         if [tuple(t.shape) for t in tensors] != [tuple(p.shape) for p in own]:
-            raise UserError(f"{path}: expected the 26 tensors features.* of VGG-16, found {len(tensors)} that differ")
+            wanted = f"the {len(own)} tensors features.* of {title}"
+            raise UserError(f"{path}: expected {wanted}, found {len(tensors)} that differ")
         with torch.no_grad():
             for parameter, tensor in zip(own, tensors, strict=True):
                 parameter.copy_(tensor)
@@ -78,18 +110,28 @@ def _unit(features: Tensor) -> Tensor:
     return features / (features.square().sum(1, keepdim=True).sqrt() + 1e-10)
 
 
-def find_lpips_weights() -> Path | None:
-    """The VGG-16 file in $HGG_LPIPS (a folder) or in torch hub's cache, or None."""
+def find_lpips_weights(network: Network = "vgg") -> Path | None:
+    """A network's file in $HGG_LPIPS (a folder) or in torch hub's cache, or None."""
     folders = [os.environ.get("HGG_LPIPS"), Path(torch.hub.get_dir()) / "checkpoints"]
-    paths = [Path(folder) / BACKBONE_FILE for folder in folders if folder]
+    paths = [Path(folder) / BACKBONE_FILES[network] for folder in folders if folder]
     return next((path for path in paths if path.is_file()), None)
 
 
-def load_lpips() -> LPIPS | None:
+def load_lpips(network: Network = "vgg") -> LPIPS | None:
     """LPIPS if its weights are on disk, else None: the caller says so and goes without.
 
     Raises:
         UserError: the file is there but damaged.
     """
-    path = find_lpips_weights()
-    return None if path is None else LPIPS(path)
+    path = find_lpips_weights(network)
+    return None if path is None else LPIPS(path, network)
+
+
+def load_all_lpips() -> tuple[LPIPS, ...]:
+    """LPIPS with each network whose weights are on disk.
+
+    Raises:
+        UserError: a file is there but damaged.
+    """
+    found = (load_lpips(network) for network in NETWORKS)
+    return tuple(lpips for lpips in found if lpips is not None)

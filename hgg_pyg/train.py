@@ -12,8 +12,8 @@ from hgg_pyg.backbones import make_backbone
 from hgg_pyg.data.capture_set import CaptureSet, load_body_for, open_captures
 from hgg_pyg.data.frames import compute_missing, frame_sources
 from hgg_pyg.data.synthetic import synthesize
-from hgg_pyg.evaluation import evaluate
-from hgg_pyg.lpips import BACKBONE_FILE, load_lpips
+from hgg_pyg.evaluation import Extras, evaluate
+from hgg_pyg.lpips import BACKBONE_FILE, load_all_lpips, load_lpips
 from hgg_pyg.run import MODEL_FOLDER, TrainConfig, create_run, find_checkpoint
 from hgg_pyg.runtime import join_processes, run_command
 from hgg_pyg.trainer import Trainer
@@ -69,11 +69,16 @@ def main(config: TrainConfig) -> None:
         trainer.network.save(config.folder / MODEL_FOLDER)
         if test:
             report = evaluate(
-                trainer.network, test, config.graph, config.clip.frames, seen_in_training=captures.shared_subjects
+                trainer.network,
+                test,
+                config.graph,
+                config.clip.frames,
+                seen_in_training=captures.shared_subjects,
+                extras=Extras(lpips=load_all_lpips()),
             )
             report.save(config.folder)
             print(report.table())
-        log.info("%s holds the model, metrics.json, curves.png and sheet.png", config.folder)
+        log.info("%s holds the model, report.html, metrics.json, curves.png and sheet.png", config.folder)
     accelerator.end_training()
 
 

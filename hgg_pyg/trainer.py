@@ -16,7 +16,7 @@ from hgg_pyg.body import BodyModel
 from hgg_pyg.data.clips import load_clip, load_target, sample_clip
 from hgg_pyg.data.frames import FrameSource
 from hgg_pyg.data.protocols import PROTOCOLS
-from hgg_pyg.evaluation import evaluate, input_range
+from hgg_pyg.evaluation import LEAN, evaluate, input_range
 from hgg_pyg.loop import TrainingLoop
 from hgg_pyg.losses import rendering_loss
 from hgg_pyg.lpips import LPIPS
@@ -96,10 +96,15 @@ class Trainer(TrainingLoop[LoadedClip]):
         return torch.stack(losses).mean(), torch.stack(qualities).mean()
 
     def validate(self) -> float | None:
-        """Novel-pose PSNR of a validation subject, dB; None where there is none, or on another process."""
+        """Novel-pose PSNR of a validation subject, dB; None where there are no images, or on another process."""
         if not self.val_sources or not self.accelerator.is_main_process:
             return None
         report = evaluate(
-            self.network, self.val_sources[:1], self.config.graph, self.config.clip.frames, limit=_VALIDATION_VIEWS
+            self.network,
+            self.val_sources[:1],
+            self.config.graph,
+            self.config.clip.frames,
+            limit=_VALIDATION_VIEWS,
+            extras=LEAN,
         )
-        return report.mean("novel pose", "ours", "psnr")
+        return report.mean("novel pose", "ours", "psnr") if "novel pose" in report.tasks else None

@@ -1,10 +1,13 @@
+import importlib
+
+import numpy as np
 import pytest
 import torch
-from torchmetrics.functional.image import peak_signal_noise_ratio
+from torchmetrics.functional.image import peak_signal_noise_ratio, structural_similarity_index_measure
 
 from hgg_pyg.losses import LossConfig, rendering_loss
-from hgg_pyg.lpips import _STAGES, BACKBONE_FILE, LPIPS, find_lpips_weights, load_lpips
-from hgg_pyg.metrics import image_scores, psnr
+from hgg_pyg.lpips import _STAGES, BACKBONE_FILES, LPIPS, find_lpips_weights, load_all_lpips, load_lpips
+from hgg_pyg.metrics import image_scores, psnr, region_scores, ssim_map
 from hgg_pyg.types import RenderOutput, UserError
 
 
@@ -43,26 +46,123 @@ def test_the_loss_is_the_paper_s():
     assert torch.allclose(rendering_loss(drawn, rgb, alpha, LossConfig(alpha=0.5)), color + 0.5 * cover)
 
 
-@pytest.fixture(scope="module")
-def vgg(tmp_path_factory):
-    """Random weights in the layout of the released file."""
+def person(count: int = 2, size: int = 32) -> torch.Tensor:
+    """An L that differs from image to image, with soft edges that do not count as the person."""
+    alpha = torch.zeros(count, size, size, 1)
+    for i in range(count):
+        alpha[i, 4 : 20 + i, 6 + i : 21] = 0.4
+        alpha[i, 5 : 19 + i, 7 + i : 20] = 1
+        alpha[i, 5:12, 14:20] = 0
+    return alpha
+
+
+def test_regions_are_what_plain_formulas_say():
+    truth, alpha = images(), person()
+    prediction = truth + torch.linspace(0, 2, 32)[:, None] * (images(seed=1) - 0.5)  # worse further down
+    found = region_scores(prediction, truth, alpha)
+    similarity = ssim_map(prediction, truth).double().numpy()
+    for i in range(2):
+        clamped, wanted = prediction[i].double().clamp(0, 1).numpy(), truth[i].double().numpy()
+        inside = alpha[i, ..., 0].numpy() > 0.5
+        box = np.s_[5 : 19 + i, 7 + i : 20]
+        expected = [
+            -10 * np.log10(np.mean((clamped - wanted) ** 2)),
+            -10 * np.log10(np.mean((clamped - wanted)[inside] ** 2)),
+            -10 * np.log10(np.mean((clamped - wanted)[box] ** 2)),
+        ]
+        psnrs = [region.psnr[i].item() for region in (found.image, found.mask, found.box)]
+        assert psnrs == pytest.approx(expected, abs=1e-4)
+        assert found.image.ssim[i].item() == pytest.approx(similarity[i].mean(), abs=1e-5)
+        assert found.mask.ssim[i].item() == pytest.approx(similarity[i][inside].mean(), abs=1e-5)
+        cut = image_scores(prediction[i : i + 1][:, box[0], box[1]], truth[i : i + 1][:, box[0], box[1]])
+        assert found.box.ssim[i].item() == pytest.approx(cut.ssim.item(), abs=1e-5)
+    assert min(np.diff(sorted(psnrs))) > 0.1  # the regions differ
+
+
+def test_small_boxes_grow_inwards_and_empty_masks_have_no_score():
+    truth, prediction = images(3), images(3, seed=1)
+    alpha = torch.zeros(3, 32, 32, 1)
+    alpha[0, 30, 1] = 1  # a single pixel in a corner
+    alpha[1] = 1
+    found = region_scores(prediction, truth, alpha)
+    corner = image_scores(prediction[:1, 21:32, 0:11], truth[:1, 21:32, 0:11])
+    assert found.box.psnr[0].item() == pytest.approx(corner.psnr.item(), abs=1e-4)
+    assert found.box.ssim[0].item() == pytest.approx(corner.ssim.item(), abs=1e-5)
+    for region in (found.mask, found.box):
+        assert region.psnr[1].item() == pytest.approx(found.image.psnr[1].item(), abs=1e-4)
+        assert region.ssim[1].item() == pytest.approx(found.image.ssim[1].item(), abs=1e-5)
+        assert torch.isnan(region.psnr[2])
+        assert torch.isnan(region.ssim[2])
+    assert torch.isfinite(found.image.psnr).all()
+
+
+def test_ssim_equals_torchmetrics_and_scikit_image():
+    truth, prediction = images(2, 40), images(2, 40, seed=1)
+    found = ssim_map(prediction, truth)
+    whole = structural_similarity_index_measure(
+        prediction.permute(0, 3, 1, 2), truth.permute(0, 3, 1, 2), data_range=1.0, reduction="none"
+    )
+    inner = found[:, 5:-5, 5:-5]
+    # Versions of torchmetrics differ in whether windows that reach over the border count.
+    means = torch.stack([found.mean((1, 2)), inner.mean((1, 2))])
+    assert ((means - whole).abs().amax(1) < 1e-5).any()
+    skimage = pytest.importorskip("skimage.metrics")
+    for i in range(2):
+        expected = skimage.structural_similarity(
+            truth[i].numpy(), prediction[i].numpy(), data_range=1.0, channel_axis=-1, gaussian_weights=True,
+            sigma=1.5, use_sample_covariance=False,
+        )  # fmt: skip
+        assert inner[i].mean().item() == pytest.approx(expected, abs=1e-4)
+
+
+def torchvision_layout(network: str) -> torch.nn.Sequential:
+    """`features` of torchvision's model, with random weights."""
+    layers: list[torch.nn.Module] = []
+    for pooling, convolutions in _STAGES[network]:
+        if pooling:
+            layers.append(torch.nn.MaxPool2d(*pooling))
+        for shape in convolutions:
+            layers += [torch.nn.Conv2d(*shape), torch.nn.ReLU()]
     generator = torch.Generator().manual_seed(0)
-    state, before, layer = {}, 3, 0
-    for channels, convolutions in _STAGES:
-        for _ in range(convolutions):
-            std = (2 / (9 * before)) ** 0.5
-            state[f"features.{layer}.weight"] = std * torch.randn(channels, before, 3, 3, generator=generator)
-            state[f"features.{layer}.bias"] = torch.zeros(channels)
-            before, layer = channels, layer + 2
-        layer += 1
-    state["classifier.0.weight"] = torch.zeros(1)
-    path = tmp_path_factory.mktemp("weights") / BACKBONE_FILE
-    torch.save(state, path)
-    return path
+    for layer in layers:
+        if isinstance(layer, torch.nn.Conv2d):
+            std = (2 / layer.weight[0].numel()) ** 0.5
+            layer.weight.data = std * torch.randn(layer.weight.shape, generator=generator)
+            layer.bias.data.zero_()
+    return torch.nn.Sequential(*layers)
 
 
-def test_lpips_is_a_distance_that_the_loss_uses(vgg, monkeypatch):
-    monkeypatch.setenv("HGG_LPIPS", str(vgg.parent))
+@pytest.fixture(scope="module")
+def backbones(tmp_path_factory):
+    """Random weights of both networks in the layout of the released files, in one folder."""
+    folder = tmp_path_factory.mktemp("weights")
+    for network, name in BACKBONE_FILES.items():
+        weights = torchvision_layout(network).state_dict()
+        state = {f"features.{key}": value for key, value in weights.items()}
+        torch.save({**state, "classifier.0.weight": torch.zeros(1)}, folder / name)
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("network", "convolutions"),
+    [("alex", [0, 3, 6, 8, 10]), ("vgg", [0, 2, 5, 7, 10, 12, 14, 17, 19, 21, 24, 26, 28])],
+)
+def test_lpips_equals_torchmetrics_on_the_same_weights(backbones, monkeypatch, network, convolutions):
+    layers = torchvision_layout(network)
+    assert [i for i, layer in enumerate(layers) if isinstance(layer, torch.nn.Conv2d)] == convolutions  # torchvision's
+    module = importlib.import_module("torchmetrics.functional.image.lpips")
+    monkeypatch.setattr(module, "_get_tv_model_features", lambda *_: layers)
+    expected = module._LPIPS(net=network)
+    own = LPIPS(backbones / BACKBONE_FILES[network], network)
+    x, y = images(size=48), images(size=48, seed=1)
+    reference = expected(x.permute(0, 3, 1, 2), y.permute(0, 3, 1, 2), normalize=True).reshape(2)
+    assert reference.min() > 0.01
+    assert torch.allclose(own(x, y), reference, rtol=1e-3)
+
+
+def test_lpips_is_a_distance_that_the_loss_uses(backbones, monkeypatch):
+    monkeypatch.setenv("HGG_LPIPS", str(backbones))
+    assert [lpips.network for lpips in load_all_lpips()] == ["alex", "vgg"]
     lpips = load_lpips()
     assert lpips is not None
     x, y = images(), images(seed=1)
@@ -74,10 +174,11 @@ def test_lpips_is_a_distance_that_the_loss_uses(vgg, monkeypatch):
     assert torch.allclose(with_term, (x - y).square().mean() + 2 * lpips(x, y).mean())
 
 
-def test_lpips_without_weights_is_left_out_and_with_wrong_ones_refused(vgg, tmp_path, monkeypatch):
+def test_lpips_without_weights_is_left_out_and_with_wrong_ones_refused(backbones, tmp_path, monkeypatch):
     monkeypatch.setattr(torch.hub, "get_dir", lambda: str(tmp_path / "hub"))
     assert find_lpips_weights() is None
     assert load_lpips() is None
+    assert load_all_lpips() == ()
     wrong = tmp_path / "wrong.pth"
     wrong.write_bytes(b"no weights")
     with pytest.raises(UserError, match=r"wrong\.pth: expected weights of VGG-16"):
@@ -85,3 +186,5 @@ def test_lpips_without_weights_is_left_out_and_with_wrong_ones_refused(vgg, tmp_
     torch.save({"features.0.weight": torch.zeros(1)}, wrong)
     with pytest.raises(UserError, match="expected the 26 tensors"):
         LPIPS(wrong)
+    with pytest.raises(UserError, match=r"expected the 10 tensors features\.\* of AlexNet, found 26"):
+        LPIPS(backbones / BACKBONE_FILES["vgg"], "alex")

@@ -1,0 +1,44 @@
+"""`python -m hgg_pyg.inspect RUN`: what a trained network attends to and what it changes, in pictures and numbers."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+import tyro
+
+from hgg_pyg.inspection import findings_of, load_subject, save_pages, save_summary, table
+from hgg_pyg.runtime import run_command
+from hgg_pyg.types import UserError
+
+
+@dataclass(frozen=True)
+class InspectConfig:
+    """What to look into, and on whom."""
+
+    run: Annotated[Path, tyro.conf.Positional]
+    """folder of a training run"""
+    data: Path | None = None
+    """folder of captures; the run's own when none is given"""
+    subject: str | None = None
+    """name of a test subject; the first when none is given"""
+    out: Path | None = None
+    """where summary.json and the pictures go; the folder inspect in the run's when none is given"""
+
+
+def main(config: InspectConfig) -> None:
+    """Show where a trained network's attention goes and what its read-out changes, on one test subject."""
+    found = findings_of(load_subject(config.run, config.data, config.subject))
+    out = config.out or config.run / "inspect"
+    try:
+        pages = save_pages(out, found)
+        save_summary(out / "summary.json", found)
+    except OSError as error:
+        raise UserError(f"--out {out}: expected a folder that can be written ({error.strerror})") from error
+    print(table(found))
+    print(f"{out} holds summary.json and {', '.join(page.name for page in pages)}")
+
+
+if __name__ == "__main__":
+    run_command(InspectConfig, main)
