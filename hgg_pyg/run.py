@@ -49,10 +49,10 @@ class RunConfig:
     """cut every image out around the person: a square of image_size pixels"""
     protocol: ProtocolName = "own"
     """own: splits.json or the order of names; paper: its ten test scans, 60 frames a subject, evenly spread clips"""
-    steps: int = 120
+    steps: int = 960
     """optimiser steps"""
-    accumulation: int = 8
-    """clips a process adds up for one optimiser step"""
+    accumulation: int = 1
+    """clips a process adds up for one optimiser step (the paper: 8, of many more clips)"""
     lr: float = 2e-3
     """peak of the one-cycle learning rate (the paper: 4e-4, over many more steps)"""
     weight_decay: float = 0.05
@@ -63,9 +63,9 @@ class RunConfig:
     """of weights and clips"""
     precision: Literal["no", "bf16"] = "no"
     """bf16 runs the network in bfloat16; drawing stays in float32"""
-    checkpoint_every: int = 10
+    checkpoint_every: int = 80
     """optimiser steps between checkpoints"""
-    validate_every: int = 20
+    validate_every: int = 160
     """optimiser steps between looks at a validation subject"""
     loss: LossConfig = field(default_factory=LossConfig)
     synthetic: SynthesizeConfig = field(default_factory=lambda: SynthesizeConfig(out=Path("captures/demo")))
