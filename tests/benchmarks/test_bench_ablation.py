@@ -232,7 +232,7 @@ def test_a_dry_run_lists_every_run_and_makes_nothing(tmp_path, monkeypatch, caps
     runs = different_runs(list(AblationBenchmark(seeds=1).studies(None).values()), [0])
     assert [line.split()[0] for line in shown[:-1]] == [run.name for run in runs]
     assert all("about" in line for line in shown)
-    assert shown[-1].startswith(f"{len(runs)} runs of 120 steps, 0 of them finished; about ")
+    assert shown[-1].startswith(f"{len(runs)} runs of {TrainConfig().steps} steps, 0 of them finished; about ")
     assert list(tmp_path.iterdir()) == []
 
 
