@@ -40,9 +40,9 @@ from hgg_pyg.backbones import make_backbone
 from hgg_pyg.config import ClipConfig
 from hgg_pyg.data.capture import Capture
 from hgg_pyg.data.capture_set import CaptureSet, load_body_for, open_captures
+from hgg_pyg.data.clips import input_range
 from hgg_pyg.data.frames import compute_missing, frame_sources
 from hgg_pyg.data.synthetic import SynthesizeConfig, synthesize
-from hgg_pyg.evaluation import input_range
 from hgg_pyg.files import write_atomically
 from hgg_pyg.run import TrainConfig
 from hgg_pyg.runtime import run_command

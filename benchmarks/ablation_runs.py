@@ -23,21 +23,17 @@ from benchmarks.ablation_studies import expected_seconds
 from benchmarks.report import Progress
 from benchmarks.timing import machine, write_table
 from hgg_pyg import train
-from hgg_pyg.backbones import make_backbone
-from hgg_pyg.data.capture_set import load_body_for, open_captures
-from hgg_pyg.data.frames import frame_sources
 from hgg_pyg.evaluation import evaluate
-from hgg_pyg.model import HumanGaussianGraph
 from hgg_pyg.run import (
     CHECKPOINT_FILE,
     CONFIG_FILE,
-    MODEL_FOLDER,
     Checkpoint,
     TrainConfig,
     find_checkpoint,
     read_config,
 )
 from hgg_pyg.runtime import keep_memory_pages
+from hgg_pyg.trained import open_run
 from hgg_pyg.types import UserError
 
 Split = Literal["val", "test"]
@@ -225,12 +221,14 @@ def _train_one(run: TrainConfig, split: Split) -> None:
 
 def _score_validation(run: TrainConfig, device: str) -> None:
     """What training does for the test subjects at its end, for those of validation."""
-    body = load_body_for(run.captures, run.body)
-    captures = open_captures(run.captures, run.image_size, body, run.crop, run.protocol)
-    backbone = make_backbone(run.backbone, device)
-    sources = frame_sources(captures.val, run.clip.input_views, backbone, body, run.cache)
-    model = HumanGaussianGraph.load(run.folder / MODEL_FOLDER).to(device)
-    report = evaluate(model, sources, run.graph, run.clip.frames, seen_in_training=captures.shared_subjects)
+    trained = open_run(run.folder, device=torch.device(device))
+    report = evaluate(
+        trained.model,
+        trained.sources(trained.captures.val),
+        run.graph,
+        run.clip.frames,
+        seen_in_training=trained.captures.shared_subjects,
+    )
     report.save(metrics_file(run, "val").parent)
 
 

@@ -21,9 +21,9 @@ from graphs import GraphSpec
 from hgg_pyg.backbones import BackboneConfig, make_backbone
 from hgg_pyg.config import ModelConfig
 from hgg_pyg.data.capture_set import load_body_for, open_captures
-from hgg_pyg.data.clips import Target, clip_graph, even_frames, load_target
+from hgg_pyg.data.clips import Target, clip_graph, even_frames, input_range, load_target
 from hgg_pyg.data.frames import FrameSource, frame_sources
-from hgg_pyg.evaluation import TASKS, input_range
+from hgg_pyg.evaluation import TASKS
 from hgg_pyg.losses import LossConfig, rendering_loss
 from hgg_pyg.metrics import psnr
 from hgg_pyg.model import Avatar, HumanGaussianGraph, apply_residual

@@ -15,15 +15,12 @@ import torch
 import tyro
 from accelerate import PartialState
 
-from hgg_pyg.backbones import make_backbone
-from hgg_pyg.data.capture_set import load_body_for, open_captures
-from hgg_pyg.data.frames import frame_sources
 from hgg_pyg.evaluation import METHODS, Contender, Extras, evaluate
 from hgg_pyg.lpips import load_all_lpips
-from hgg_pyg.model import HumanGaussianGraph
 from hgg_pyg.reporting import Report, parse_methods
-from hgg_pyg.run import MODEL_FOLDER, TrainConfig, read_config
+from hgg_pyg.run import TrainConfig, read_config
 from hgg_pyg.runtime import run_command
+from hgg_pyg.trained import load_network, open_run
 from hgg_pyg.types import UserError
 
 _SHARED = ("image_size", "crop", "protocol", "backbone")  # what runs must agree in to be compared image by image
@@ -72,36 +69,23 @@ def main(config: EvaluateConfig) -> Report:
     if len({name.casefold() for name in names}) < len(names):
         raise UserError(f"--also: expected folders of different names, found {', '.join(names[3:])}")
     folders = parse_methods(config.method, names)
-    model = HumanGaussianGraph.load(config.run / MODEL_FOLDER)
-    data = config.data or trained.captures
-    body = load_body_for(data, trained.body)
     device = PartialState().device or torch.device("cpu")
-    also = []
-    for name, path, other in zip(names[3:], config.also, others, strict=True):
-        contender = HumanGaussianGraph.load(path / MODEL_FOLDER).to(device)
-        also.append(Contender(name, contender, other.graph, other.clip.frames))
-    for path, network in zip((config.run, *config.also), (model, *(c.model for c in also)), strict=True):
-        if body.num_vertices != network.config.num_vertices:
-            found = f"the body has {body.num_vertices} vertices"
-            raise UserError(f"{path}: expected a body of {network.config.num_vertices} vertices, {found}")
-    captures = open_captures(data, trained.image_size, body, trained.crop, trained.protocol)
-    backbone = make_backbone(trained.backbone, device)
-    if backbone.feature_dim != model.config.feature_dim:
-        found = f"the per-frame network gives {backbone.feature_dim}"
-        raise UserError(f"{config.run}: expected {model.config.feature_dim} features a Gaussian, {found}")
-    sources = frame_sources(captures.test, trained.clip.input_views, backbone, body, trained.cache)
-    if not sources:
-        raise UserError(f"{data}: expected test subjects, found none")
+    run = open_run(config.run, config.data, device)
+    sources = run.test_sources()
+    also = tuple(
+        Contender(name, load_network(path, run.body, run.backbone, device), other.graph, other.clip.frames)
+        for name, path, other in zip(names[3:], config.also, others, strict=True)
+    )
     extras = Extras(
         shown=config.shown,
         lpips=load_all_lpips(),
-        also=tuple(also),
+        also=also,
         folders=folders,
         allow_missing=config.allow_missing,
         save_images=config.save_images,
     )
     report = evaluate(
-        model.to(device), sources, trained.graph, trained.clip.frames, config.views, captures.shared_subjects, extras
+        run.model, sources, trained.graph, trained.clip.frames, config.views, run.captures.shared_subjects, extras
     )
     out = config.out or config.run
     report.save(out, config.run, config.regions)

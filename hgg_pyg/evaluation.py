@@ -19,7 +19,7 @@ from tqdm import tqdm
 from graphs import GraphSpec
 from hgg_pyg.body import BodyModel
 from hgg_pyg.data.capture import Capture
-from hgg_pyg.data.clips import Target, clip_graph, even_frames, load_target
+from hgg_pyg.data.clips import Target, clip_graph, even_frames, input_range, load_target
 from hgg_pyg.data.frames import FrameSource
 from hgg_pyg.lpips import LEAST_SIZE as LPIPS_SIZE
 from hgg_pyg.lpips import LPIPS
@@ -28,12 +28,10 @@ from hgg_pyg.model import Avatar, HumanGaussianGraph
 from hgg_pyg.render import render
 from hgg_pyg.reporting import Gallery, ImageFolder, Report, Shot, Timing
 from hgg_pyg.reporting.image_folder import SavedImages, Wanted
-from hgg_pyg.reporting.plan import input_range, make_plan, targets_of, wanted_image
+from hgg_pyg.reporting.plan import make_plan, wanted_image
 from hgg_pyg.reporting.report import DIRECT, OURS, TASKS
 from hgg_pyg.scores import ImageScore, Values
 from hgg_pyg.types import Cameras, Gaussians, UserError
-
-__all__ = ["LEAN", "METHODS", "Contender", "Extras", "evaluate", "input_range", "targets_of"]
 
 METHODS = (DIRECT, OURS)
 _AT_ONCE = 8  # images that are drawn and scored together: bounds the memory

@@ -13,10 +13,10 @@ from torch import Tensor
 from torch_geometric.data import HeteroData
 
 from hgg_pyg.body import BodyModel
-from hgg_pyg.data.clips import load_clip, load_target, sample_clip
+from hgg_pyg.data.clips import input_range, load_clip, load_target, sample_clip
 from hgg_pyg.data.frames import FrameSource
 from hgg_pyg.data.protocols import PROTOCOLS
-from hgg_pyg.evaluation import LEAN, evaluate, input_range
+from hgg_pyg.evaluation import LEAN, evaluate
 from hgg_pyg.loop import TrainingLoop
 from hgg_pyg.losses import rendering_loss
 from hgg_pyg.lpips import LPIPS

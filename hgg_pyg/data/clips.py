@@ -42,6 +42,12 @@ def even_frames(first: int, last: int, count: int) -> tuple[int, ...]:
     return tuple(np.linspace(first, last - 1, count).round().astype(int).tolist())
 
 
+def input_range(capture: Capture) -> int:
+    """Frames before this one may be input; those from it on, the last quarter, are the novel poses."""
+    count = len(capture.frames)
+    return max(1, count - max(1, count // 4))
+
+
 def sample_clip(
     num_frames: int,
     num_cameras: int,

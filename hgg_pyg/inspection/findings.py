@@ -9,8 +9,7 @@ from torch import Tensor
 
 from graphs import BINDS
 from hgg_pyg.data.capture import Capture
-from hgg_pyg.data.clips import Target, load_target
-from hgg_pyg.evaluation import input_range
+from hgg_pyg.data.clips import Target, input_range, load_target
 from hgg_pyg.inspection.attention import (
     Attention,
     attention_of,

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from hgg_pyg.data.capture import Capture
-from hgg_pyg.data.clips import Target, even_frames
+from hgg_pyg.data.clips import Target, even_frames, input_range
 from hgg_pyg.data.frames import FrameSource
 from hgg_pyg.reporting.image_folder import ImageFolder, Wanted
 from hgg_pyg.reporting.report import TASKS
@@ -20,12 +20,6 @@ class Plan:
     targets: dict[tuple[str, str], list[Target]]  # by subject and task
     absent: frozenset[tuple[str, str]]  # methods, and tasks that they take no part in
     notes: tuple[str, ...]  # what is missing, and why
-
-
-def input_range(capture: Capture) -> int:
-    """Frames before this one may be input; those from it on, the last quarter, are the novel poses."""
-    count = len(capture.frames)
-    return max(1, count - max(1, count // 4))
 
 
 def targets_of(task: str, source: FrameSource, inputs: Sequence[int], limit: int | None) -> list[Target]:

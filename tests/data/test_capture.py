@@ -16,6 +16,7 @@ import torch
 from PIL import Image
 
 from hgg_pyg.data import open_captures
+from hgg_pyg.data.protocols import PROTOCOLS, Protocol
 from hgg_pyg.types import UserError
 
 FRAMES, WIDTH, HEIGHT = 4, 48, 64
@@ -494,6 +495,15 @@ def test_the_papers_protocol(tmp_path: Path) -> None:
     (tmp_path / "204157").rename(tmp_path / "y")
     with pytest.raises(UserError, match=r"expected test subjects of this protocol .200102, .*, found none"):
         open_captures(tmp_path, protocol="paper")
+
+
+def test_a_protocol_uses_evenly_spread_frames(subject: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(PROTOCOLS, "paper", Protocol(test_subjects=("anna",), frames=2))
+    whole, few = open_captures(subject).test[0], open_captures(subject, protocol="paper").test[0]
+    assert few.frames == (0, 3)
+    assert torch.equal(few.poses.transl, whole.poses.transl[[0, 3]])
+    np.testing.assert_array_equal(few.mask(1, 1), whole.mask(3, 1))
+    assert few.digest != whole.digest
 
 
 def test_thuman4_is_the_same_capture_in_other_folders(subject: Path, tmp_path: Path) -> None:

@@ -9,10 +9,10 @@ from graphs import GraphSpec
 from hgg_pyg.backbones import SurfaceBackbone, SurfaceConfig
 from hgg_pyg.config import ClipConfig
 from hgg_pyg.data import frame_sources, load_clip, open_captures
-from hgg_pyg.data.clips import Target, even_frames, load_target, sample_clip
+from hgg_pyg.data.clips import Target, even_frames, input_range, load_target, sample_clip
 from hgg_pyg.data.frames import compute_missing
 from hgg_pyg.data.views import spread_cameras
-from hgg_pyg.evaluation import input_range, targets_of
+from hgg_pyg.reporting.plan import targets_of
 from hgg_pyg.types import Cameras, Gaussians, UserError
 
 
@@ -138,3 +138,12 @@ def test_a_clip_s_graph_holds_every_gaussian_and_the_avatar_of_the_chosen_frame(
     rest = source.body.rest_vertices(source.capture.poses.betas)
     distance = (graph["avatar"].pos - rest[graph["avatar"].binding]).norm(dim=-1)
     assert distance.median() < 0.03
+
+
+def test_even_clips_join_the_same_frames_whatever_is_drawn():
+    config = ClipConfig(frames=4, target_views=4, target_poses=2)
+    plans = [sample_clip(21, 8, (0, 2, 4, 6), config, np.random.default_rng(seed), even=True) for seed in range(8)]
+    assert {plan.frames for plan in plans} == {even_frames(0, 21, 4)} == {(0, 7, 13, 20)}
+    assert len({plan.targets for plan in plans}) > 1
+    drawn = [sample_clip(21, 8, (0, 2, 4, 6), config, np.random.default_rng(seed)) for seed in range(8)]
+    assert len({plan.frames for plan in drawn}) > 1

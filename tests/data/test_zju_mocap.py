@@ -248,7 +248,7 @@ def test_shapes_that_differ_are_said_once(subject, body, caplog):
         capture = open_one(subject, body)
     np.testing.assert_allclose(capture.poses.betas, np.linspace(-1, 1, 10) + 0.015, atol=1e-6)
     (record,) = caplog.records
-    assert "key 'shapes': differs by up to 2" in record.getMessage()
+    assert "betas differ between frames, by up to 2" in record.getMessage()
 
 
 def test_digest_knows_files_lenses_and_poses(subject, body):

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import re
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+
+from torch import Tensor
 
 from hgg_pyg.body import BodyModel
 from hgg_pyg.data.calibration import Calibration
@@ -14,7 +17,10 @@ from hgg_pyg.data.capture import LeftOut
 from hgg_pyg.types import BodyPose, UserError
 
 STATED_BODY = "body.txt"
+_SAME_SHAPE = 0.1  # betas that differ by more between frames are not one body's
 _KINDS = ("smpl", "smplx", "open", "open-smplx")
+
+log = logging.getLogger("hgg_pyg")
 
 
 @dataclass(frozen=True)
@@ -107,6 +113,19 @@ def list_folders(folder: Path) -> list[str]:
 def unreadable(folder: Path, error: OSError) -> UserError:
     """What to say of a folder that cannot be listed."""
     return UserError(f"{folder}: expected a folder that can be read, found that it cannot ({error.strerror})")
+
+
+def one_shape(betas: Tensor, where: Path) -> Tensor:
+    """The one shape of a person whose files have a shape a frame: the median, with a warning where they differ.
+
+    [F, B] -> [B]
+    """
+    shape = betas.quantile(0.5, dim=0)
+    if (difference := float((betas - shape).abs().max())) > _SAME_SHAPE:
+        log.warning(
+            "%s: betas differ between frames, by up to %.2g from their median, which is used", where, difference
+        )
+    return shape
 
 
 def stated_kinds(folder: Path, kinds: tuple[str, ...]) -> tuple[str, ...]:

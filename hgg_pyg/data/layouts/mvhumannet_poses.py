@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -17,16 +16,13 @@ from hgg_pyg.body import BodyModel
 from hgg_pyg.body.parameters import easymocap_to_smplx, hands_from_pca, matrix_to_axis_angle, smplx_body_pose
 from hgg_pyg.data.calibration import numbers, read_json, require
 from hgg_pyg.data.capture import LeftOut
-from hgg_pyg.data.layouts.base import PoseTable, list_files
+from hgg_pyg.data.layouts.base import PoseTable, list_files, one_shape
 from hgg_pyg.pickles import NUMPY, TORCH, as_array, load_pickle
 from hgg_pyg.types import BodyPose, UserError
 
 TICKS = 5  # of the file names, from one frame to the next; the first frame's is 5
 _SMPLX_PARTS = (63, 6, 6, 3, 3, 3)  # body, components of the left and right hand, jaw, left eye, right eye
 _SMPLX_NUMBERS = {"Rh": 3, "Th": 3, "poses": 3 + sum(_SMPLX_PARTS), "expression": 10, "shapes": 10}
-_SAME_SHAPE = 0.1  # betas that differ by more between frames are not one body's
-
-log = logging.getLogger("hgg_pyg")
 
 Values = tuple[np.ndarray, ...]  # of one frame; the betas come first
 
@@ -108,14 +104,7 @@ def read_poses(folder: Path, body: BodyModel, ticks: Sequence[int]) -> tuple[Pos
     if not rows:
         raise UserError(f"{folder / left_out[0].reason}; none of the {len(paths)} files can be used")
     betas, *values = (torch.from_numpy(np.stack(column)) for column in zip(*rows.values(), strict=True))
-    shape = betas.quantile(0.5, dim=0)
-    if (difference := float((betas - shape).abs().max())) > _SAME_SHAPE:
-        log.warning(
-            "%s: betas differ between frames, by up to %.2g from their median, which is used",
-            listing.folder,
-            difference,
-        )
-    poses = source.convert(body, shape, values)
+    poses = source.convert(body, one_shape(betas, listing.folder), values)
     return PoseTable(source.kind, tuple(rows), poses.to(torch.float32)), left_out
 
 

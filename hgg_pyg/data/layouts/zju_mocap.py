@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -16,7 +15,7 @@ from hgg_pyg.body import BodyModel
 from hgg_pyg.body.parameters import easymocap_to_smplx
 from hgg_pyg.data.calibration import Calibration, Entry, make_calibration, numbers, require
 from hgg_pyg.data.capture import LeftOut
-from hgg_pyg.data.layouts.base import Layout, Listing, PoseTable, Recording, scan
+from hgg_pyg.data.layouts.base import Layout, Listing, PoseTable, Recording, one_shape, scan
 from hgg_pyg.pickles import NUMPY, load_npy
 from hgg_pyg.types import BodyPose, UserError
 
@@ -24,9 +23,6 @@ ANNOTATIONS = "annots.npy"
 _MASKS = ("mask_cihp", "mask")
 _PERSON = {"poses": 72, "Rh": 3, "Th": 3, "shapes": 10}
 _NUMBER = re.compile(r"(?:.*_)?(\d+)(?:_\d{4}-\d\d-\d\d_[\d.-]+)?\.\w+")
-_SAME_SHAPE = 0.1  # standard deviations: betas of one person may differ by this much from frame to frame in silence
-
-log = logging.getLogger("hgg_pyg")
 
 
 @dataclass(frozen=True)
@@ -183,9 +179,7 @@ def _poses(folder: Path, wanted: Mapping[int, int], body: BodyModel) -> tuple[Po
         raise UserError(next(iter(damaged), f"{folder}: expected a file for each frame, such as {names}; found none"))
     rows = torch.from_numpy(np.stack(list(people.values())).astype(np.float32))
     pose, Rh, Th, shapes = rows.split(list(_PERSON.values()), 1)
-    betas = shapes.quantile(0.5, 0)
-    if (spread := float((shapes - betas).abs().max())) > _SAME_SHAPE:
-        log.warning("%s: key 'shapes': differs by up to %.2g from frame to frame; the median is used", folder, spread)
+    betas = one_shape(shapes, folder)
     orient, transl = easymocap_to_smplx(Rh, Th, body.rest_joints(betas)[0], pose[:, :3])
     poses = BodyPose(betas=betas, global_orient=orient, body_pose=pose[:, 3:].contiguous(), transl=transl)
     return PoseTable("smpl", tuple(people), poses), [_frames_out(found, reason) for reason, found in damaged.items()]
