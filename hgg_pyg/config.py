@@ -36,6 +36,9 @@ class ModelConfig:
     """project the intra attention on the vertices' side where that is cheaper; the results are the same"""
     storage: Literal["float32", "bfloat16"] = "float32"
     """how the Gaussians' features are kept for the intra attention; sums are float32 either way"""
+    shift: Literal["rest", "surface"] = "rest"
+    """axes of the read-out's shift: those of the rest pose (the paper), or the body's normal and tangents at the vertex
+    that a Gaussian is bound to"""
     layer: Literal["ours", "transformer_conv", "gatv2_conv"] = "ours"
     """our attention layers, or one of PyG's in their place"""
 

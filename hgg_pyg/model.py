@@ -49,9 +49,12 @@ class HumanGaussianGraph(nn.Module):
         h_m &= \mathrm{Att}(g_m^{t_0}, q_n) + W g_m^{t_0} \qquad \text{Eq. 17} \\
         g_m^{smpl} &= g_m^{t_0} \oplus \mathrm{head}(h_m)
 
-    The residual :math:`\oplus` shifts the mean in the rest pose's axes, turns the Gaussian about itself, multiplies its
-    size, moves its opacity in logits and adds to its colour. The head's last projection starts at zero, so an untrained
-    model returns the frame's Gaussians bit for bit: the paper's baseline, direct binding.
+    The residual :math:`\oplus` shifts the mean, turns the Gaussian about itself, multiplies its size, moves its opacity
+    in logits and adds to its colour. The shift is in the axes of the rest pose, or with shift="surface" in those of the
+    body's surface at the vertex that the Gaussian is bound to, :math:`\mu + [n\,t\,u]\,\delta`: clothes lie off the
+    body along its normal, which is then one number, the same all around, and no direction to be learnt at each vertex.
+    The head's last projection starts at zero, so an untrained model returns the frame's Gaussians bit for bit: the
+    paper's baseline, direct binding.
 
     Input: a `HeteroData` as `hgg_pyg.data.clip_graph` makes it, or a `Batch` of such graphs.
     """
@@ -114,7 +117,10 @@ class HumanGaussianGraph(nn.Module):
             return gaussians
         queries = self.refine_queries(graph)
         context = self.readout((self.readout_norm(queries), start.x), graph["vertex", "refines", "avatar"].edge_index)
-        return apply_residual(gaussians, self.head(context + self.residual(start.x)))
+        delta = self.head(context + self.residual(start.x))
+        if self.config.shift == "surface":
+            delta = torch.cat([(start.axes @ delta[:, :3, None])[..., 0], delta[:, 3:]], 1)
+        return apply_residual(gaussians, delta)
 
     def refine_queries(self, graph: HeteroData) -> Tensor:
         """The vertices' queries after L blocks. -> [N, S, D]"""

@@ -5,7 +5,7 @@ import torch
 from torch_geometric.data import Batch
 
 from graphs import GraphSpec
-from hgg_pyg.body import pose_gaussians, unpose_gaussians
+from hgg_pyg.body import pose_gaussians, tangent_frames, unpose_gaussians
 from hgg_pyg.config import ModelConfig
 from hgg_pyg.data.clips import clip_graph
 from hgg_pyg.model import HumanGaussianGraph, apply_residual
@@ -34,10 +34,11 @@ def disturb(model: HumanGaussianGraph, seed: int = 0) -> HumanGaussianGraph:
     return model
 
 
+@pytest.mark.parametrize("shift", ["rest", "surface"])
 @pytest.mark.parametrize("variant", ["full", "no_intra", "no_inter", "baseline"])
-def test_untrained_model_is_direct_binding_bit_for_bit(make_clip, body, variant):
+def test_untrained_model_is_direct_binding_bit_for_bit(make_clip, body, variant, shift):
     graph, frames, pose = make_clip(chosen=1)
-    model = HumanGaussianGraph(replace(CONFIG, variant=variant))
+    model = HumanGaussianGraph(replace(CONFIG, variant=variant, shift=shift))
     refined = model(graph)
     posed = body.pose(pose)
     direct = unpose_gaussians(frames[1], posed.transforms[1], graph["avatar"].binding)
@@ -45,6 +46,20 @@ def test_untrained_model_is_direct_binding_bit_for_bit(make_clip, body, variant)
         assert torch.equal(getattr(refined, name), getattr(direct, name)), name
     back = pose_gaussians(refined, posed.transforms[1], graph["avatar"].binding)
     assert torch.allclose(back.means, frames[1].means, atol=1e-5)
+
+
+def test_the_shift_is_in_the_axes_that_it_says(make_clip, body):
+    graph, _, pose = make_clip()
+    normals = tangent_frames(body.rest_vertices(pose.betas), body.faces)[graph["avatar"].binding, :, 0]
+    moved = {}
+    for shift in ("rest", "surface"):
+        model = HumanGaussianGraph(replace(CONFIG, shift=shift))
+        with torch.no_grad():
+            model.head[-1].bias[0] = 0.4
+        refined = model(graph)
+        moved[shift] = refined.means - graph["avatar"].pos
+    torch.testing.assert_close(moved["rest"], torch.tensor([0.02, 0, 0]).expand_as(normals), atol=1e-6, rtol=0)
+    torch.testing.assert_close(moved["surface"], 0.02 * normals, atol=1e-6, rtol=0)
 
 
 def test_variants_hold_what_their_name_says():

@@ -3,6 +3,7 @@
 from hgg_pyg.body.arrays import BodyArrays, read_body, write_body
 from hgg_pyg.body.model import JOINTS, BodyModel, Hands, PosedBody, load_body
 from hgg_pyg.body.skinning import pose_gaussians, unpose_gaussians
+from hgg_pyg.body.tangents import tangent_frames
 
 __all__ = [
     "JOINTS",
@@ -13,6 +14,7 @@ __all__ = [
     "load_body",
     "pose_gaussians",
     "read_body",
+    "tangent_frames",
     "unpose_gaussians",
     "write_body",
 ]

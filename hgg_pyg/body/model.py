@@ -42,6 +42,7 @@ class PosedBody:
 
     vertices: Tensor  # [T, N, 3] world, metres
     transforms: Tensor  # [T, N, 4, 4] a vertex's own map from the rest pose to the world (Eq. 1)
+    rest: Tensor  # [N, 3] what the maps start from: the shaped body before it takes a pose, metres
 
 
 @dataclass(frozen=True)
@@ -167,7 +168,7 @@ class BodyModel(nn.Module):
         rigid, bends = self.bend(pose, self.joints_of(rest))
         transforms = self.vertex_maps(rigid, bends, pose.transl)
         return PosedBody(
-            torch.einsum("tnab,nb->tna", transforms[..., :3, :3], rest) + transforms[..., :3, 3], transforms
+            torch.einsum("tnab,nb->tna", transforms[..., :3, :3], rest) + transforms[..., :3, 3], transforms, rest
         )
 
     def bend(self, pose: BodyPose, joints: Tensor) -> tuple[Tensor, Tensor]:

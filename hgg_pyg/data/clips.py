@@ -12,7 +12,7 @@ from torch import Tensor
 from torch_geometric.data import HeteroData
 
 from graphs import GraphSpec, build_human_graph, readout_edges
-from hgg_pyg.body import PosedBody, unpose_gaussians
+from hgg_pyg.body import PosedBody, tangent_frames, unpose_gaussians
 from hgg_pyg.config import ClipConfig
 from hgg_pyg.data.capture import Capture
 from hgg_pyg.data.frames import FrameSource
@@ -111,7 +111,8 @@ def clip_graph(
     Returns:
         What `graphs.build_human_graph` gives, and
             avatar: x [M, C], pos [M, 3], quats [M, 4], scales [M, 3], opacities [M], colors [M, 3] in the rest pose
-                and binding [M], the vertex each one moves with
+                and binding [M], the vertex each one moves with, and axes [M, 3, 3], that vertex's normal and tangents,
+                see `tangent_frames`
             (vertex, refines, avatar): edge_index [2, M * readout_k] (Eq. 18)
             betas [B]
 
@@ -128,6 +129,7 @@ def clip_graph(
     avatar.x, avatar.pos, avatar.quats = canonical.features, canonical.means, canonical.quats
     avatar.scales, avatar.opacities, avatar.colors = canonical.scales, canonical.opacities, canonical.colors
     avatar.binding = binding
+    avatar.axes = tangent_frames(posed.rest, faces)[binding]
     data["vertex", "refines", "avatar"].edge_index = edges
     data.betas = betas
     return data
