@@ -278,6 +278,8 @@ def _row(
         "hops": run.graph.hops,
         "readout_k": run.graph.readout_k,
         "frames": run.clip.frames,
+        "shift": run.model.shift,
+        "pooled": run.model.pooled,
         "training_s": outcome.seconds if trained else None,
         "parameters": outcome.parameters if trained else 0,
     }

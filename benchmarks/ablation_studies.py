@@ -8,7 +8,7 @@ from typing import Literal, get_args
 
 from hgg_pyg.run import TrainConfig
 
-StudyName = Literal["components", "layers", "binding", "hops", "tokens", "readout", "frames"]
+StudyName = Literal["components", "presets", "layers", "binding", "hops", "tokens", "readout", "frames", "parts"]
 STUDY_NAMES: tuple[StudyName, ...] = get_args(StudyName)
 
 _PAPERS_BASELINE = 21.327  # dB, Table 2 (a); L = 0 has the numbers of "w.o. intra"
@@ -60,13 +60,18 @@ def make_study(name: StudyName, base: TrainConfig, release_tokens: int, most_fra
 
     Args:
         name: which study.
-        base: the default setting; its value is among those of every study but `components` and `readout`.
+        base: the default setting, the paper's preset but for sizes; its value is among those of every study but
+            `components` and `readout`.
         release_tokens: S where the release has 20.
         most_frames: no T above this one but the default's; None where that is not known.
     """
     model, graph = base.model, base.graph
     if name == "components":
         return Study(name, "components (Table 2a)", "what the network has", _components(base))
+    if name == "presets":
+        return Study(name, "presets", "paper, recommended", _presets(base))
+    if name == "parts":
+        return Study(name, "parts of the recommended preset", "what is changed", _parts(base))
     if name == "layers":
         settings = [
             _setting(base, f"{n}", replace(base, model=replace(model, layers=n)), _papers_gain(_PAPERS_LAYERS.get(n)))
@@ -123,6 +128,22 @@ def _components(base: TrainConfig) -> tuple[Setting, ...]:
     return (baseline, *others)
 
 
+def _presets(base: TrainConfig) -> tuple[Setting, ...]:
+    """The base, and the same with what the recommended preset changes in the network."""
+    changed = TrainConfig.preset("recommended").model
+    model = replace(base.model, shift=changed.shift, pooled=changed.pooled)
+    return (_setting(base, "paper", base), _setting(base, "recommended", replace(base, model=model)))
+
+
+def _parts(base: TrainConfig) -> tuple[Setting, ...]:
+    """The changes of the recommended preset, one by one."""
+    return (
+        _setting(base, "none (paper)", base),
+        _setting(base, "surface shift", replace(base, model=replace(base.model, shift="surface"))),
+        _setting(base, "pooled queries", replace(base, model=replace(base.model, pooled=True))),
+    )
+
+
 def _readouts(base: TrainConfig, release_tokens: int) -> tuple[Setting, ...]:
     """Eq. 17's attention: over one key, so none; over a vertex's tokens; over the tokens of the nearest vertices."""
     kinds = {
@@ -164,6 +185,8 @@ def _knobs(config: TrainConfig) -> tuple[tuple[str, object], ...]:
         ("hops", graph.hops),
         ("readout_k", graph.readout_k),
         ("frames", config.clip.frames),
+        ("shift-", model.shift),
+        ("pooled-", model.pooled),
     )
 
 

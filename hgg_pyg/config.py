@@ -39,6 +39,8 @@ class ModelConfig:
     shift: Literal["rest", "surface"] = "rest"
     """axes of the read-out's shift: those of the rest pose (the paper), or the body's normal and tangents at the vertex
     that a Gaussian is bound to"""
+    pooled: bool = False
+    """start each query from statistics of its vertex's Gaussians as well (not without the intra operation)"""
     layer: Literal["ours", "transformer_conv", "gatv2_conv"] = "ours"
     """our attention layers, or one of PyG's in their place"""
 

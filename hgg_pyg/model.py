@@ -19,7 +19,7 @@ from hgg_pyg.body import BodyModel, pose_gaussians
 from hgg_pyg.body.skinning import quaternion_multiply
 from hgg_pyg.config import ModelConfig, config_json
 from hgg_pyg.files import write_atomically
-from hgg_pyg.nn import GraphBlock, ReadoutConv
+from hgg_pyg.nn import GraphBlock, PooledConv, ReadoutConv
 from hgg_pyg.types import BodyPose, Gaussians, UserError
 
 _CHANNELS = (3, 3, 3, 1, 3)  # what the head predicts: shift, turn, log size, opacity logit, colour
@@ -53,8 +53,9 @@ class HumanGaussianGraph(nn.Module):
     in logits and adds to its colour. The shift is in the axes of the rest pose, or with shift="surface" in those of the
     body's surface at the vertex that the Gaussian is bound to, :math:`\mu + [n\,t\,u]\,\delta`: clothes lie off the
     body along its normal, which is then one number, the same all around, and no direction to be learnt at each vertex.
-    The head's last projection starts at zero, so an untrained model returns the frame's Gaussians bit for bit: the
-    paper's baseline, direct binding.
+    With `pooled`, queries start from what `PooledConv` says of their Gaussians as well: :math:`q_n + p_n`. The head's
+    last projection starts at zero, so an untrained model returns the frame's Gaussians bit for bit: the paper's
+    baseline, direct binding.
 
     Input: a `HeteroData` as `hgg_pyg.data.clip_graph` makes it, or a `Batch` of such graphs.
     """
@@ -65,6 +66,8 @@ class HumanGaussianGraph(nn.Module):
         if config.variant == "baseline":
             return
         self.queries = nn.Parameter(torch.empty(config.num_vertices, config.tokens, config.dim))
+        pooled = config.pooled and config.variant != "no_intra"
+        self.pooled = PooledConv(config.feature_dim, config.dim) if pooled else None
         self.blocks = nn.ModuleList(
             GraphBlock(
                 dim=config.dim,
@@ -101,6 +104,9 @@ class HumanGaussianGraph(nn.Module):
             cast(GraphBlock, block).reset_parameters()
         self.readout.reset_parameters()
         self.residual.reset_parameters()
+        for layer in (self.readout_norm, *self.head, *(self.pooled.mix if self.pooled is not None else ())):
+            if isinstance(layer, nn.Linear | nn.LayerNorm):
+                layer.reset_parameters()
         last = cast(nn.Linear, self.head[-1])
         nn.init.zeros_(last.weight)
         nn.init.zeros_(last.bias)
@@ -139,6 +145,8 @@ class HumanGaussianGraph(nn.Module):
             features = features.bfloat16()
         if binds.unique_sources:  # sorted once, features are read in a line by all L layers
             features, binds = binds.lay_out(features)
+        if self.pooled is not None:
+            queries = queries + self.pooled(features, binds)[:, None]
         for block in self.blocks:
             queries = block(queries, features, binds, near)
         return queries

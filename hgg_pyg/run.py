@@ -8,9 +8,11 @@ import pickle
 import subprocess
 import types
 import typing
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from types import MappingProxyType
+from typing import Any, ClassVar, Literal, Self, TypeVar
 
 import torch
 
@@ -99,9 +101,23 @@ class TrainConfig(RunConfig):
     cache: Path = Path("runs/cache")
     """where per-frame Gaussians are kept"""
     model: ModelConfig = field(default_factory=ModelConfig)
-    graph: GraphSpec = field(default_factory=lambda: GraphSpec(readout_k=4))
+    graph: GraphSpec = field(default_factory=GraphSpec)
     clip: ClipConfig = field(default_factory=ClipConfig)
     backbone: BackboneConfig = field(default_factory=BackboneConfig)
+
+    PRESETS: ClassVar[Mapping[str, str]] = MappingProxyType(
+        {"paper": "the default, as written", "recommended": "docs/results.md: better at the same cost"}
+    )
+
+    @classmethod
+    def preset(cls, name: str) -> Self:
+        """The defaults, but for what the preset of a name changes.
+
+        Raises:
+            KeyError: there is none of that name.
+        """
+        models = {"paper": ModelConfig(), "recommended": ModelConfig(shift="surface", pooled=True)}
+        return cls(model=models[name])
 
 
 @dataclass(frozen=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import contextlib
 import ctypes
 import io
@@ -9,7 +10,7 @@ import logging
 import os
 import re
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Literal, TypeVar
 
@@ -20,6 +21,7 @@ from accelerate import Accelerator
 from hgg_pyg.types import UserError
 
 Config = TypeVar("Config")
+
 
 _M_TRIM_THRESHOLD, _M_MMAP_MAX = -1, -4  # from glibc's malloc.h
 
@@ -51,15 +53,29 @@ def join_processes(precision: Literal["no", "bf16"] = "no", accumulation: int = 
 
 
 def _parse(config: type[Config], description: str | None) -> Config:
-    """The command line as a configuration; what tyro says of a mistake, in a box, becomes our one line."""
-    said = io.StringIO()
+    """The command line as a configuration; what tyro says of a mistake, in a box, becomes our one line.
+
+    A class with `PRESETS`, names and what they are for, and `preset(name)` takes its defaults by `--preset NAME`.
+    """
+    said, arguments = io.StringIO(), sys.argv[1:]
+    program = f"python -m hgg_pyg.{Path(sys.argv[0]).stem}"
+    presets: Mapping[str, str] = getattr(config, "PRESETS", {})
     try:
         with contextlib.redirect_stderr(said):
-            return tyro.cli(config, prog=f"python -m hgg_pyg.{Path(sys.argv[0]).stem}", description=description)
+            if not presets:
+                return tyro.cli(config, prog=program, description=description)
+            parser = argparse.ArgumentParser(program, add_help=False, allow_abbrev=False)
+            parser.add_argument("--preset", choices=tuple(presets), default=next(iter(presets)))
+            known, arguments = parser.parse_known_args(arguments)
+            default = config.preset(known.preset)  # pyright: ignore[reportAttributeAccessIssue]
+            told = "; ".join(f"{name}: {what}" for name, what in presets.items())
+            description = f"{description} --preset NAME chooses other defaults. {told}."
+            return tyro.cli(config, prog=program, description=description, args=arguments, default=default)
     except SystemExit as stop:
         if not stop.code:
             raise
-        raise UserError(re.sub(r"[\u2500-\u257f]+", " ", said.getvalue())) from None
+        message = re.sub(r"^usage: .*\n", "", said.getvalue())
+        raise UserError(re.sub(r"[\u2500-\u257f]+", " ", message).removeprefix(f"{program}: error: ")) from None
 
 
 def keep_memory_pages() -> None:

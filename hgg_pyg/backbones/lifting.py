@@ -72,29 +72,6 @@ def lift(
     )
 
 
-def coverage(
-    positions: np.ndarray,  # [n, 3]
-    masks: np.ndarray,  # [V, H, W]
-    viewmats: np.ndarray,  # [V, 4, 4]
-    Ks: np.ndarray,  # [V, 3, 3]
-) -> np.ndarray:
-    """How sure all cameras are that a place belongs to the person: the least of the masks there, a soft visual hull.
-
-    Masks are read between pixel centres linearly. A camera that does not have the place in its picture does not count.
-
-    Returns:
-        [n] in [0, 1]
-    """
-    least = np.ones(len(positions))
-    for mask, viewmat, K in zip(masks, viewmats, Ks, strict=True):
-        seen = (positions @ viewmat[:3, :3].T + viewmat[:3, 3]) @ K.T
-        column, row = seen[:, :2].T / seen[:, 2] - 0.5
-        inside = (seen[:, 2] > 0) & (row > 0) & (column > 0) & (row < mask.shape[0] - 1) & (column < mask.shape[1] - 1)
-        there = ndimage.map_coordinates(mask, [row[inside], column[inside]], order=1)
-        least[inside] = np.minimum(least[inside], there)
-    return least
-
-
 def _no_points(radii: int) -> Points:
     vectors, numbers = np.zeros((0, 3)), np.zeros(0)
     return Points(vectors, vectors, vectors, numbers, vectors, np.zeros((0, radii, 3)), numbers, numbers)

@@ -9,11 +9,12 @@ import numpy as np
 import pytest
 import torch
 import trimesh
+from scipy import ndimage
 from scipy.spatial.transform import Rotation
 from torch import Tensor
 
 from hgg_pyg.backbones import Moment, SurfaceBackbone, SurfaceConfig
-from hgg_pyg.backbones.lifting import coverage
+from hgg_pyg.backbones.visual_hull import coverage
 from hgg_pyg.body import load_body
 from hgg_pyg.render import render
 from hgg_pyg.types import BodyPose, Cameras, Gaussians
@@ -236,6 +237,43 @@ def test_coverage_is_the_least_mask_of_the_cameras_that_have_a_place_in_the_pict
     np.testing.assert_allclose(both, [0.7, 0, 0.5, 0.7, 1, 1])
 
 
+def test_coverage_equals_scipy_s_interpolation_for_places_of_any_shape() -> None:
+    rng = np.random.default_rng(0)
+    cameras = ring(3, 20)
+    viewmats, Ks = (x.double().numpy() for x in (cameras.viewmats, cameras.Ks))
+    masks, places = rng.random((3, 14, 20)), rng.uniform(-1.5, 1.5, (40, 5, 3))  # some out of some pictures
+    expected = np.ones((40, 5))
+    for mask, viewmat, K in zip(masks, viewmats, Ks, strict=True):
+        seen = (places @ viewmat[:3, :3].T + viewmat[:3, 3]) @ K.T
+        column, row = np.moveaxis(seen[..., :2] / seen[..., 2:] - 0.5, -1, 0)
+        inside = (seen[..., 2] > 0) & (row > 0) & (row < 13) & (column > 0) & (column < 19)
+        there = ndimage.map_coordinates(mask, [row, column], order=1, mode="nearest")
+        expected = np.where(inside, np.minimum(expected, there), expected)
+    assert 0.05 < (expected == 1).mean() < 0.5
+    np.testing.assert_allclose(coverage(places, masks, viewmats, Ks), expected, atol=1e-12)
+    assert coverage(places[:0], masks, viewmats, Ks).shape == (0, 5)
+
+
+def test_coverage_off_the_surface_says_how_thick_the_clothes_are() -> None:
+    sphere, cameras = trimesh.creation.icosphere(3, 0.5), ring(4, 96)
+    vertices, faces = np.asarray(sphere.vertices), np.asarray(sphere.faces)
+    body = (torch.tensor(vertices).float(), torch.eye(4).repeat(len(vertices), 1, 1), torch.tensor(faces))
+
+    def covered(clothes: float) -> Tensor:
+        images, masks = photograph(vertices * (0.5 + clothes) / 0.5, faces, vertices, cameras)
+        gaussians = Scene(images, masks, cameras, *body).run()
+        on_body = column(gaussians, "borrowed")[:, 0] == 0
+        names = [f"coverage_{reach}mm" for reach in (10, 20, 30, 45, 65, 90)]
+        return torch.cat([column(gaussians, name) for name in names], 1)[on_body].mean(0)
+
+    bare, dressed = covered(0.0), covered(0.04)
+    assert (bare.diff() < 0).all()
+    assert (dressed.diff() < 0).all()
+    assert (dressed[:3] > 1.4).all()  # 10, 20 and 30 mm are within clothes of 40
+    assert (dressed - bare > 0.3).all()
+    assert dressed[-1] < -0.5  # 90 mm are not
+
+
 def test_pixels_off_the_body_take_the_depth_of_the_nearest_on_it(ball: Scene) -> None:
     masks = ball.masks.clone()
     masks[0, 20:28, 24:44] = 1  # a handle that sticks out to the right
@@ -344,8 +382,8 @@ def test_features_are_of_about_unit_size_and_named(person: Scene) -> None:
     backbone = SurfaceBackbone()
     gaussians = person.run()
     assert gaussians.features is not None
-    assert backbone.feature_dim == len(backbone.feature_names) == len(set(backbone.feature_names)) == 24
-    assert gaussians.features.shape == (len(gaussians), 24)
+    assert backbone.feature_dim == len(backbone.feature_names) == len(set(backbone.feature_names)) == 30
+    assert gaussians.features.shape == (len(gaussians), 30)
     assert gaussians.features.abs().max() < 6.5
     assert gaussians.features.mean(0).abs().max() < 1
     assert gaussians.features.std(0).max() < 1.5
@@ -385,7 +423,7 @@ def test_nobody_in_view(person: Scene) -> None:
     for gaussians in (empty, away):
         assert len(gaussians) == 0
         assert gaussians.features is not None
-        assert gaussians.features.shape == (0, 24)
+        assert gaussians.features.shape == (0, 30)
 
 
 def test_shapes_are_checked(person: Scene) -> None:

@@ -189,7 +189,7 @@ def check_results(config: AblationBenchmark, runs: list[TrainConfig], shown: str
     ("arguments", "message"),
     [
         (["--study", "depth"], "study"),
-        (["--study"], "study: expected all, or some of components, layers"),
+        (["--study"], "study: expected all, or some of components, presets"),
         (["--seeds", "0"], "seeds: expected at least 1, found 0"),
         (["--model.heads", "5"], "ModelConfig.heads: expected a divisor of dim"),
         (["--model.variant", "baseline"], "model.variant: expected a variant to train"),
@@ -245,6 +245,11 @@ def test_settings_change_one_thing_and_share_runs():
     assert values["components"] == ["direct binding", "no intra", "no inter", "full"]
     assert [s.config.model.variant for s in studies["components"].settings[1:]] == ["no_intra", "no_inter", "full"]
     assert not studies["components"].settings[0].trained
+    paper, recommended = studies["presets"].settings
+    assert paper.config == base
+    assert recommended.config.model == TrainConfig.preset("recommended").model
+    changed = [(s.config.model.shift, s.config.model.pooled) for s in studies["parts"].settings]
+    assert changed == [("rest", False), ("surface", False), ("rest", True)]
     assert [s.config.model.layers for s in studies["layers"].settings] == [0, 1, 2, 3, 6]
     assert [s.config.graph.k for s in studies["binding"].settings] == [1, 2, 4]
     assert [s.config.graph.hops for s in studies["hops"].settings] == [1, 2, 3]
@@ -261,7 +266,7 @@ def test_settings_change_one_thing_and_share_runs():
             assert restored == base  # nothing but these three is changed
             assert setting.default == (setting.config == base and setting.trained)
     runs = different_runs(list(studies.values()), config.all_seeds)
-    assert len({run.name for run in runs}) == len(runs) == 3 * 19
+    assert len({run.name for run in runs}) == len(runs) == 3 * 21
     distinct = {(run.model, run.graph, run.clip, run.seed) for run in runs}
     assert len(distinct) == len(runs)  # no two names for one run
     six, none = (next(r for r in runs if r.name == f"layers{n}-seed0") for n in (6, 0))
