@@ -13,7 +13,7 @@ PIP    := $(BIN)/python -m pip --disable-pip-version-check
 .DELETE_ON_ERROR:
 
 train: setup
-	$(BIN)/python -m hgg_pyg.train --resume $(ARGS)
+	$(BIN)/python -m hgg_pyg.train --preset recommended --resume $(ARGS)
 
 test: setup
 	$(BIN)/python -m pytest $(ARGS)

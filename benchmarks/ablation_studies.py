@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal, get_args
 
+from hgg_pyg.config import ModelConfig
 from hgg_pyg.run import TrainConfig
 
 StudyName = Literal["components", "presets", "layers", "binding", "hops", "tokens", "readout", "frames", "parts"]
@@ -60,8 +61,8 @@ def make_study(name: StudyName, base: TrainConfig, release_tokens: int, most_fra
 
     Args:
         name: which study.
-        base: the default setting, the paper's preset but for sizes; its value is among those of every study but
-            `components` and `readout`.
+        base: the default setting; its value is among those of every study but `components`, `readout`, `presets` and
+            `parts`.
         release_tokens: S where the release has 20.
         most_frames: no T above this one but the default's; None where that is not known.
     """
@@ -69,9 +70,16 @@ def make_study(name: StudyName, base: TrainConfig, release_tokens: int, most_fra
     if name == "components":
         return Study(name, "components (Table 2a)", "what the network has", _components(base))
     if name == "presets":
-        return Study(name, "presets", "paper, recommended", _presets(base))
+        designs = {preset: base.preset(preset).model for preset in base.PRESETS}
+        return Study(name, "presets", "what the network is given and how it answers", _designs(base, designs))
     if name == "parts":
-        return Study(name, "parts of the recommended preset", "what is changed", _parts(base))
+        paper = base.preset("paper").model
+        designs = {
+            "paper": paper,
+            "surface shift": replace(paper, shift="surface"),
+            "pooled queries": replace(paper, pooled=True),
+        }
+        return Study(name, "parts of the recommended preset", "what is changed, one by one", _designs(base, designs))
     if name == "layers":
         settings = [
             _setting(base, f"{n}", replace(base, model=replace(model, layers=n)), _papers_gain(_PAPERS_LAYERS.get(n)))
@@ -128,19 +136,11 @@ def _components(base: TrainConfig) -> tuple[Setting, ...]:
     return (baseline, *others)
 
 
-def _presets(base: TrainConfig) -> tuple[Setting, ...]:
-    """The base, and the same with what the recommended preset changes in the network."""
-    changed = TrainConfig.preset("recommended").model
-    model = replace(base.model, shift=changed.shift, pooled=changed.pooled)
-    return (_setting(base, "paper", base), _setting(base, "recommended", replace(base, model=model)))
-
-
-def _parts(base: TrainConfig) -> tuple[Setting, ...]:
-    """The changes of the recommended preset, one by one."""
-    return (
-        _setting(base, "none (paper)", base),
-        _setting(base, "surface shift", replace(base, model=replace(base.model, shift="surface"))),
-        _setting(base, "pooled queries", replace(base, model=replace(base.model, pooled=True))),
+def _designs(base: TrainConfig, designs: Mapping[str, ModelConfig]) -> tuple[Setting, ...]:
+    """The base with what presets differ in, as some networks have it."""
+    return tuple(
+        _setting(base, label, replace(base, model=replace(base.model, shift=model.shift, pooled=model.pooled)))
+        for label, model in designs.items()
     )
 
 

@@ -211,6 +211,7 @@ def test_damaged_captures_end_in_one_line(tiny_captures, tmp_path, monkeypatch, 
         (["--steps", "0"], "steps: expected at least 1, found 0"),
         (["--model.heads", "5"], "ModelConfig.heads: expected a divisor of dim"),
         (["--name", "a/b"], "expected a plain folder name"),
+        (["--preset", "best"], "--preset: invalid choice: 'best' (choose from"),
         (["--data", "/no/such/folder"], "/no/such/folder: expected a folder of captures"),
         (["--model.variant", "baseline"], "nothing to train"),
         (["--lr", "fast"], "lr"),
@@ -222,6 +223,19 @@ def test_wrong_options_end_in_one_line(tmp_path, monkeypatch, capsys, arguments,
     text = run(monkeypatch, capsys, train_command.main, TrainConfig, "--out", str(tmp_path / "runs"), *arguments)
     assert message in text
     assert not (tmp_path / "runs").exists()
+
+
+def test_a_preset_changes_defaults_and_options_change_the_preset(monkeypatch):
+    def parsed(*arguments: str) -> TrainConfig:
+        monkeypatch.setattr(sys, "argv", ["train", *arguments])
+        found: list[TrainConfig] = []
+        run_command(TrainConfig, found.append)
+        return found[0]
+
+    assert parsed() == parsed("--preset", "paper") == TrainConfig()
+    changed = replace(ModelConfig(), shift="surface", pooled=True)
+    assert parsed("--preset=recommended", "--steps", "7") == TrainConfig(steps=7, model=changed)
+    assert parsed("--model.shift", "rest", "--preset", "recommended").model == replace(changed, shift="rest")
 
 
 def test_evaluating_what_is_not_a_run(tmp_path, monkeypatch, capsys):
