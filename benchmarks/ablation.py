@@ -253,8 +253,9 @@ def _about(config: AblationBenchmark, captures: CaptureSet, outcomes: Sequence[O
         "weights and the clips that are drawn, not the subjects. Times are those of training's steps, in units of the "
         "default setting's.",
         f"Default: {config.model.layers} layers, D = {config.model.dim}, S = {config.model.tokens}, k = "
-        f"{config.graph.k}, hops {config.graph.hops}, {config.graph.readout_k} vertices to read from, T = "
-        f"{config.clip.frames}. The paper's gains are of other captures, MVHumanNet, and of its own training.",
+        f"{config.graph.k}, hops {config.graph.hops}, read-out k = {config.graph.readout_k}, T = {config.clip.frames}, "
+        f"{config.model.shift} shift, {'pooled' if config.model.pooled else 'plain'} queries. "
+        "The paper's gains are of other captures, MVHumanNet, and of its own training.",
     ]
     if captures.shared_subjects:
         lines.append("The subjects that are scored were seen in training: too few to part. Their novel poses were not.")
@@ -274,7 +275,8 @@ def _size(capture: Capture) -> str:
 
 
 def _effort(config: AblationBenchmark) -> str:
-    return f"{config.steps} steps of {config.accumulation} clips"
+    clips = "1 clip" if config.accumulation == 1 else f"{config.accumulation} clips"
+    return f"{config.steps} steps of {clips}"
 
 
 if __name__ == "__main__":
