@@ -1,5 +1,7 @@
 """What a vertex's Gaussians are like on the whole, before any attention."""
 
+import math
+
 import torch
 from torch import Tensor, nn
 from torch_geometric.nn.aggr import MultiAggregation
@@ -40,5 +42,5 @@ class PooledConv(nn.Module):
         x = features if edges.in_order else features.index_select(0, edges.source)
         pooled = self.statistics(x, ptr=edges.ptr, dim_size=edges.num_targets)
         count = edges.degree[:, None].to(x.dtype)
-        many = (count.log1p() - torch.tensor(1.0 + _USUAL_COUNT).log()).to(x.dtype)
+        many = count.log1p() - math.log1p(_USUAL_COUNT)
         return self.mix(torch.cat([pooled, many], 1)) * (count > 0)
