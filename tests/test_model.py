@@ -177,7 +177,7 @@ def test_a_batch_of_different_subjects_trains_as_one_by_one(make_clip):
     assert torch.allclose(together.means, torch.cat([g.means for g in single]), atol=1e-6)
     assert torch.allclose(together.colors, torch.cat([g.colors for g in single]), atol=1e-5)
     for name, gradient in single_grads.items():
-        scale = gradient.abs().max().clamp_min(1e-3)
+        scale = gradient.abs().max().clamp_min(1e-2)  # a key's bias cancels in the softmax: its gradient is rounding
         assert (batch_grads[name] - gradient).abs().max() <= 1e-4 * scale, name
 
 
