@@ -23,6 +23,7 @@ from benchmarks.ablation_report import (
     draw,
     make_table,
     read_outcome,
+    subject_rows,
     table_rows,
     training_seconds,
 )
@@ -71,7 +72,8 @@ class AblationBenchmark(TrainConfig):
     dry_run: bool = False
     """list the runs and about how long they take, and stop"""
     table: Path | None = None
-    """where the table goes, .md and .png beside it; benchmarks/results/ablation.csv, or the runs' folder if quick"""
+    """where the table goes, by subject, as Markdown and drawn beside it; benchmarks/results/ablation.csv, or the runs'
+    folder if quick"""
     name: str = "ablation"
     """the runs are written to OUT/NAME/SETTING-SEED"""
     resume: tyro.conf.Suppress[bool] = True
@@ -230,14 +232,17 @@ def _report(config: AblationBenchmark, studies: Mapping[StudyName, Study], captu
         return
     about = _about(config, captures, outcomes)
     subjects = len(captures.train), len(_scored(config, captures))
+    shown = {o.run.name: o for table in tables for line in table.lines for o in line.outcomes}
     markdown, picture = config.table.with_suffix(".md"), config.table.with_suffix(".png")
+    by_subject = config.table.with_name(f"{config.table.stem}_subjects.csv")
     write_table(config.table, table_rows(tables, config.split, subjects))
+    write_table(by_subject, subject_rows(list(shown.values())))
     write_atomically(markdown, lambda path: path.write_text(as_markdown(tables, about)))
     title = f"What each setting gains over direct binding on novel poses of {_count(subjects[1], config.split)}"
     effort = f"{_count(subjects[0], 'training')}, {_size(_scored(config, captures)[0])}, {_effort(config)}"
     draw(picture, tables, f"{title}\n({effort})")
     print("\n".join(as_text(table) for table in tables))
-    print(f"\n{about}\n{config.table}, {markdown.name}, {picture.name}")
+    print(f"\n{about}\n{config.table}, {by_subject.name}, {markdown.name}, {picture.name}")
 
 
 def _about(config: AblationBenchmark, captures: CaptureSet, outcomes: Sequence[Outcome]) -> str:

@@ -22,12 +22,12 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from benchmarks.ablation_runs import MACHINE_FILE, Split, metrics_file
 from benchmarks.ablation_studies import Setting, Study
 from hgg_pyg.files import write_atomically
+from hgg_pyg.reporting.report import DIRECT, OURS, TASKS
 from hgg_pyg.run import MODEL_FOLDER, TrainConfig
 from hgg_pyg.types import UserError
 
 _HEADERS = ("seeds", "novel pose PSNR, dB", "gain over direct binding, dB", "time of training", "parameters")
 _PAPERS = "the paper's gain, dB"
-_TASKS, _DIRECT, _OURS = ("novel view", "novel pose"), "direct binding", "ours"  # keys of metrics.json
 _PLAIN, _MARKED = "#2f5f8f", "#e08a3c"
 _COLUMNS = 4  # of panels
 
@@ -43,12 +43,22 @@ class Scored:
 
 
 @dataclass(frozen=True)
+class SubjectScore:
+    """Novel poses of one subject, dB."""
+
+    subject: str
+    psnr: float
+    direct_psnr: float  # of direct binding
+
+
+@dataclass(frozen=True)
 class Outcome:
     """What is known of one finished run."""
 
     run: TrainConfig
     view: Scored | None  # None where captures have no held-out cameras
     pose: Scored
+    subjects: tuple[SubjectScore, ...]
     seconds: float | None  # of training, one core; None where a run has too few steps to tell
     parameters: int
     machine: dict[str, str]  # columns of the table
@@ -140,8 +150,9 @@ def read_outcome(run: TrainConfig, split: Split) -> Outcome:
     """
     path = metrics_file(run, split)
     try:
-        summary = json.loads(path.read_text())["summary"]
-        view, pose = (_scored(summary.get(task)) for task in _TASKS)
+        content = json.loads(path.read_text())
+        view, pose = (_scored(content["summary"].get(task)) for task in TASKS)
+        subjects = _subjects(content["scores"]) if pose is not None else ()
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise UserError(f"{path}: expected the scores of an evaluation ({type(error).__name__}: {error})") from None
     if pose is None:
@@ -150,7 +161,7 @@ def read_outcome(run: TrainConfig, split: Split) -> Outcome:
         parameters = sum(math.prod(weights.get_slice(name).get_shape()) for name in weights.keys())  # noqa: SIM118
     machine = run.folder / MACHINE_FILE
     about = next(csv.DictReader(machine.read_text().splitlines()), {}) if machine.is_file() else {}
-    return Outcome(run, view, pose, training_seconds(run), parameters, about)
+    return Outcome(run, view, pose, subjects, training_seconds(run), parameters, about)
 
 
 def training_seconds(run: TrainConfig) -> float | None:
@@ -187,6 +198,22 @@ def table_rows(tables: Sequence[Table], split: Split, subjects: tuple[int, int])
         for table in tables
         for line in table.lines
         for outcome in line.outcomes
+    ]
+
+
+def subject_rows(outcomes: Sequence[Outcome]) -> list[dict[str, object]]:
+    """Rows of the CSV file beside it, one a run and subject: a gain on average may be a loss on some."""
+    return [
+        {
+            "run": outcome.run.name,
+            "seed": outcome.run.seed,
+            "subject": score.subject,
+            "novel_pose_psnr": score.psnr,
+            "novel_pose_direct_psnr": score.direct_psnr,
+            "novel_pose_gain_db": score.psnr - score.direct_psnr,
+        }
+        for outcome in outcomes
+        for score in outcome.subjects
     ]
 
 
@@ -300,5 +327,13 @@ def _row(
 def _scored(summary: dict[str, dict[str, float]] | None) -> Scored | None:
     if summary is None:
         return None
-    direct, ours = (summary[method] for method in (_DIRECT, _OURS))
+    direct, ours = (summary[method] for method in (DIRECT, OURS))
     return Scored(float(ours["psnr"]), float(ours["ssim"]), float(direct["psnr"]), float(direct["ssim"]))
+
+
+def _subjects(scores: Sequence[dict[str, Any]]) -> tuple[SubjectScore, ...]:
+    by_method = {
+        method: {s["subject"]: float(s["psnr"]) for s in scores if (s["task"], s["method"]) == (TASKS[1], method)}
+        for method in (DIRECT, OURS)
+    }
+    return tuple(SubjectScore(name, psnr, by_method[DIRECT][name]) for name, psnr in by_method[OURS].items())

@@ -63,7 +63,7 @@ class EvaluateConfig:
 
 def main(config: EvaluateConfig) -> Report:
     """Score a run, direct binding and other methods on test subjects; leave numbers, tables and report.html."""
-    trained = read_config(config.run)
+    trained = read_config(config.run)  # first: captures and networks are read once all options are known to be right
     others = tuple(_read_other(config.run, trained, path) for path in config.also)
     names = [*METHODS, "ground truth", *(path.resolve().name for path in config.also)]
     if len({name.casefold() for name in names}) < len(names):

@@ -174,6 +174,17 @@ def check_results(config: AblationBenchmark, runs: list[TrainConfig], shown: str
         for name in ("torch", "date", "cpu"):
             assert row[name]
     table = Path(str(config.table))
+    for row in read(table.with_name(f"{table.stem}_subjects.csv")):
+        run = next(run for run in runs if run.name == row["run"])
+        found = {
+            (s["subject"], s["method"]): s["psnr"]
+            for s in json.loads((run.folder / "metrics.json").read_text())["scores"]
+            if s["task"] == "novel pose"
+        }
+        direct, ours = (found[row["subject"], method] for method in ("direct binding", "ours"))
+        assert float(row["novel_pose_psnr"]) == pytest.approx(ours, rel=1e-4)
+        assert float(row["novel_pose_gain_db"]) == pytest.approx(ours - direct, abs=1e-3)
+    assert len(read(table.with_name(f"{table.stem}_subjects.csv"))) == len(runs)  # of one subject
     markdown = table.with_suffix(".md").read_text()
     for label, values in {"1": gains["1"], "2 (default)": gains["2"]}.items():
         text = f"{statistics.fmean(values):+.2f} ± {statistics.stdev(values):.2f}"
