@@ -26,8 +26,9 @@ from hgg_pyg.data.frames import FrameSource, frame_sources
 from hgg_pyg.evaluation import TASKS
 from hgg_pyg.losses import LossConfig, rendering_loss
 from hgg_pyg.metrics import psnr
-from hgg_pyg.model import Avatar, HumanGaussianGraph, apply_residual
+from hgg_pyg.model import Avatar, HumanGaussianGraph
 from hgg_pyg.render import render
+from hgg_pyg.residual import apply_residual
 from hgg_pyg.runtime import run_command
 from hgg_pyg.types import UserError
 

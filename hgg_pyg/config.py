@@ -41,6 +41,9 @@ class ModelConfig:
     that a Gaussian is bound to"""
     pooled: bool = False
     """start each query from statistics of its vertex's Gaussians as well (not without the intra operation)"""
+    feedback: int = 0
+    """input frames in whose images, two of each, the network is told what direct binding gets wrong (`add_feedback`;
+    not without the intra operation, for they are of other frames too)"""
     layer: Literal["ours", "transformer_conv", "gatv2_conv"] = "ours"
     """our attention layers, or one of PyG's in their place"""
 
@@ -53,12 +56,18 @@ class ModelConfig:
         for name in ("feature_dim", "num_vertices", "dim", "heads", "tokens", "ffn_ratio"):
             if getattr(self, name) < 1:
                 raise ValueError(f"ModelConfig.{name}: expected at least 1, found {getattr(self, name)}")
-        if self.layers < 0:
-            raise ValueError(f"ModelConfig.layers: expected 0 or more, found {self.layers}")
+        for name in ("layers", "feedback"):
+            if getattr(self, name) < 0:
+                raise ValueError(f"ModelConfig.{name}: expected 0 or more, found {getattr(self, name)}")
         if self.dim % self.heads:
             raise ValueError(f"ModelConfig.heads: expected a divisor of dim {self.dim}, found {self.heads}")
         if not 0 <= self.dropout < 1:
             raise ValueError(f"ModelConfig.dropout: expected 0 <= dropout < 1, found {self.dropout}")
+
+    @property
+    def hears_feedback(self) -> bool:
+        """Whether graphs need `add_feedback`."""
+        return self.feedback > 0 and self.variant in ("full", "no_inter")
 
 
 @dataclass(frozen=True)

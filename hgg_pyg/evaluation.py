@@ -19,8 +19,10 @@ from tqdm import tqdm
 from graphs import GraphSpec
 from hgg_pyg.body import BodyModel
 from hgg_pyg.data.capture import Capture
-from hgg_pyg.data.clips import Target, clip_graph, even_frames, input_range, load_target
+from hgg_pyg.data.clip_input import load_clip
+from hgg_pyg.data.clips import Target, even_frames, input_range, load_target
 from hgg_pyg.data.frames import FrameSource
+from hgg_pyg.feedback import graph_for
 from hgg_pyg.lpips import LEAST_SIZE as LPIPS_SIZE
 from hgg_pyg.lpips import LPIPS
 from hgg_pyg.metrics import LEAST_SIZE, image_scores, region_scores
@@ -194,12 +196,12 @@ class _Evaluation:
         for frame in inputs:
             if frame not in predicted:
                 predicted[frame] = self._timed(partial(source.predict, frame))
-        poses = source.capture.poses[list(inputs)]
+        model = contender.model
 
         def make() -> Avatar:
             gaussians = [predicted[frame][0] for frame in inputs]
-            graph = clip_graph(gaussians, source.body.pose(poses), source.body.faces, poses.betas, contender.spec)
-            return contender.model.avatar(graph.to(str(self.device)))
+            clip = load_clip(source, inputs, contender.spec, images=model.config.feedback, gaussians=gaussians)
+            return model.avatar(graph_for(clip, model.config, self.device))
 
         avatar, seconds = self._timed(make)
         return _Built(avatar, seconds + sum(predicted[frame][1] for frame in inputs))

@@ -16,14 +16,12 @@ from torch_geometric.data import HeteroData
 from graphs import BINDS, NEAR
 from hgg_pyg.attention import Edges
 from hgg_pyg.body import BodyModel, pose_gaussians
-from hgg_pyg.body.skinning import quaternion_multiply
 from hgg_pyg.config import ModelConfig, config_json
+from hgg_pyg.feedback import FEEDBACK_DIM
 from hgg_pyg.files import write_atomically
 from hgg_pyg.nn import GraphBlock, PooledConv, ReadoutConv
+from hgg_pyg.residual import RESIDUAL_DIM, apply_residual
 from hgg_pyg.types import BodyPose, Gaussians, UserError
-
-_CHANNELS = (3, 3, 3, 1, 3)  # what the head predicts: shift, turn, log size, opacity logit, colour
-_SHIFT_UNIT = 0.05  # metres: clothes hang about this far off the body
 
 
 @dataclass(frozen=True)
@@ -53,7 +51,8 @@ class HumanGaussianGraph(nn.Module):
     in logits and adds to its colour. The shift is in the axes of the rest pose, or with shift="surface" in those of the
     body's surface at the vertex that the Gaussian is bound to, :math:`\mu + [n\,t\,u]\,\delta`: clothes lie off the
     body along its normal, which is then one number, the same all around, and no direction to be learnt at each vertex.
-    With `pooled`, queries start from what `PooledConv` says of their Gaussians as well: :math:`q_n + p_n`. The head's
+    With `pooled`, queries start from what `PooledConv` says of their Gaussians as well: :math:`q_n + p_n`; with
+    `feedback` from an MLP of x_n of `add_feedback`, of which :math:`h_m` gets a linear map of x_m too. The head's
     last projection starts at zero, so an untrained model returns the frame's Gaussians bit for bit: the paper's
     baseline, direct binding.
 
@@ -68,6 +67,13 @@ class HumanGaussianGraph(nn.Module):
         self.queries = nn.Parameter(torch.empty(config.num_vertices, config.tokens, config.dim))
         pooled = config.pooled and config.variant != "no_intra"
         self.pooled = PooledConv(config.feature_dim, config.dim) if pooled else None
+        self.vertex_feedback = self.gaussian_feedback = None
+        if config.hears_feedback:
+            hidden = config.ffn_ratio * config.dim
+            self.vertex_feedback = nn.Sequential(
+                nn.Linear(FEEDBACK_DIM, hidden), nn.GELU(), nn.Linear(hidden, config.dim)
+            )
+            self.gaussian_feedback = nn.Linear(FEEDBACK_DIM, config.dim)
         self.blocks = nn.ModuleList(
             GraphBlock(
                 dim=config.dim,
@@ -93,7 +99,7 @@ class HumanGaussianGraph(nn.Module):
             nn.GELU(),
             nn.Linear(config.ffn_ratio * config.dim, config.dim),
             nn.GELU(),
-            nn.Linear(config.dim, sum(_CHANNELS)),
+            nn.Linear(config.dim, RESIDUAL_DIM),
         )
         self.reset_parameters()
 
@@ -104,9 +110,10 @@ class HumanGaussianGraph(nn.Module):
             cast(GraphBlock, block).reset_parameters()
         self.readout.reset_parameters()
         self.residual.reset_parameters()
-        for layer in (self.readout_norm, *self.head, *(self.pooled.mix if self.pooled is not None else ())):
-            if isinstance(layer, nn.Linear | nn.LayerNorm):
-                layer.reset_parameters()
+        for part in (self.pooled, self.vertex_feedback, self.gaussian_feedback, self.readout_norm, self.head):
+            for layer in () if part is None else part.modules():
+                if isinstance(layer, nn.Linear | nn.LayerNorm):
+                    layer.reset_parameters()
         last = cast(nn.Linear, self.head[-1])
         nn.init.zeros_(last.weight)
         nn.init.zeros_(last.bias)
@@ -123,16 +130,18 @@ class HumanGaussianGraph(nn.Module):
             return gaussians
         queries = self.refine_queries(graph)
         context = self.readout((self.readout_norm(queries), start.x), graph["vertex", "refines", "avatar"].edge_index)
-        delta = self.head(context + self.residual(start.x))
-        if self.config.shift == "surface":
-            delta = torch.cat([(start.axes @ delta[:, :3, None])[..., 0], delta[:, 3:]], 1)
-        return apply_residual(gaussians, delta)
+        context = context + self.residual(start.x)
+        if self.gaussian_feedback is not None:
+            context = context + self.gaussian_feedback(start.feedback)
+        return apply_residual(gaussians, self.head(context), start.axes if self.config.shift == "surface" else None)
 
     def refine_queries(self, graph: HeteroData) -> Tensor:
         """The vertices' queries after L blocks. -> [N, S, D]"""
         features, node_id = graph["gaussian"].x, graph["vertex"].node_id
         if features.shape[-1] != self.config.feature_dim:
             raise ValueError(f"expected {self.config.feature_dim} features a Gaussian, found {features.shape[-1]}")
+        if self.config.hears_feedback and "feedback" not in graph["vertex"]:
+            raise ValueError("expected a graph with feedback of its input images, see add_feedback; found none")
         if node_id.numel() and int(node_id.max()) >= self.config.num_vertices:
             raise ValueError(f"expected a body of {self.config.num_vertices} vertices, found {int(node_id.max()) + 1}")
         queries = self.queries[node_id]
@@ -147,6 +156,8 @@ class HumanGaussianGraph(nn.Module):
             features, binds = binds.lay_out(features)
         if self.pooled is not None:
             queries = queries + self.pooled(features, binds)[:, None]
+        if self.vertex_feedback is not None:
+            queries = queries + self.vertex_feedback(graph["vertex"].feedback)[:, None]
         for block in self.blocks:
             queries = block(queries, features, binds, near)
         return queries
@@ -195,25 +206,3 @@ class HumanGaussianGraph(nn.Module):
     def __repr__(self) -> str:
         settings = ", ".join(f"{name}={value!r}" for name, value in asdict(self.config).items())
         return f"{type(self).__name__}({settings})"
-
-
-def apply_residual(gaussians: Gaussians, delta: Tensor) -> Gaussians:
-    """Change Gaussians by predicted residuals; zeros change nothing, bit for bit.
-
-    mu + 0.05 m * shift;  q (x) normalise(1, turn / 2);  s * exp(size);  o e^l / (1 + o (e^l - 1)), which is the sigmoid
-    of logit(o) + l without its rounding;  c + colour.
-
-    Args:
-        gaussians: [M]
-        delta: [M, 13] shift 3, turn 3, size 3, opacity logit 1, colour 3
-    """
-    shift, turn, size, logit, color = delta.split(_CHANNELS, -1)
-    half_turn = torch.cat([torch.ones_like(logit), 0.5 * turn], -1)
-    growth = torch.expm1(logit[..., 0].clamp(-15, 15))
-    return Gaussians(
-        means=gaussians.means + _SHIFT_UNIT * shift,
-        quats=quaternion_multiply(gaussians.quats, torch.nn.functional.normalize(half_turn, dim=-1)),
-        scales=gaussians.scales * torch.exp(size.clamp(-5, 5)),
-        opacities=gaussians.opacities * (1 + growth) / (1 + gaussians.opacities * growth),
-        colors=gaussians.colors + color,
-    )

@@ -10,13 +10,14 @@ import numpy as np
 import torch
 from accelerate import Accelerator
 from torch import Tensor
-from torch_geometric.data import HeteroData
 
 from hgg_pyg.body import BodyModel
-from hgg_pyg.data.clips import input_range, load_clip, load_target, sample_clip
+from hgg_pyg.data.clip_input import ClipInput, load_clip
+from hgg_pyg.data.clips import input_range, load_target, sample_clip
 from hgg_pyg.data.frames import FrameSource
 from hgg_pyg.data.protocols import PROTOCOLS
 from hgg_pyg.evaluation import LEAN, evaluate
+from hgg_pyg.feedback import graph_for
 from hgg_pyg.loop import TrainingLoop
 from hgg_pyg.losses import rendering_loss
 from hgg_pyg.lpips import LPIPS
@@ -33,7 +34,7 @@ _VALIDATION_VIEWS = 12
 class LoadedClip:
     """A clip in memory."""
 
-    graph: HeteroData
+    input: ClipInput
     targets: list[tuple[BodyPose, Cameras, Tensor, Tensor]]  # pose of one frame, V cameras, rgb, alpha
 
 
@@ -80,12 +81,13 @@ class Trainer(TrainingLoop[LoadedClip]):
         even = PROTOCOLS[self.config.protocol].even_clips
         plan = sample_clip(frames, len(capture.cameras), source.cameras, self.config.clip, rng, even)
         targets = [(capture.poses[[target.frame]], *load_target(capture, target)) for target in plan.targets]
-        return LoadedClip(load_clip(source, plan.frames, self.config.graph, plan.chosen), targets)
+        images = self.config.model.feedback
+        return LoadedClip(load_clip(source, plan.frames, self.config.graph, plan.chosen, images), targets)
 
     def loss(self, item: LoadedClip) -> tuple[Tensor, Tensor]:
         """The loss of one clip and the PSNR of its images, means over its targets."""
         device = self.accelerator.device
-        graph = item.graph.to(str(device))
+        graph = graph_for(item.input, self.config.model, device)
         avatar = Avatar(self.model(graph), graph["avatar"].binding, graph.betas)
         losses, qualities = [], []
         for pose, cameras, rgb, alpha in item.targets:

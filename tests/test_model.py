@@ -8,7 +8,8 @@ from graphs import GraphSpec
 from hgg_pyg.body import pose_gaussians, tangent_frames, unpose_gaussians
 from hgg_pyg.config import ModelConfig
 from hgg_pyg.data.clips import clip_graph
-from hgg_pyg.model import HumanGaussianGraph, apply_residual
+from hgg_pyg.model import HumanGaussianGraph
+from hgg_pyg.residual import apply_residual
 from hgg_pyg.types import UserError
 
 CONFIG = ModelConfig(layers=2, dim=8, heads=2, feature_dim=6)

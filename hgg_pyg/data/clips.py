@@ -15,7 +15,6 @@ from graphs import GraphSpec, build_human_graph, readout_edges
 from hgg_pyg.body import PosedBody, tangent_frames, unpose_gaussians
 from hgg_pyg.config import ClipConfig
 from hgg_pyg.data.capture import Capture
-from hgg_pyg.data.frames import FrameSource
 from hgg_pyg.types import Cameras, Gaussians
 
 
@@ -133,10 +132,3 @@ def clip_graph(
     data["vertex", "refines", "avatar"].edge_index = edges
     data.betas = betas
     return data
-
-
-def load_clip(source: FrameSource, frames: Sequence[int], spec: GraphSpec, chosen: int = 0) -> HeteroData:
-    """The graph of some frames of a capture (by position), their Gaussians from the cache; see `clip_graph`."""
-    poses = source.capture.poses[list(frames)]
-    gaussians = [source.load(frame) for frame in frames]
-    return clip_graph(gaussians, source.body.pose(poses), source.body.faces, poses.betas, spec, chosen)

@@ -9,8 +9,10 @@ from pathlib import Path
 from torch_geometric.data import HeteroData
 
 from graphs import GraphSpec
-from hgg_pyg.data.clips import clip_graph, even_frames, input_range
+from hgg_pyg.data.clip_input import load_clip
+from hgg_pyg.data.clips import even_frames, input_range
 from hgg_pyg.data.frames import FrameSource
+from hgg_pyg.feedback import graph_for
 from hgg_pyg.model import HumanGaussianGraph
 from hgg_pyg.trained import open_run
 from hgg_pyg.types import UserError
@@ -28,10 +30,10 @@ class RunSubject:
     @cached_property
     def graph(self) -> HeteroData:
         """The graph of the input frames."""
-        poses = self.source.capture.poses[list(self.frames)]
+        config = self.model.config
         predicted = [self.source.predict(frame) for frame in self.frames]
-        body = self.source.body
-        return clip_graph(predicted, body.pose(poses), body.faces, poses.betas, self.spec)
+        clip = load_clip(self.source, self.frames, self.spec, images=config.feedback, gaussians=predicted)
+        return graph_for(clip, config, "cpu")
 
 
 def load_subject(run: Path, data: Path | None = None, subject: str | None = None) -> RunSubject:

@@ -365,7 +365,7 @@ def test_from_files_to_the_model_it_is_direct_binding(tmp_path, tiny_captures, b
     source = frame_sources([capture], 4, make_backbone(config), body, tmp_path / "cache")[0]
     given = read_ply(folder / capture.name / f"{capture.frames[2]:08d}.ply")
     source = replace(source, capture=source.capture.select([0, 2]))
-    graph = load_clip(source, [0, 1], GraphSpec(hops=1, readout_k=3), chosen=1)
+    graph = load_clip(source, [0, 1], GraphSpec(hops=1, readout_k=3), chosen=1).graph
     assert graph["gaussian"].x.shape[1] == source.backbone.feature_dim
     torch.manual_seed(0)
     settings = ModelConfig(

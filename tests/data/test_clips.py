@@ -126,7 +126,7 @@ def test_targets_are_composited_on_white(source):
 
 
 def test_a_clip_s_graph_holds_every_gaussian_and_the_avatar_of_the_chosen_frame(source):
-    graph = load_clip(source, [0, 2], GraphSpec(hops=1, readout_k=3), chosen=1)
+    graph = load_clip(source, [0, 2], GraphSpec(hops=1, readout_k=3), chosen=1).graph
     graph.validate()
     frames: list[Gaussians] = [source.load(0), source.load(2)]
     assert graph["gaussian"].num_nodes == len(frames[0]) + len(frames[1])

@@ -1,0 +1,95 @@
+"""What a network gets of a clip: its graph and, if it looks at them, images of its frames."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor
+from torch_geometric.data import HeteroData
+
+from graphs import GraphSpec
+from hgg_pyg.body import PosedBody
+from hgg_pyg.data.clips import Target, clip_graph, load_target
+from hgg_pyg.data.frames import FrameSource
+from hgg_pyg.types import Cameras, Gaussians
+
+
+@dataclass(frozen=True)
+class InputImages:
+    """Images of F input frames by V input cameras each, all of one size."""
+
+    transforms: Tensor  # [F, N, 4, 4] the vertices' maps from the rest pose to the frame's
+    cameras: Cameras  # [F, V]
+    rgb: Tensor  # [F, V, H, W, 3] on white
+    alpha: Tensor  # [F, V, H, W, 1]
+
+    def to(self, device: str | torch.device) -> InputImages:
+        """A copy on a device."""
+        return InputImages(
+            self.transforms.to(device), self.cameras.to(device), self.rgb.to(device), self.alpha.to(device)
+        )
+
+
+@dataclass(frozen=True)
+class ClipInput:
+    """A clip in memory."""
+
+    graph: HeteroData
+    images: InputImages | None
+
+
+def load_clip(
+    source: FrameSource,
+    frames: Sequence[int],
+    spec: GraphSpec,
+    chosen: int = 0,
+    images: int = 0,
+    gaussians: Sequence[Gaussians] | None = None,
+) -> ClipInput:
+    """The graph of some frames of a capture, see `clip_graph`, and images of them.
+
+    Args:
+        source: the capture and which of its cameras are input.
+        frames: T frames by position in the capture.
+        spec: which edges the graph has.
+        chosen: t0, which of the T frames the avatar is made of.
+        images: F, of how many frames images come along: spread evenly over the clip, two cameras across from each
+            other see each of them, and others the next.
+        gaussians: those of the frames; from the cache if None.
+
+    Raises:
+        UserError: a file is broken, or of another size.
+    """
+    poses = source.capture.poses[list(frames)]
+    posed = source.body.pose(poses)
+    if gaussians is None:
+        gaussians = [source.load(frame) for frame in frames]
+    graph = clip_graph(gaussians, posed, source.body.faces, poses.betas, spec, chosen)
+    return ClipInput(graph, _load_images(source, frames, posed, images) if images else None)
+
+
+def _load_images(source: FrameSource, frames: Sequence[int], posed: PosedBody, count: int) -> InputImages:
+    rows = [i * len(frames) // count for i in range(count)]
+    pairs = [_opposite(source.cameras, i) for i in range(count)]
+    views, rgb, alpha = zip(
+        *(load_target(source.capture, Target(frames[row], pair)) for row, pair in zip(rows, pairs, strict=True)),
+        strict=True,
+    )
+    return InputImages(
+        transforms=posed.transforms[rows],
+        cameras=replace(
+            views[0],
+            viewmats=torch.stack([view.viewmats for view in views]),
+            Ks=torch.stack([view.Ks for view in views]),
+        ),
+        rgb=torch.stack(rgb),
+        alpha=torch.stack(alpha),
+    )
+
+
+def _opposite(cameras: tuple[int, ...], turn: int) -> tuple[int, ...]:
+    """The turn-th of the input cameras, which go around the person, and the one across from it if there are two."""
+    across = len(cameras) // 2
+    return tuple(dict.fromkeys(cameras[(turn + step) % len(cameras)] for step in (0, across)))
