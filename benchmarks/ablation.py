@@ -259,7 +259,7 @@ def _about(config: AblationBenchmark, captures: CaptureSet, outcomes: Sequence[O
         "default setting's.",
         f"Default: {config.model.layers} layers, D = {config.model.dim}, S = {config.model.tokens}, k = "
         f"{config.graph.k}, hops {config.graph.hops}, read-out k = {config.graph.readout_k}, T = {config.clip.frames}, "
-        f"{config.model.shift} shift, {'pooled' if config.model.pooled else 'plain'} queries. "
+        f"{config.model.shift} shift, feedback of {config.model.feedback} frames. "
         "The paper's gains are of other captures, MVHumanNet, and of its own training.",
     ]
     if captures.shared_subjects:

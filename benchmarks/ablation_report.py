@@ -306,7 +306,7 @@ def _row(
         "readout_k": run.graph.readout_k,
         "frames": run.clip.frames,
         "shift": run.model.shift,
-        "pooled": run.model.pooled,
+        "feedback": run.model.feedback,
         "training_s": outcome.seconds if trained else None,
         "parameters": outcome.parameters if trained else 0,
     }

@@ -73,11 +73,11 @@ def make_study(name: StudyName, base: TrainConfig, release_tokens: int, most_fra
         designs = {preset: base.preset(preset).model for preset in base.PRESETS}
         return Study(name, "presets", "what the network is given and how it answers", _designs(base, designs))
     if name == "parts":
-        paper = base.preset("paper").model
+        paper, recommended = base.preset("paper").model, base.preset("recommended").model
         designs = {
             "paper": paper,
-            "surface shift": replace(paper, shift="surface"),
-            "pooled queries": replace(paper, pooled=True),
+            "surface shift": replace(paper, shift=recommended.shift),
+            "feedback": replace(paper, feedback=recommended.feedback),
         }
         return Study(name, "parts of the recommended preset", "what is changed, one by one", _designs(base, designs))
     if name == "layers":
@@ -139,7 +139,7 @@ def _components(base: TrainConfig) -> tuple[Setting, ...]:
 def _designs(base: TrainConfig, designs: Mapping[str, ModelConfig]) -> tuple[Setting, ...]:
     """The base with what presets differ in, as some networks have it."""
     return tuple(
-        _setting(base, label, replace(base, model=replace(base.model, shift=model.shift, pooled=model.pooled)))
+        _setting(base, label, replace(base, model=replace(base.model, shift=model.shift, feedback=model.feedback)))
         for label, model in designs.items()
     )
 
@@ -186,7 +186,7 @@ def _knobs(config: TrainConfig) -> tuple[tuple[str, object], ...]:
         ("readout_k", graph.readout_k),
         ("frames", config.clip.frames),
         ("shift-", model.shift),
-        ("pooled-", model.pooled),
+        ("feedback", model.feedback),
     )
 
 

@@ -39,8 +39,6 @@ class ModelConfig:
     shift: Literal["rest", "surface"] = "rest"
     """axes of the read-out's shift: those of the rest pose (the paper), or the body's normal and tangents at the vertex
     that a Gaussian is bound to"""
-    pooled: bool = False
-    """start each query from statistics of its vertex's Gaussians as well (not without the intra operation)"""
     feedback: int = 0
     """input frames in whose images, two of each, the network is told what direct binding gets wrong (`add_feedback`;
     not without the intra operation, for they are of other frames too)"""

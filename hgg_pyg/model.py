@@ -19,7 +19,7 @@ from hgg_pyg.body import BodyModel, pose_gaussians
 from hgg_pyg.config import ModelConfig, config_json
 from hgg_pyg.feedback import FEEDBACK_DIM
 from hgg_pyg.files import write_atomically
-from hgg_pyg.nn import GraphBlock, PooledConv, ReadoutConv
+from hgg_pyg.nn import GraphBlock, ReadoutConv
 from hgg_pyg.residual import RESIDUAL_DIM, apply_residual
 from hgg_pyg.types import BodyPose, Gaussians, UserError
 
@@ -51,10 +51,9 @@ class HumanGaussianGraph(nn.Module):
     in logits and adds to its colour. The shift is in the axes of the rest pose, or with shift="surface" in those of the
     body's surface at the vertex that the Gaussian is bound to, :math:`\mu + [n\,t\,u]\,\delta`: clothes lie off the
     body along its normal, which is then one number, the same all around, and no direction to be learnt at each vertex.
-    With `pooled`, queries start from what `PooledConv` says of their Gaussians as well: :math:`q_n + p_n`; with
-    `feedback` from an MLP of x_n of `add_feedback`, of which :math:`h_m` gets a linear map of x_m too. The head's
-    last projection starts at zero, so an untrained model returns the frame's Gaussians bit for bit: the paper's
-    baseline, direct binding.
+    With `feedback`, queries start at :math:`q_n + \mathrm{MLP}(x_n)` and h_m has a linear map of x_m added to it, where
+    x is what `add_feedback` says of vertices and Gaussians. The head's last projection starts at zero, so an untrained
+    model returns the frame's Gaussians bit for bit: the paper's baseline, direct binding.
 
     Input: a `HeteroData` as `hgg_pyg.data.clip_graph` makes it, or a `Batch` of such graphs.
     """
@@ -65,8 +64,6 @@ class HumanGaussianGraph(nn.Module):
         if config.variant == "baseline":
             return
         self.queries = nn.Parameter(torch.empty(config.num_vertices, config.tokens, config.dim))
-        pooled = config.pooled and config.variant != "no_intra"
-        self.pooled = PooledConv(config.feature_dim, config.dim) if pooled else None
         self.vertex_feedback = self.gaussian_feedback = None
         if config.hears_feedback:
             hidden = config.ffn_ratio * config.dim
@@ -110,7 +107,7 @@ class HumanGaussianGraph(nn.Module):
             cast(GraphBlock, block).reset_parameters()
         self.readout.reset_parameters()
         self.residual.reset_parameters()
-        for part in (self.pooled, self.vertex_feedback, self.gaussian_feedback, self.readout_norm, self.head):
+        for part in (self.vertex_feedback, self.gaussian_feedback, self.readout_norm, self.head):
             for layer in () if part is None else part.modules():
                 if isinstance(layer, nn.Linear | nn.LayerNorm):
                     layer.reset_parameters()
@@ -154,8 +151,6 @@ class HumanGaussianGraph(nn.Module):
             features = features.bfloat16()
         if binds.unique_sources:  # sorted once, features are read in a line by all L layers
             features, binds = binds.lay_out(features)
-        if self.pooled is not None:
-            queries = queries + self.pooled(features, binds)[:, None]
         if self.vertex_feedback is not None:
             queries = queries + self.vertex_feedback(graph["vertex"].feedback)[:, None]
         for block in self.blocks:

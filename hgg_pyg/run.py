@@ -116,7 +116,7 @@ class TrainConfig(RunConfig):
         Raises:
             KeyError: there is none of that name.
         """
-        models = {"paper": ModelConfig(), "recommended": ModelConfig(shift="surface", pooled=True)}
+        models = {"paper": ModelConfig(), "recommended": ModelConfig(shift="surface", feedback=2)}
         return cls(model=models[name])
 
 

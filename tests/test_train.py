@@ -233,7 +233,7 @@ def test_a_preset_changes_defaults_and_options_change_the_preset(monkeypatch):
         return found[0]
 
     assert parsed() == parsed("--preset", "paper") == TrainConfig()
-    changed = replace(ModelConfig(), shift="surface", pooled=True)
+    changed = replace(ModelConfig(), shift="surface", feedback=2)
     assert parsed("--preset=recommended", "--steps", "7") == TrainConfig(steps=7, model=changed)
     assert parsed("--model.shift", "rest", "--preset", "recommended").model == replace(changed, shift="rest")
 

@@ -50,7 +50,7 @@ def matrix_to_quaternion(rotation: Tensor) -> Tensor:
         ],
         -2,
     )  # row i is 4 q_i q
-    best = torch.stack(candidates.diagonal(dim1=-2, dim2=-1).unbind(-1)).argmax(0)
+    best = torch.stack(candidates.diagonal(dim1=-2, dim2=-1).unbind(-1)).max(0).indices  # argmax takes 10 times as long
     chosen = candidates.gather(-2, best[..., None, None].expand(*best.shape, 1, 4))[..., 0, :]
     quaternion = torch.nn.functional.normalize(chosen, dim=-1)
     return torch.where(quaternion[..., :1] < 0, -quaternion, quaternion)

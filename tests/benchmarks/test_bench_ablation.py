@@ -259,8 +259,8 @@ def test_settings_change_one_thing_and_share_runs():
     paper, recommended = studies["presets"].settings
     assert paper.config == base
     assert recommended.config.model == TrainConfig.preset("recommended").model
-    changed = [(s.config.model.shift, s.config.model.pooled) for s in studies["parts"].settings]
-    assert changed == [("rest", False), ("surface", False), ("rest", True)]
+    changed = [(s.config.model.shift, s.config.model.feedback) for s in studies["parts"].settings]
+    assert changed == [("rest", 0), ("surface", 0), ("rest", 2)]
     assert [s.config.model.layers for s in studies["layers"].settings] == [0, 1, 2, 3, 6]
     assert [s.config.graph.k for s in studies["binding"].settings] == [1, 2, 4]
     assert [s.config.graph.hops for s in studies["hops"].settings] == [1, 2, 3]
