@@ -63,9 +63,9 @@ class ModelConfig:
             raise ValueError(f"ModelConfig.dropout: expected 0 <= dropout < 1, found {self.dropout}")
 
     @property
-    def hears_feedback(self) -> bool:
-        """Whether graphs need `add_feedback`."""
-        return self.feedback > 0 and self.variant in ("full", "no_inter")
+    def feedback_frames(self) -> int:
+        """`feedback`, or 0 where the variant takes no part in it."""
+        return self.feedback if self.variant in ("full", "no_inter") else 0
 
 
 @dataclass(frozen=True)

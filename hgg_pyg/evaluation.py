@@ -200,7 +200,7 @@ class _Evaluation:
 
         def make() -> Avatar:
             gaussians = [predicted[frame][0] for frame in inputs]
-            clip = load_clip(source, inputs, contender.spec, images=model.config.feedback, gaussians=gaussians)
+            clip = load_clip(source, inputs, contender.spec, images=model.config.feedback_frames, gaussians=gaussians)
             return model.avatar(graph_for(clip, model.config, self.device))
 
         avatar, seconds = self._timed(make)

@@ -61,7 +61,7 @@ def add_feedback(graph: HeteroData, images: InputImages, surface: bool) -> None:
 def graph_for(clip: ClipInput, model: ModelConfig, device: str | torch.device) -> HeteroData:
     """A clip's graph on a device, with feedback if the network hears of it: then the clip comes with images."""
     graph = clip.graph.to(str(device))
-    if model.hears_feedback and clip.images is not None:
+    if model.feedback_frames and clip.images is not None:
         add_feedback(graph, clip.images.to(device), model.shift == "surface")
     return graph
 

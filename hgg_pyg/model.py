@@ -65,7 +65,7 @@ class HumanGaussianGraph(nn.Module):
             return
         self.queries = nn.Parameter(torch.empty(config.num_vertices, config.tokens, config.dim))
         self.vertex_feedback = self.gaussian_feedback = None
-        if config.hears_feedback:
+        if config.feedback_frames:
             hidden = config.ffn_ratio * config.dim
             self.vertex_feedback = nn.Sequential(
                 nn.Linear(FEEDBACK_DIM, hidden), nn.GELU(), nn.Linear(hidden, config.dim)
@@ -137,7 +137,7 @@ class HumanGaussianGraph(nn.Module):
         features, node_id = graph["gaussian"].x, graph["vertex"].node_id
         if features.shape[-1] != self.config.feature_dim:
             raise ValueError(f"expected {self.config.feature_dim} features a Gaussian, found {features.shape[-1]}")
-        if self.config.hears_feedback and "feedback" not in graph["vertex"]:
+        if self.config.feedback_frames and "feedback" not in graph["vertex"]:
             raise ValueError("expected a graph with feedback of its input images, see add_feedback; found none")
         if node_id.numel() and int(node_id.max()) >= self.config.num_vertices:
             raise ValueError(f"expected a body of {self.config.num_vertices} vertices, found {int(node_id.max()) + 1}")

@@ -81,7 +81,7 @@ class Trainer(TrainingLoop[LoadedClip]):
         even = PROTOCOLS[self.config.protocol].even_clips
         plan = sample_clip(frames, len(capture.cameras), source.cameras, self.config.clip, rng, even)
         targets = [(capture.poses[[target.frame]], *load_target(capture, target)) for target in plan.targets]
-        images = self.config.model.feedback
+        images = self.config.model.feedback_frames
         return LoadedClip(load_clip(source, plan.frames, self.config.graph, plan.chosen, images), targets)
 
     def loss(self, item: LoadedClip) -> tuple[Tensor, Tensor]:

@@ -32,7 +32,7 @@ class RunSubject:
         """The graph of the input frames."""
         config = self.model.config
         predicted = [self.source.predict(frame) for frame in self.frames]
-        clip = load_clip(self.source, self.frames, self.spec, images=config.feedback, gaussians=predicted)
+        clip = load_clip(self.source, self.frames, self.spec, images=config.feedback_frames, gaussians=predicted)
         return graph_for(clip, config, "cpu")
 
 
