@@ -58,7 +58,7 @@ def add_feedback(graph: HeteroData, images: InputImages, surface: bool) -> None:
     start.feedback, graph["vertex"].feedback = _as_features(steps), _as_features(of_vertices)
 
 
-def graph_for(clip: ClipInput, model: ModelConfig, device: str | torch.device) -> HeteroData:
+def graph_for(clip: ClipInput, model: ModelConfig, device: str | torch.device = "cpu") -> HeteroData:
     """A clip's graph on a device, with feedback if the network hears of it: then the clip comes with images."""
     graph = clip.graph.to(str(device))
     if model.feedback_frames and clip.images is not None:

@@ -33,7 +33,7 @@ class RunSubject:
         config = self.model.config
         predicted = [self.source.predict(frame) for frame in self.frames]
         clip = load_clip(self.source, self.frames, self.spec, images=config.feedback_frames, gaussians=predicted)
-        return graph_for(clip, config, "cpu")
+        return graph_for(clip, config)
 
 
 def load_subject(run: Path, data: Path | None = None, subject: str | None = None) -> RunSubject:
