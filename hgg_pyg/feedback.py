@@ -15,10 +15,11 @@ from hgg_pyg.render import render
 from hgg_pyg.residual import RESIDUAL_DIM, apply_residual
 from hgg_pyg.types import Gaussians
 
-FEEDBACK_DIM = RESIDUAL_DIM + 1
+_TOLD = (0, 1, 2, *range(6, RESIDUAL_DIM))  # all channels but the turn, in which a disc's picture hardly changes
+FEEDBACK_DIM = len(_TOLD) + 1
 _LEAST_WEIGHT = 0.3  # pixels: below this a Gaussian is hardly seen, and its gradient says little
-# Usual gradients per pixel, channel by channel as `apply_residual` has them: features come out at about 1.
-_UNITS = (0.1,) * 3 + (0.002,) * 3 + (0.012,) * 3 + (0.015,) + (0.03,) * 3
+# Usual gradients per pixel, of shift, size, opacity and colour: features come out at about 1.
+_UNITS = (0.1,) * 3 + (0.012,) * 3 + (0.015,) + (0.03,) * 3
 
 
 def add_feedback(graph: HeteroData, images: InputImages, surface: bool) -> None:
@@ -37,7 +38,7 @@ def add_feedback(graph: HeteroData, images: InputImages, surface: bool) -> None:
     the Gaussians that are bound to it. Nothing is learnt here and no gradient passes.
 
     Args:
-        graph: of one clip, as `clip_graph` makes it; gets `avatar.feedback` [M, 14] and `vertex.feedback` [N, 14].
+        graph: of one clip, as `clip_graph` makes it; gets `avatar.feedback` [M, 11] and `vertex.feedback` [N, 11].
         images: of its input frames, on the graph's device.
         surface: whether shifts are along the surface's axes.
     """
@@ -53,7 +54,7 @@ def add_feedback(graph: HeteroData, images: InputImages, surface: bool) -> None:
         drawn = render(posed, images.cameras, background=start.pos.new_tensor([1.0, 1.0, 1.0, 0.0]))
         error = (drawn.rgb[..., :3] - images.rgb).square().sum() + (drawn.alpha - images.alpha).square().sum()
         gradient, weight = torch.autograd.grad(0.5 * error + drawn.rgb[..., 3].sum(), (delta, channel))
-    steps = torch.cat([-gradient, weight], 1)
+    steps = torch.cat([-gradient[:, _TOLD], weight], 1)
     of_vertices = steps.new_zeros(graph["vertex"].num_nodes, FEEDBACK_DIM).index_add_(0, start.binding, steps)
     start.feedback, graph["vertex"].feedback = _as_features(steps), _as_features(of_vertices)
 
@@ -67,7 +68,7 @@ def graph_for(clip: ClipInput, model: ModelConfig, device: str | torch.device = 
 
 
 def _as_features(steps: Tensor) -> Tensor:
-    """Sums over pixels [n, 13 + 1] -> their means, compressed, and the logarithm of the weight [n, 14]"""
+    """Sums over pixels [n, 10 + 1] -> their means, compressed, and the logarithm of the weight [n, 11]"""
     gradient, weight = steps[:, :-1], steps[:, -1:]
     mean = gradient / (weight + _LEAST_WEIGHT) / steps.new_tensor(_UNITS)
     return torch.cat([mean.sign() * mean.abs().log1p(), weight.log1p()], 1)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch_geometric.data import HeteroData
@@ -55,7 +56,7 @@ def load_clip(
         frames: T frames by position in the capture.
         spec: which edges the graph has.
         chosen: t0, which of the T frames the avatar is made of.
-        images: F, of how many frames images come along: spread evenly over the clip, two cameras across from each
+        images: F, of how many frames images come along: spread evenly from the first to the last, two cameras across from each
             other see each of them, and others the next.
         gaussians: those of the frames; from the cache if None.
 
@@ -71,7 +72,7 @@ def load_clip(
 
 
 def _load_images(source: FrameSource, frames: Sequence[int], posed: PosedBody, count: int) -> InputImages:
-    rows = [i * len(frames) // count for i in range(count)]
+    rows = np.linspace(0, len(frames) - 1, count).round().astype(int).tolist()
     pairs = [_opposite(source.cameras, i) for i in range(count)]
     views, rgb, alpha = zip(
         *(load_target(source.capture, Target(frames[row], pair)) for row, pair in zip(rows, pairs, strict=True)),
