@@ -55,7 +55,8 @@ def decode(feedback):
     """Features back to gradients and weights."""
     weight = feedback[:, -1:].expm1()
     step = feedback[:, :-1].sign() * feedback[:, :-1].abs().expm1()
-    return -step * feedback.new_tensor(_UNITS) * (weight + _LEAST_WEIGHT), weight
+    gradient = -step * feedback.new_tensor(_UNITS) * (weight + _LEAST_WEIGHT)
+    return torch.cat([gradient[:, :3], torch.zeros_like(gradient[:, :3]), gradient[:, 3:]], 1), weight
 
 
 def double(clip: ClipInput) -> ClipInput:
@@ -80,7 +81,7 @@ def test_feedback_is_the_gradient_of_the_error_in_the_input_images(clip, surface
     gradient, weight = decode(graph["avatar"].feedback)
     axes = graph["avatar"].axes if surface else None
     generator = torch.Generator().manual_seed(0)
-    for channels in (slice(0, 3), slice(3, 6), slice(6, 9), slice(9, 10), slice(10, 13)):
+    for channels in (slice(0, 3), slice(6, 9), slice(9, 10), slice(10, 13)):
         direction = torch.zeros_like(gradient)
         direction[:, channels] = torch.randn(direction[:, channels].shape, generator=generator, dtype=torch.float64)
         step = 1e-9 * direction  # small: what is fainter than 1/255 is not drawn, a jump that no gradient knows of
@@ -117,7 +118,7 @@ def test_images_are_of_input_frames_by_input_cameras(source):
     assert clip.images is not None
     assert clip.images.rgb.shape[:2] == clip.images.cameras.viewmats.shape[:2] == (2, 2)
     first, second, third, fourth = source.cameras
-    for f, (frame, pair) in enumerate(((0, (first, third)), (2, (second, fourth)))):
+    for f, (frame, pair) in enumerate(((0, (first, third)), (3, (second, fourth)))):
         torch.testing.assert_close(clip.images.cameras.viewmats[f], source.capture.cameras.viewmats[list(pair)])
         mask = torch.from_numpy(source.capture.mask(frame, pair[1]))
         assert torch.equal(clip.images.alpha[f, 1, ..., 0], mask)

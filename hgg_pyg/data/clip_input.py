@@ -56,8 +56,8 @@ def load_clip(
         frames: T frames by position in the capture.
         spec: which edges the graph has.
         chosen: t0, which of the T frames the avatar is made of.
-        images: F, of how many frames images come along: spread evenly from the first to the last, two cameras across from each
-            other see each of them, and others the next.
+        images: F, of how many frames images come along: spread evenly from the first to the last. Two cameras across
+            from each other see each of them, and others the next.
         gaussians: those of the frames; from the cache if None.
 
     Raises:
