@@ -13,7 +13,7 @@ PACKAGES = ("graphs", "hgg_pyg")
 RANKS = {
     **dict.fromkeys(("types", "config", "files", "pickles", "splat_files", "numba_tools", "simd"), 0),
     **dict.fromkeys(("body", "backbones", "render", "data", "attention", "losses", "metrics", "lpips"), 1),
-    "nn": 2,
+    **dict.fromkeys(("nn", "residual", "feedback"), 2),
     "model": 3,
 }
 COMMAND = 4
