@@ -49,7 +49,7 @@ def add_feedback(graph: HeteroData, images: InputImages, surface: bool) -> None:
         # The gradient of a channel that is zero everywhere is w, and adds nothing to any other gradient.
         channel = start.pos.new_zeros(len(bound), 1, requires_grad=True)
         changed = apply_residual(bound, delta, start.axes if surface else None)
-        changed = replace(changed, colors=torch.cat([changed.colors, channel], 1))
+        changed = replace(changed, quats=bound.quats, colors=torch.cat([changed.colors, channel], 1))  # no turn is told
         posed = pose_gaussians(changed, images.transforms, start.binding)
         drawn = render(posed, images.cameras, background=start.pos.new_tensor([1.0, 1.0, 1.0, 0.0]))
         error = (drawn.rgb[..., :3] - images.rgb).square().sum() + (drawn.alpha - images.alpha).square().sum()

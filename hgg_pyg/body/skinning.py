@@ -12,7 +12,8 @@ def polar_rotation(matrix: Tensor) -> Tensor:
     """The rotation nearest to a 3x3 matrix of positive determinant, the R of its polar decomposition A = R S.
 
     Newton's iteration R <- (R + R^-T) / 2 (Higham 1986) converges quadratically, is differentiable and works on any
-    batch without a singular value decomposition. A blended skinning matrix is a mean of rotations, so it starts near.
+    batch without a singular value decomposition. A blended skinning matrix is a mean of rotations, so it starts near:
+    five steps leave rounding alone for means of two rotations up to 176 degrees apart (in float32: 179).
 
     Args:
         matrix: [..., 3, 3]
@@ -21,7 +22,7 @@ def polar_rotation(matrix: Tensor) -> Tensor:
         [..., 3, 3]
     """
     a, b, c, d, e, f, g, h, i = matrix.flatten(-2).unbind(-1)  # whole components: operations run along memory
-    for _ in range(8):
+    for _ in range(5):
         cofactors = (
             *(e * i - f * h, f * g - d * i, d * h - e * g),
             *(c * h - b * i, a * i - c * g, b * g - a * h),
