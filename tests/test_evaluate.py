@@ -34,7 +34,7 @@ def make_run(captures: Path, out: Path, name: str, seed: int = 0, frames: int = 
         name=name,
         out=out,
         cache=out / "cache",
-        model=ModelConfig(layers=1, dim=8, heads=2),
+        model=ModelConfig(layers=1, dim=8, heads=2, feedback=2),
         clip=ClipConfig(frames=frames),
     )
     create_run(config)

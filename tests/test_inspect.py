@@ -251,7 +251,7 @@ def make_run(captures: Path, folder: Path, body, spec: GraphSpec | None = None, 
 
 
 def test_a_run_is_shown_whole(tiny_captures, tmp_path, body, capsys):
-    run = make_run(tiny_captures, tmp_path, body, tokens=2)
+    run = make_run(tiny_captures, tmp_path, body, tokens=2, shift="surface", feedback=2)
     inspect_command.main(InspectConfig(run))
     folder = run / "inspect"
     assert {path.name for path in folder.iterdir()} == {*PAGES, "summary.json"}

@@ -34,7 +34,7 @@ def config(tiny_captures, tmp_path) -> TrainConfig:
         accumulation=2,
         checkpoint_every=1,
         validate_every=2,
-        model=ModelConfig(layers=1, dim=8, heads=2),
+        model=ModelConfig(layers=1, dim=8, heads=2, shift="surface", feedback=1),
         clip=ClipConfig(frames=2, target_views=4, target_poses=2),
     )
 
