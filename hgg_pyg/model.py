@@ -55,7 +55,8 @@ class HumanGaussianGraph(nn.Module):
     x is what `add_feedback` says of vertices and Gaussians. The head's last projection starts at zero, so an untrained
     model returns the frame's Gaussians bit for bit: the paper's baseline, direct binding.
 
-    Input: a `HeteroData` as `hgg_pyg.data.clip_graph` makes it, or a `Batch` of such graphs.
+    Input: a `HeteroData` as `hgg_pyg.data.clip_graph` makes it, with feedback if the configuration says so (see
+    `hgg_pyg.feedback.graph_for`), or a `Batch` of such graphs.
     """
 
     def __init__(self, config: ModelConfig) -> None:
@@ -119,7 +120,7 @@ class HumanGaussianGraph(nn.Module):
         """Canonical Gaussians of the graph's chosen frame, refined. -> Gaussians [M], without features
 
         Raises:
-            ValueError: the graph's features or vertices are not what the model was made for.
+            ValueError: the graph's features or vertices are not what the model was made for, or it lacks feedback.
         """
         start = graph["avatar"]
         gaussians = Gaussians(start.pos, start.quats, start.scales, start.opacities, start.colors)

@@ -106,7 +106,7 @@ class TrainConfig(RunConfig):
     backbone: BackboneConfig = field(default_factory=BackboneConfig)
 
     PRESETS: ClassVar[Mapping[str, str]] = MappingProxyType(
-        {"paper": "the default, as written", "recommended": "docs/results.md: better, in 1.15 times the time"}
+        {"paper": "the default, as written", "recommended": "docs/results.md: better, for a little more time"}
     )
 
     @classmethod
