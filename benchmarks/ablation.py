@@ -30,19 +30,21 @@ from benchmarks.ablation_report import (
 from benchmarks.ablation_runs import Split, is_finished, steps_done, train_all
 from benchmarks.ablation_studies import (
     STUDY_NAMES,
+    Setting,
     Study,
     StudyName,
     different_runs,
     expected_seconds,
     make_study,
 )
+from benchmarks.ablation_times import measure_times, read_times
 from benchmarks.timing import write_table
 from hgg_pyg.backbones import make_backbone
 from hgg_pyg.config import ClipConfig
 from hgg_pyg.data.capture import Capture
 from hgg_pyg.data.capture_set import CaptureSet, load_body_for, open_captures
 from hgg_pyg.data.clips import input_range
-from hgg_pyg.data.frames import compute_missing, frame_sources
+from hgg_pyg.data.frames import FrameSource, compute_missing, frame_sources
 from hgg_pyg.data.synthetic import SynthesizeConfig, synthesize
 from hgg_pyg.files import write_atomically
 from hgg_pyg.run import TrainConfig
@@ -65,6 +67,9 @@ class AblationBenchmark(TrainConfig):
     release_tokens: int = 8
     """S of the read-out as released, and the largest S compared; the release has 20, which takes ten times the default
     setting's time and 5 GB of memory a run"""
+    timed_clips: int = 24
+    """by so many, one after the other and setting by setting in turn, times of training are compared; times.csv beside
+    the runs keeps them, and without it they are measured again; 0 goes without"""
     workers: int = field(default_factory=lambda: os.cpu_count() or 1)
     """runs side by side, each on one thread"""
     quick: bool = False
@@ -84,9 +89,9 @@ class AblationBenchmark(TrainConfig):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        for name in ("seeds", "release_tokens", "workers"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"{name}: expected at least 1, found {getattr(self, name)}")
+        for name, least in (("seeds", 1), ("release_tokens", 1), ("workers", 1), ("timed_clips", 0)):
+            if getattr(self, name) < least:
+                raise ValueError(f"{name}: expected at least {least}, found {getattr(self, name)}")
         if not self.study:
             raise ValueError(f"study: expected all, or some of {', '.join(STUDY_NAMES)}, found none")
         if self.model.variant == "baseline":
@@ -106,6 +111,7 @@ class AblationBenchmark(TrainConfig):
             steps=5,
             accumulation=2,
             release_tokens=2,
+            timed_clips=4,
             model=replace(self.model, dim=16, heads=2),
             clip=ClipConfig(frames=4, input_views=4, target_views=4),
             synthetic=SynthesizeConfig(Path("captures/ablation_quick"), subjects=3, frames=8, views=6, size=48),
@@ -143,10 +149,13 @@ def main(config: AblationBenchmark) -> None:
     print(_plan(config, runs, missing))
     if config.dry_run or captures is None:
         return
+    sources = _training_sources(config, captures)
     if missing:
-        _fill_cache(config, captures)
+        compute_missing(sources)
     try:
         failures = train_all(missing, config.split, config.workers)
+        if not failures:
+            measure_times(config.folder, _finished_settings(config, studies), sources, config.timed_clips)
     finally:
         _report(config, studies, captures)
     if failures:
@@ -187,11 +196,21 @@ def _most_frames(captures: CaptureSet) -> int:
     return min(input_range(capture) for capture in (*captures.train, *captures.val, *captures.test))
 
 
-def _fill_cache(config: AblationBenchmark, captures: CaptureSet) -> None:
-    """Compute what all runs read, once and before them."""
+def _training_sources(config: AblationBenchmark, captures: CaptureSet) -> tuple[FrameSource, ...]:
+    """What all runs read."""
     body = load_body_for(config.captures, config.body)
     backbone = make_backbone(config.backbone, "cuda" if torch.cuda.is_available() else "cpu")
-    compute_missing(frame_sources(captures.train, config.clip.input_views, backbone, body, config.cache))
+    return frame_sources(captures.train, config.clip.input_views, backbone, body, config.cache)
+
+
+def _finished_settings(config: AblationBenchmark, studies: Mapping[StudyName, Study]) -> list[Setting]:
+    """Those of which some run is finished, and the default one."""
+    settings = {setting.name: setting for study in studies.values() for setting in study.settings if setting.trained}
+    return [
+        setting
+        for setting in settings.values()
+        if setting.default or any(is_finished(setting.run(seed), config.split) for seed in config.all_seeds)
+    ]
 
 
 def _plan(config: AblationBenchmark, runs: Sequence[TrainConfig], missing: Sequence[TrainConfig]) -> str:
@@ -226,7 +245,8 @@ def _report(config: AblationBenchmark, studies: Mapping[StudyName, Study], captu
     assert config.table is not None
     runs = different_runs(list(studies.values()), config.all_seeds)
     outcomes = [read_outcome(run, config.split) for run in runs if is_finished(run, config.split)]
-    tables = [make_table(study, outcomes) for study in studies.values()]
+    times = read_times(config.folder)
+    tables = [make_table(study, outcomes, times) for study in studies.values()]
     tables = [t for t in tables if t.trained_lines and (t.study.name in config.chosen or t.compares)]
     if not tables:
         return
@@ -255,8 +275,8 @@ def _about(config: AblationBenchmark, captures: CaptureSet, outcomes: Sequence[O
         f"Captures: {name}, {len(first.frames)} frames, {len(first.cameras)} cameras, {_size(first)}; "
         f"{_count(len(captures.train), 'training')}, scores are of {_count(len(scored), config.split)}.",
         f"Training: {_effort(config)}, one thread a run. Mean ± standard deviation over seeds, which change the "
-        "weights and the clips that are drawn, not the subjects. Times are those of training's steps, in units of the "
-        "default setting's.",
+        "weights and the clips that are drawn, not the subjects. Times of training are medians over the same clips, "
+        "measured in turn at all settings on one thread, in units of the default setting's.",
         f"Default: {config.model.layers} layers, D = {config.model.dim}, S = {config.model.tokens}, k = "
         f"{config.graph.k}, hops {config.graph.hops}, read-out k = {config.graph.readout_k}, T = {config.clip.frames}, "
         f"{config.model.shift} shift, feedback of {config.model.feedback} frames. "

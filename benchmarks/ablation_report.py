@@ -8,7 +8,7 @@ import json
 import logging
 import math
 import statistics
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,6 +21,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 
 from benchmarks.ablation_runs import MACHINE_FILE, Split, metrics_file
 from benchmarks.ablation_studies import Setting, Study
+from benchmarks.ablation_times import ClipTime
 from hgg_pyg.files import write_atomically
 from hgg_pyg.reporting.report import DIRECT, OURS, TASKS
 from hgg_pyg.run import MODEL_FOLDER, TrainConfig
@@ -86,6 +87,7 @@ class Line:
 
     setting: Setting
     outcomes: tuple[Outcome, ...]
+    time: float | None  # of training, in units of the default setting's; None where it was not measured
 
     @property
     def psnr(self) -> tuple[float, ...]:
@@ -97,12 +99,6 @@ class Line:
         """Over direct binding on novel poses, dB, by seed."""
         return tuple(psnr - o.pose.direct_psnr for psnr, o in zip(self.psnr, self.outcomes, strict=True))
 
-    @property
-    def seconds(self) -> float | None:
-        """Mean of training."""
-        known = [o.seconds for o in self.outcomes if o.seconds is not None] if self.setting.trained else []
-        return statistics.fmean(known) if known else None
-
 
 @dataclass(frozen=True)
 class Table:
@@ -110,7 +106,6 @@ class Table:
 
     study: Study
     lines: tuple[Line, ...]
-    default_seconds: float | None  # of training at the default setting
 
     @property
     def trained_lines(self) -> tuple[Line, ...]:
@@ -129,14 +124,13 @@ class Table:
         return rows if papers else [row[:-1] for row in rows]
 
     def _cells(self, line: Line) -> list[str]:
-        setting, first, took = line.setting, line.outcomes[0], line.seconds
-        ratio = took / self.default_seconds if took and self.default_seconds else None
+        setting, first = line.setting, line.outcomes[0]
         return [
             " ".join(setting.label.split()) + (" (default)" if setting.default else ""),
             str(len(line.outcomes)),
             Spread.of(line.psnr).text(".2f"),
             Spread.of(line.gain).text("+.2f") if setting.trained else "0",
-            f"{ratio:.2f}x" if ratio else "-",
+            "-" if line.time is None else f"{line.time:.2f}x",
             f"{first.parameters:,}" if setting.trained else "0",
             "-" if setting.papers_gain is None else f"{setting.papers_gain:+.2f}" if setting.trained else "0",
         ]
@@ -178,23 +172,23 @@ def training_seconds(run: TrainConfig) -> float | None:
     return statistics.median(took) * run.steps if took else None
 
 
-def make_table(study: Study, outcomes: Sequence[Outcome]) -> Table:
-    """Put the outcomes, of any settings, where they belong."""
+def make_table(study: Study, outcomes: Sequence[Outcome], times: Mapping[str, ClipTime]) -> Table:
+    """Put the outcomes, and times by setting, of any settings, where they belong."""
     found = {o.run.name: o for o in outcomes}
     seeds = sorted({o.run.seed for o in outcomes})
     lines = []
     for setting in study.settings:
         chosen = tuple(found[name] for seed in seeds if (name := setting.run(seed).name) in found)
+        time = times.get(setting.name) if setting.trained else None
         if chosen:
-            lines.append(Line(setting, chosen))
-    default = [o.seconds for o in outcomes if o.run.name.startswith("default-seed") and o.seconds is not None]
-    return Table(study, tuple(lines), statistics.fmean(default) if default else None)
+            lines.append(Line(setting, chosen, None if time is None else time.ratio))
+    return Table(study, tuple(lines))
 
 
 def table_rows(tables: Sequence[Table], split: Split, subjects: tuple[int, int]) -> list[dict[str, object]]:
     """Rows of the CSV file, one a study, setting and seed; subjects are those of training and those that are scored."""
     return [
-        _row(table.study, line.setting, outcome, split, subjects)
+        _row(table.study, line, outcome, split, subjects)
         for table in tables
         for line in table.lines
         for outcome in line.outcomes
@@ -280,10 +274,8 @@ def _draw(axes: Any, table: Table) -> None:
     axes.grid(axis="y", alpha=0.3)
 
 
-def _row(
-    study: Study, setting: Setting, outcome: Outcome, split: Split, subjects: tuple[int, int]
-) -> dict[str, object]:
-    run, trained = outcome.run, setting.trained
+def _row(study: Study, line: Line, outcome: Outcome, split: Split, subjects: tuple[int, int]) -> dict[str, object]:
+    run, setting, trained = outcome.run, line.setting, line.setting.trained
     row: dict[str, object] = {
         "study": study.name,
         "setting": " ".join(setting.label.split()),
@@ -308,6 +300,7 @@ def _row(
         "shift": run.model.shift,
         "feedback": run.model.feedback,
         "training_s": outcome.seconds if trained else None,
+        "training_time_ratio": line.time,
         "parameters": outcome.parameters if trained else 0,
     }
     for name, scored in (("view", outcome.view), ("pose", outcome.pose)):

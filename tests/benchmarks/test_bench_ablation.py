@@ -22,6 +22,7 @@ from benchmarks.ablation import AblationBenchmark, main
 from benchmarks.ablation_report import read_outcome, training_seconds
 from benchmarks.ablation_runs import is_finished, log_file
 from benchmarks.ablation_studies import STUDY_NAMES, different_runs, expected_seconds
+from benchmarks.ablation_times import read_times
 from hgg_pyg.config import ClipConfig, ModelConfig
 from hgg_pyg.run import Checkpoint, TrainConfig, read_config
 from hgg_pyg.runtime import run_command
@@ -31,7 +32,7 @@ ROOT = Path(__file__).parents[2]
 OPTIONS = (
     *("--steps", "4", "--accumulation", "1", "--checkpoint-every", "1", "--study", "frames", "--seeds", "2"),
     *("--model.layers", "1", "--model.dim", "8", "--model.heads", "2", "--clip.frames", "2"),
-    *("--clip.target-views", "4", "--workers", "2"),
+    *("--clip.target-views", "4", "--workers", "2", "--timed-clips", "2"),
 )
 
 
@@ -56,6 +57,7 @@ def config(tiny_captures, tmp_path) -> AblationBenchmark:
         study=("frames",),
         seeds=2,
         workers=2,
+        timed_clips=2,
     )
 
 
@@ -191,6 +193,15 @@ def check_results(config: AblationBenchmark, runs: list[TrainConfig], shown: str
         assert any(line.startswith(f"| {label} | 2 |") and f"| {text} |" in line for line in markdown.splitlines())
         assert any(line.startswith(label) and f" {text} " in line for line in shown.splitlines())
     assert "one thread a run" in markdown
+    times = read_times(config.folder)
+    assert {name: time.clips for name, time in times.items()} == {"default": 2, "frames1": 2}
+    for row in rows:
+        time = times[row["run"].rpartition("-seed")[0]]
+        assert 0 < time.clip_ms < 60_000
+        assert time.default_ms == times["default"].clip_ms
+        assert float(row["training_time_ratio"]) == pytest.approx(time.clip_ms / time.default_ms, rel=1e-4)
+        assert f"| {time.ratio:.2f}x |" in markdown
+    assert times["default"].ratio == 1
     with Image.open(table.with_suffix(".png")) as picture:
         assert picture.width > 600
         assert len(np.unique(np.asarray(picture.convert("L")))) > 20  # something is drawn
@@ -202,6 +213,7 @@ def check_results(config: AblationBenchmark, runs: list[TrainConfig], shown: str
         (["--study", "depth"], "study"),
         (["--study"], "study: expected all, or some of components, presets"),
         (["--seeds", "0"], "seeds: expected at least 1, found 0"),
+        (["--timed-clips", "-1"], "timed_clips: expected at least 0, found -1"),
         (["--model.heads", "5"], "ModelConfig.heads: expected a divisor of dim"),
         (["--model.variant", "baseline"], "model.variant: expected a variant to train"),
         (["--data", "/no/such/folder"], "/no/such/folder: expected a folder of captures"),
@@ -315,3 +327,10 @@ def test_scores_that_are_not_ours_are_named(config):
     (run.folder / "metrics.json").write_text('{"summary": {}}')
     with pytest.raises(UserError, match="expected scores of novel poses, found none"):
         read_outcome(run, "test")
+
+
+def test_times_that_are_not_ours_are_named(tmp_path):
+    assert read_times(tmp_path) == {}
+    (tmp_path / "times.csv").write_text("setting,clip_ms\ndefault,fast\n")
+    with pytest.raises(UserError, match=r"times\.csv: expected times of settings \(ValueError"):
+        read_times(tmp_path)
