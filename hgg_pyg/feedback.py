@@ -50,7 +50,8 @@ def add_feedback(graph: HeteroData, images: InputImages, surface: bool) -> None:
         channel = start.pos.new_zeros(len(bound), 1, requires_grad=True)
         changed = apply_residual(bound, delta, start.axes if surface else None)
         changed = replace(changed, quats=bound.quats, colors=torch.cat([changed.colors, channel], 1))  # no turn is told
-        posed = pose_gaussians(changed, images.transforms, start.binding)
+        used, binding = start.binding.unique(return_inverse=True)  # half of the vertices have Gaussians to turn
+        posed = pose_gaussians(changed, images.transforms[:, used], binding)
         drawn = render(posed, images.cameras, background=start.pos.new_tensor([1.0, 1.0, 1.0, 0.0]))
         error = (drawn.rgb[..., :3] - images.rgb).square().sum() + (drawn.alpha - images.alpha).square().sum()
         gradient, weight = torch.autograd.grad(0.5 * error + drawn.rgb[..., 3].sum(), (delta, channel))

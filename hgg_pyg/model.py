@@ -67,10 +67,7 @@ class HumanGaussianGraph(nn.Module):
         self.queries = nn.Parameter(torch.empty(config.num_vertices, config.tokens, config.dim))
         self.vertex_feedback = self.gaussian_feedback = None
         if config.feedback_frames:
-            hidden = config.ffn_ratio * config.dim
-            self.vertex_feedback = nn.Sequential(
-                nn.Linear(FEEDBACK_DIM, hidden), nn.GELU(), nn.Linear(hidden, config.dim)
-            )
+            self.vertex_feedback = nn.Linear(FEEDBACK_DIM, config.dim)
             self.gaussian_feedback = nn.Linear(FEEDBACK_DIM, config.dim)
         self.blocks = nn.ModuleList(
             GraphBlock(
@@ -153,7 +150,7 @@ class HumanGaussianGraph(nn.Module):
         if binds.unique_sources:  # sorted once, features are read in a line by all L layers
             features, binds = binds.lay_out(features)
         if self.vertex_feedback is not None:
-            queries = queries + _map_distinct(self.vertex_feedback, graph["vertex"].feedback)[:, None]
+            queries = queries + self.vertex_feedback(graph["vertex"].feedback)[:, None]
         for block in self.blocks:
             queries = block(queries, features, binds, near)
         return queries
@@ -202,11 +199,3 @@ class HumanGaussianGraph(nn.Module):
     def __repr__(self) -> str:
         settings = ", ".join(f"{name}={value!r}" for name, value in asdict(self.config).items())
         return f"{type(self).__name__}({settings})"
-
-
-def _map_distinct(network: nn.Module, rows: Tensor) -> Tensor:
-    """network(rows) [n, C] -> [n, D], where rows of zeros, all that hear nothing, are one row of its batch."""
-    some = rows.any(-1).nonzero()[:, 0]
-    place = torch.zeros(len(rows), dtype=torch.long, device=rows.device)
-    place[some] = torch.arange(1, len(some) + 1, device=rows.device)
-    return network(torch.cat([rows.new_zeros(1, rows.shape[1]), rows[some]])).index_select(0, place)

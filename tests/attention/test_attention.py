@@ -50,7 +50,7 @@ def test_without_slots_and_with_one(run: Run, shape: tuple[int, ...]) -> None:
     run.check(*run.inputs(graph("inter"), *shape))
 
 
-@runs()
+@runs(dtypes=1)
 @pytest.mark.parametrize("name", ["intra", "inter"])
 def test_one_head_whose_keys_are_its_values(run: Run, name: str) -> None:
     """The form of folded projections: slots and heads are queries of raw features, with gradients to these."""
