@@ -6,7 +6,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal, get_args
 
-from hgg_pyg.config import ModelConfig
 from hgg_pyg.run import TrainConfig
 
 StudyName = Literal["components", "presets", "layers", "binding", "hops", "tokens", "readout", "frames", "parts"]
@@ -70,14 +69,15 @@ def make_study(name: StudyName, base: TrainConfig, release_tokens: int, most_fra
     if name == "components":
         return Study(name, "components (Table 2a)", "what the network has", _components(base))
     if name == "presets":
-        designs = {preset: base.preset(preset).model for preset in base.PRESETS}
+        designs = {preset: base.preset(preset) for preset in base.PRESETS}
         return Study(name, "presets", "what the network is given and how it answers", _designs(base, designs))
     if name == "parts":
-        paper, recommended = base.preset("paper").model, base.preset("recommended").model
+        paper, recommended = base.preset("paper"), base.preset("recommended")
         designs = {
             "paper": paper,
-            "surface shift": replace(paper, shift=recommended.shift),
-            "feedback": replace(paper, feedback=recommended.feedback),
+            "surface shift": replace(paper, model=replace(paper.model, shift=recommended.model.shift)),
+            "feedback": replace(paper, model=replace(paper.model, feedback=recommended.model.feedback)),
+            "nearer\nneighbours": replace(paper, graph=recommended.graph),
         }
         return Study(name, "parts of the recommended preset", "what is changed, one by one", _designs(base, designs))
     if name == "layers":
@@ -136,11 +136,19 @@ def _components(base: TrainConfig) -> tuple[Setting, ...]:
     return (baseline, *others)
 
 
-def _designs(base: TrainConfig, designs: Mapping[str, ModelConfig]) -> tuple[Setting, ...]:
-    """The base with what presets differ in, as some networks have it."""
+def _designs(base: TrainConfig, designs: Mapping[str, TrainConfig]) -> tuple[Setting, ...]:
+    """The base with what presets differ in, as some configurations have it."""
     return tuple(
-        _setting(base, label, replace(base, model=replace(base.model, shift=model.shift, feedback=model.feedback)))
-        for label, model in designs.items()
+        _setting(
+            base,
+            label,
+            replace(
+                base,
+                model=replace(base.model, shift=design.model.shift, feedback=design.model.feedback),
+                graph=replace(base.graph, hops=design.graph.hops),
+            ),
+        )
+        for label, design in designs.items()
     )
 
 

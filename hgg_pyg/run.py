@@ -106,7 +106,7 @@ class TrainConfig(RunConfig):
     backbone: BackboneConfig = field(default_factory=BackboneConfig)
 
     PRESETS: ClassVar[Mapping[str, str]] = MappingProxyType(
-        {"paper": "the default, as written", "recommended": "docs/results.md: better, for a little more time"}
+        {"paper": "the default, as written", "recommended": "docs/results.md: better, for little more time"}
     )
 
     @classmethod
@@ -116,8 +116,9 @@ class TrainConfig(RunConfig):
         Raises:
             KeyError: there is none of that name.
         """
-        models = {"paper": ModelConfig(), "recommended": ModelConfig(shift="surface", feedback=2)}
-        return cls(model=models[name])
+        recommended = ModelConfig(shift="surface", feedback=2), GraphSpec(hops=1)
+        model, graph = {"paper": (ModelConfig(), GraphSpec()), "recommended": recommended}[name]
+        return cls(model=model, graph=graph)
 
 
 @dataclass(frozen=True)

@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from graphs import GraphSpec
 from hgg_pyg import evaluate as evaluate_command
 from hgg_pyg import train as train_command
 from hgg_pyg.config import ClipConfig, ModelConfig
@@ -234,7 +235,9 @@ def test_a_preset_changes_defaults_and_options_change_the_preset(monkeypatch):
 
     assert parsed() == parsed("--preset", "paper") == TrainConfig()
     changed = replace(ModelConfig(), shift="surface", feedback=2)
-    assert parsed("--preset=recommended", "--steps", "7") == TrainConfig(steps=7, model=changed)
+    near = GraphSpec(hops=1)
+    assert parsed("--preset=recommended", "--steps", "7") == TrainConfig(steps=7, model=changed, graph=near)
+    assert parsed("--preset=recommended", "--graph.hops", "3").graph == GraphSpec(hops=3)
     assert parsed("--model.shift", "rest", "--preset", "recommended").model == replace(changed, shift="rest")
 
 

@@ -270,9 +270,10 @@ def test_settings_change_one_thing_and_share_runs():
     assert not studies["components"].settings[0].trained
     paper, recommended = studies["presets"].settings
     assert paper.config == base
-    assert recommended.config.model == TrainConfig.preset("recommended").model
-    changed = [(s.config.model.shift, s.config.model.feedback) for s in studies["parts"].settings]
-    assert changed == [("rest", 0), ("surface", 0), ("rest", 2)]
+    preset = TrainConfig.preset("recommended")
+    assert (recommended.config.model, recommended.config.graph) == (preset.model, preset.graph)
+    changed = [(s.config.model.shift, s.config.model.feedback, s.config.graph.hops) for s in studies["parts"].settings]
+    assert changed == [("rest", 0, 2), ("surface", 0, 2), ("rest", 2, 2), ("rest", 0, 1)]
     assert [s.config.model.layers for s in studies["layers"].settings] == [0, 1, 2, 3, 6]
     assert [s.config.graph.k for s in studies["binding"].settings] == [1, 2, 4]
     assert [s.config.graph.hops for s in studies["hops"].settings] == [1, 2, 3]
