@@ -15,8 +15,9 @@ PIP    := $(BIN)/python -m pip --disable-pip-version-check
 train: setup
 	$(BIN)/python -m hgg_pyg.train --preset recommended --resume $(ARGS)
 
+# Files of tests are shared out among as many processes as there are cores; ARGS="-n 0 --pdb" stays in one.
 test: setup
-	$(BIN)/python -m pytest $(ARGS)
+	$(BIN)/python -m pytest -n $(JOBS) --dist loadfile $(ARGS)
 
 check: setup
 	$(BIN)/ruff check .
