@@ -58,7 +58,7 @@ def _parse(config: type[Config], description: str | None) -> Config:
     A class with `PRESETS`, names and what they are for, and `preset(name)` takes its defaults by `--preset NAME`.
     """
     said, arguments = io.StringIO(), sys.argv[1:]
-    program = f"python -m hgg_pyg.{Path(sys.argv[0]).stem}"
+    program = f"python -m {Path(sys.argv[0]).parent.name or 'hgg_pyg'}.{Path(sys.argv[0]).stem}"
     presets: Mapping[str, str] = getattr(config, "PRESETS", {})
     try:
         with contextlib.redirect_stderr(said):

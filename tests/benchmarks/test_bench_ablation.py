@@ -211,6 +211,7 @@ def check_results(config: AblationBenchmark, runs: list[TrainConfig], shown: str
     ("arguments", "message"),
     [
         (["--study", "depth"], "study"),
+        (["--seeds", "some"], "see python -m benchmarks.ablation --help"),
         (["--study"], "study: expected all, or some of components, presets"),
         (["--seeds", "0"], "seeds: expected at least 1, found 0"),
         (["--timed-clips", "-1"], "timed_clips: expected at least 0, found -1"),
@@ -237,7 +238,7 @@ def test_what_all_runs_refuse_is_said_once(tiny_captures, tmp_path, monkeypatch,
 
 def say(monkeypatch, capsys, arguments: list[str]) -> list[str]:
     """Run the command, which must fail with code 2; returns its lines of errors, which must be one."""
-    monkeypatch.setattr(sys, "argv", ["ablation.py", *arguments])
+    monkeypatch.setattr(sys, "argv", ["benchmarks/ablation.py", *arguments])
     with pytest.raises(SystemExit) as stop:
         run_command(AblationBenchmark, main)
     assert stop.value.code == 2
