@@ -275,8 +275,8 @@ def _about(config: AblationBenchmark, captures: CaptureSet, outcomes: Sequence[O
         f"Captures: {name}, {len(first.frames)} frames, {len(first.cameras)} cameras, {_size(first)}; "
         f"{_count(len(captures.train), 'training')}, scores are of {_count(len(scored), config.split)}.",
         f"Training: {_effort(config)}, one thread a run. Mean ± standard deviation over seeds, which change the "
-        "weights and the clips that are drawn, not the subjects. Times of training are medians over the same clips, "
-        "measured in turn at all settings on one thread, in units of the default setting's.",
+        "weights and the clips that are drawn, not the subjects. Times of training are medians over clips, each "
+        "measured at all settings in turn on one thread, in units of the default setting's time of that clip.",
         f"Default: {config.model.layers} layers, D = {config.model.dim}, S = {config.model.tokens}, k = "
         f"{config.graph.k}, hops {config.graph.hops}, read-out k = {config.graph.readout_k}, T = {config.clip.frames}, "
         f"{config.model.shift} shift, feedback of {config.model.feedback} frames. "

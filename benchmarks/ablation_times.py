@@ -33,14 +33,9 @@ class ClipTime:
 
     setting: str
     clip_ms: float
-    default_ms: float
-    """of the default setting, in the same turns"""
+    ratio: float
+    """to the default setting's time of the same clip"""
     clips: int
-
-    @property
-    def ratio(self) -> float:
-        """In units of the default setting's time."""
-        return self.clip_ms / self.default_ms
 
 
 def read_times(folder: Path) -> dict[str, ClipTime]:
@@ -54,7 +49,7 @@ def read_times(folder: Path) -> dict[str, ClipTime]:
         return {}
     try:
         return {
-            row["setting"]: ClipTime(row["setting"], float(row["clip_ms"]), float(row["default_ms"]), int(row["clips"]))
+            row["setting"]: ClipTime(row["setting"], float(row["clip_ms"]), float(row["ratio"]), int(row["clips"]))
             for row in csv.DictReader(path.read_text().splitlines())
         }
     except (KeyError, ValueError, TypeError) as error:
@@ -81,14 +76,17 @@ def measure_times(folder: Path, settings: Sequence[Setting], sources: Sequence[F
     with _one_thread(), tqdm(total=(clips + 1) * len(configs), desc="times of training", unit="clip") as bar:
         works = {name: _trainer_of(config, accelerator, sources) for name, config in configs.items()}
         for clip in range(-1, clips):
-            for name, work in works.items():
+            # In another order each time: who comes first reads a clip's files from the disk, who follows a large
+            # network finds other memory.
+            for name in np.random.default_rng(clip + 1).permutation(list(works)):
                 start = time.perf_counter()
-                work(clip + 1)
+                works[name](clip + 1)
                 if clip >= 0:  # the one before warms up
                     took[name].append(1e3 * (time.perf_counter() - start))
                 bar.update()
-    default = statistics.median(took[base.name])
-    known |= {name: ClipTime(name, statistics.median(ms), default, clips) for name, ms in took.items()}
+    for name, times in took.items():
+        ratio = statistics.median(ms / default for ms, default in zip(times, took[base.name], strict=True))
+        known[name] = ClipTime(name, statistics.median(times), ratio, clips)
     about = machine(accelerator.device.type, 1)
     write_table(folder / TIMES_FILE, [asdict(row) | about for row in known.values()])
 
