@@ -16,7 +16,7 @@ from accelerate import Accelerator
 from tqdm import tqdm
 
 from benchmarks.ablation_studies import Setting
-from benchmarks.timing import machine, write_table
+from benchmarks.timing import write_table
 from hgg_pyg.data.frames import FrameSource
 from hgg_pyg.run import TrainConfig
 from hgg_pyg.runtime import join_processes
@@ -75,20 +75,19 @@ def measure_times(folder: Path, settings: Sequence[Setting], sources: Sequence[F
     took: dict[str, list[float]] = {name: [] for name in configs}
     with _one_thread(), tqdm(total=(clips + 1) * len(configs), desc="times of training", unit="clip") as bar:
         works = {name: _trainer_of(config, accelerator, sources) for name, config in configs.items()}
-        for clip in range(-1, clips):
+        for clip in range(clips + 1):
             # In another order each time: who comes first reads a clip's files from the disk, who follows a large
             # network finds other memory.
-            for name in np.random.default_rng(clip + 1).permutation(list(works)):
+            for name in np.random.default_rng(clip).permutation(list(works)):
                 start = time.perf_counter()
-                works[name](clip + 1)
-                if clip >= 0:  # the one before warms up
+                works[name](clip)
+                if clip:  # the first one warms up
                     took[name].append(1e3 * (time.perf_counter() - start))
                 bar.update()
     for name, times in took.items():
         ratio = statistics.median(ms / default for ms, default in zip(times, took[base.name], strict=True))
         known[name] = ClipTime(name, statistics.median(times), ratio, clips)
-    about = machine(accelerator.device.type, 1)
-    write_table(folder / TIMES_FILE, [asdict(row) | about for row in known.values()])
+    write_table(folder / TIMES_FILE, [asdict(row) for row in known.values()])
 
 
 def _trainer_of(

@@ -13,11 +13,13 @@ import threading
 import time
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 from PIL import Image
 
+from benchmarks import ablation_times
 from benchmarks.ablation import AblationBenchmark, main
 from benchmarks.ablation_report import read_outcome, training_seconds
 from benchmarks.ablation_runs import is_finished, log_file
@@ -335,3 +337,25 @@ def test_times_that_are_not_ours_are_named(tmp_path):
     (tmp_path / "times.csv").write_text("setting,clip_ms\ndefault,fast\n")
     with pytest.raises(UserError, match=r"times\.csv: expected times of settings \(ValueError"):
         read_times(tmp_path)
+
+
+def test_times_are_compared_clip_by_clip(config, monkeypatch, tmp_path):
+    now = [0.0]
+
+    def takes(run: TrainConfig, *_):
+        def work(clip: int) -> None:
+            now[0] += clip * (3 if run.clip.frames == 1 else 1)
+
+        return work
+
+    monkeypatch.setattr(ablation_times, "time", SimpleNamespace(perf_counter=lambda: now[0]))
+    monkeypatch.setattr(ablation_times, "_trainer_of", takes)
+    settings = config.studies(most_frames=3)["frames"].settings
+    ablation_times.measure_times(tmp_path, settings, (), clips=4)
+    found = read_times(tmp_path)
+    assert {name: (time.clip_ms, time.ratio) for name, time in found.items()} == {
+        "default": (2500, 1), "frames1": (7500, 3)
+    }  # fmt: skip
+    monkeypatch.setattr(ablation_times, "_trainer_of", None)  # all is known: nothing is measured again
+    ablation_times.measure_times(tmp_path, settings, (), clips=4)
+    assert read_times(tmp_path) == found

@@ -67,6 +67,14 @@ def test_polar_rotation_equals_the_singular_value_decomposition(shear):
     assert torch.allclose(polar_rotation(blend), u @ v, atol=1e-8)
 
 
+def test_polar_rotation_of_rotations_that_nearly_cancel():
+    turn, about = Rotation.random(500, random_state=0), Rotation.random(500, random_state=1)
+    other = about * Rotation.from_euler("x", 176, degrees=True) * about.inv() * turn
+    blend = torch.from_numpy(0.5 * (turn.as_matrix() + other.as_matrix()))
+    u, _, v = torch.linalg.svd(blend)
+    assert torch.allclose(polar_rotation(blend), u @ v, atol=1e-10)
+
+
 def test_matrix_to_quaternion_equals_scipy_near_half_turns():
     axes = torch.nn.functional.normalize(torch.randn(300, 3, generator=torch.Generator().manual_seed(0)), dim=-1)
     angles = torch.linspace(0, torch.pi, 300)[:, None]
