@@ -22,9 +22,9 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from benchmarks.ablation_runs import MACHINE_FILE, Split, metrics_file
 from benchmarks.ablation_studies import Setting, Study
 from benchmarks.ablation_times import ClipTime
-from hgg_pyg.files import write_atomically
-from hgg_pyg.reporting.report import DIRECT, OURS, TASKS
-from hgg_pyg.run import MODEL_FOLDER, TrainConfig
+from hgg_pyg.evaluation.reporting.report import DIRECT, OURS, TASKS
+from hgg_pyg.io.files import write_atomically
+from hgg_pyg.training.run import MODEL_FOLDER, TrainConfig
 from hgg_pyg.types import UserError
 
 _HEADERS = ("seeds", "novel pose PSNR, dB", "gain over direct binding, dB", "time of training", "parameters")

@@ -23,8 +23,9 @@ from benchmarks.ablation_studies import expected_seconds
 from benchmarks.report import Progress
 from benchmarks.timing import machine, write_table
 from hgg_pyg import train
-from hgg_pyg.evaluation import evaluate
-from hgg_pyg.run import (
+from hgg_pyg.evaluation.evaluator import evaluate
+from hgg_pyg.runtime import keep_memory_pages
+from hgg_pyg.training.run import (
     CHECKPOINT_FILE,
     CONFIG_FILE,
     Checkpoint,
@@ -32,8 +33,7 @@ from hgg_pyg.run import (
     find_checkpoint,
     read_config,
 )
-from hgg_pyg.runtime import keep_memory_pages
-from hgg_pyg.trained import open_run
+from hgg_pyg.training.trained import open_run
 from hgg_pyg.types import UserError
 
 Split = Literal["val", "test"]

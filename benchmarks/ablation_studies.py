@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal, get_args
 
-from hgg_pyg.run import TrainConfig
+from hgg_pyg.training.run import TrainConfig
 
 StudyName = Literal["components", "presets", "layers", "binding", "hops", "tokens", "readout", "frames", "parts"]
 STUDY_NAMES: tuple[StudyName, ...] = get_args(StudyName)

@@ -18,9 +18,9 @@ from tqdm import tqdm
 from benchmarks.ablation_studies import Setting
 from benchmarks.timing import write_table
 from hgg_pyg.data.frames import FrameSource
-from hgg_pyg.run import TrainConfig
 from hgg_pyg.runtime import join_processes
-from hgg_pyg.trainer import Trainer
+from hgg_pyg.training.run import TrainConfig
+from hgg_pyg.training.trainer import Trainer
 from hgg_pyg.types import UserError
 
 TIMES_FILE = "times.csv"

@@ -24,7 +24,7 @@ from safetensors.torch import load_file
 from benchmarks.report import Progress
 from benchmarks.timing import Spread, machine, write_table
 from hgg_pyg.data.shards import FRAMES_PER_SHARD, halve, read_frame, write_shard
-from hgg_pyg.files import write_atomically
+from hgg_pyg.io.files import write_atomically
 from hgg_pyg.runtime import run_command
 from hgg_pyg.types import Gaussians
 

@@ -14,7 +14,7 @@ from graphs import mesh_hop_edges, nearest_vertices_ragged
 from hgg_pyg import load_body
 from hgg_pyg.attention import Edges
 from hgg_pyg.body import JOINTS
-from hgg_pyg.data.synthetic.rays import RayMesh
+from hgg_pyg.synthetic.rays import RayMesh
 from hgg_pyg.types import BodyPose
 
 Skew = Literal["even", "body", "half"]

@@ -18,18 +18,19 @@ from tqdm import tqdm
 
 from benchmarks.timing import machine, write_table
 from graphs import GraphSpec
+from hgg_pyg.avatar import Avatar
 from hgg_pyg.backbones import BackboneConfig, make_backbone
 from hgg_pyg.config import ModelConfig
 from hgg_pyg.data.capture_set import load_body_for, open_captures
 from hgg_pyg.data.clips import Target, clip_graph, even_frames, input_range, load_target
 from hgg_pyg.data.frames import FrameSource, frame_sources
-from hgg_pyg.evaluation import TASKS
-from hgg_pyg.losses import LossConfig, rendering_loss
-from hgg_pyg.metrics import psnr
-from hgg_pyg.model import Avatar, HumanGaussianGraph
+from hgg_pyg.evaluation.evaluator import TASKS
+from hgg_pyg.evaluation.metrics import psnr
+from hgg_pyg.model.network import HumanGaussianGraph
+from hgg_pyg.model.residual import apply_residual
 from hgg_pyg.render import render
-from hgg_pyg.residual import apply_residual
 from hgg_pyg.runtime import run_command
+from hgg_pyg.training.losses import LossConfig, rendering_loss
 from hgg_pyg.types import UserError
 
 _STEP = torch.tensor([0.3] * 3 + [0.5] * 3 + [1.0] * 3 + [2.0] + [0.5] * 3)  # per unit fitted, of each channel

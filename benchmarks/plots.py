@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter, NullLocator
 
-from hgg_pyg.files import write_atomically
+from hgg_pyg.io.files import write_atomically
 
 _MARKS = "os^vDPX*<>hd"
 _STYLES: dict[str, Literal["--", "-"]] = {"default": "--", "tuned": "-"}

@@ -19,13 +19,13 @@ from hgg_pyg.backbones import SurfaceBackbone, SurfaceConfig
 from hgg_pyg.body import load_body
 from hgg_pyg.config import ModelConfig
 from hgg_pyg.data import FrameSource, clip_graph, open_captures
-from hgg_pyg.data.synthetic import SynthesizeConfig, synthesize
 from hgg_pyg.data.views import spread_cameras
-from hgg_pyg.files import write_atomically
-from hgg_pyg.model import HumanGaussianGraph
+from hgg_pyg.io.files import write_atomically
+from hgg_pyg.model.network import HumanGaussianGraph
 from hgg_pyg.render import Mode, render
 from hgg_pyg.render.scene import compose, make_scene
 from hgg_pyg.runtime import run_command
+from hgg_pyg.synthetic import SynthesizeConfig, synthesize
 from hgg_pyg.types import Cameras, Gaussians, RenderOutput
 
 _HEAD, _LINE = 26, 24  # pixels of text

@@ -11,9 +11,9 @@ from torch import Tensor
 
 from benchmarks import gsplat_torch, torch_tiles
 from benchmarks.suite import Subject
-from hgg_pyg.animate import Animator
+from hgg_pyg.avatar import Avatar
+from hgg_pyg.avatar.animator import Animator
 from hgg_pyg.body import load_body
-from hgg_pyg.model import Avatar
 from hgg_pyg.render import render
 from hgg_pyg.render.scene import Drawn, Scene, compose, make_scene
 from hgg_pyg.types import BodyPose, Cameras, Gaussians

@@ -18,7 +18,7 @@ from pathlib import Path
 
 import torch
 
-from hgg_pyg.files import write_atomically
+from hgg_pyg.io.files import write_atomically
 
 Work = Callable[[], object]
 

@@ -1,18 +1,24 @@
-"""Human Gaussian Graph in PyTorch Geometric: a few seconds of multi-view video to an animatable Gaussian avatar."""
+"""Human Gaussian Graph in PyTorch Geometric: a few seconds of multi-view video to an animatable Gaussian avatar.
 
+What is named here is loaded when it is first asked for: `import hgg_pyg.nn` brings layers, and no readers of files.
+"""
+
+import importlib
 import os
+from typing import TYPE_CHECKING, Any
 
 # Threads that wait for work must sleep: spinning ones make training several times slower on a machine that does
 # anything else. GNU OpenMP reads this once, when torch loads it.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
-from graphs import GraphSpec
-from hgg_pyg.body import BodyModel, load_body, pose_gaussians, unpose_gaussians
-from hgg_pyg.config import ClipConfig, ModelConfig
-from hgg_pyg.model import Avatar, HumanGaussianGraph
-from hgg_pyg.nn import GraphBlock, InterConv, IntraConv, ReadoutConv
-from hgg_pyg.render import render
-from hgg_pyg.types import BodyPose, Cameras, Gaussians, RenderOutput, UserError
+if TYPE_CHECKING:
+    from graphs import GraphSpec
+    from hgg_pyg.avatar import Avatar
+    from hgg_pyg.body import BodyModel, load_body, pose_gaussians, unpose_gaussians
+    from hgg_pyg.config import ClipConfig, ModelConfig
+    from hgg_pyg.model.network import HumanGaussianGraph
+    from hgg_pyg.nn import GraphBlock, InterConv, IntraConv, ReadoutConv
+    from hgg_pyg.types import BodyPose, Cameras, Gaussians, RenderOutput, UserError
 
 __all__ = [
     "Avatar",
@@ -32,6 +38,26 @@ __all__ = [
     "UserError",
     "load_body",
     "pose_gaussians",
-    "render",
     "unpose_gaussians",
 ]
+
+_ROOMS = {
+    "graphs": ("GraphSpec",),
+    "hgg_pyg.avatar": ("Avatar",),
+    "hgg_pyg.body": ("BodyModel", "load_body", "pose_gaussians", "unpose_gaussians"),
+    "hgg_pyg.config": ("ClipConfig", "ModelConfig"),
+    "hgg_pyg.model.network": ("HumanGaussianGraph",),
+    "hgg_pyg.nn": ("GraphBlock", "InterConv", "IntraConv", "ReadoutConv"),
+    "hgg_pyg.types": ("BodyPose", "Cameras", "Gaussians", "RenderOutput", "UserError"),
+}
+
+
+def __getattr__(name: str) -> Any:
+    for room, names in _ROOMS.items():
+        if name in names:
+            return getattr(importlib.import_module(room), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -10,12 +10,12 @@ import torch
 
 from hgg_pyg.attention import variants
 from hgg_pyg.body.files import DEFAULT_BODY, installed_bodies
-from hgg_pyg.lpips import BACKBONE_FILE, find_lpips_weights
+from hgg_pyg.evaluation.lpips import BACKBONE_FILE, find_lpips_weights
 
 COMMANDS = (
     ("train", "captures to a trained, evaluated model; the defaults are a demo"),
     ("precompute", "per-frame Gaussians of a whole data set into a cache, before training"),
-    ("finetune_lgm", "the per-frame network on captures; the defaults are a demo"),
+    ("finetune", "the per-frame network on captures; the defaults are a demo"),
     ("evaluate", "novel views and novel poses of test subjects, beside direct binding"),
     ("inspect", "where a trained network looks and what it changes, in pictures and numbers"),
     ("synthesize", "make synthetic captures of clothed people"),

@@ -22,8 +22,8 @@ import tyro
 from tqdm import tqdm
 
 from hgg_pyg.body import BodyModel, load_body
+from hgg_pyg.capture_check import Examination, describe, examine, save_sheet, summarise
 from hgg_pyg.data.capture_set import Subject, find_subjects
-from hgg_pyg.data.checking import Examination, describe, examine, save_sheet, summarise
 from hgg_pyg.data.clips import even_frames
 from hgg_pyg.runtime import run_command
 from hgg_pyg.types import UserError

@@ -15,12 +15,12 @@ import torch
 import tyro
 from accelerate import PartialState
 
-from hgg_pyg.evaluation import METHODS, Contender, Extras, evaluate
-from hgg_pyg.lpips import load_all_lpips
-from hgg_pyg.reporting import Report, parse_methods
-from hgg_pyg.run import TrainConfig, read_config
+from hgg_pyg.evaluation.evaluator import METHODS, Contender, Extras, evaluate
+from hgg_pyg.evaluation.lpips import load_all_lpips
+from hgg_pyg.evaluation.reporting import Report, parse_methods
 from hgg_pyg.runtime import run_command
-from hgg_pyg.trained import load_network, open_run
+from hgg_pyg.training.run import TrainConfig, read_config
+from hgg_pyg.training.trained import load_network, open_run
 from hgg_pyg.types import UserError
 
 _SHARED = ("image_size", "crop", "protocol", "backbone")  # what runs must agree in to be compared image by image

@@ -8,8 +8,9 @@ from typing import Annotated
 
 import tyro
 
-from hgg_pyg.inspection import findings_of, load_subject, save_pages, save_summary, table
+from hgg_pyg.evaluation.inspection import findings_of, save_pages, save_summary, table
 from hgg_pyg.runtime import run_command
+from hgg_pyg.training.trained import load_subject
 from hgg_pyg.types import UserError
 
 

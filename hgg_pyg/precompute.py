@@ -20,8 +20,8 @@ from hgg_pyg.backbones import BackboneConfig, make_backbone
 from hgg_pyg.data.capture_set import SPLITS, load_body_for, open_captures
 from hgg_pyg.data.frames import FrameSource, Shard, all_shards, compute_missing, compute_shards, frame_sources
 from hgg_pyg.data.protocols import ProtocolName
-from hgg_pyg.data.synthetic import SynthesizeConfig, synthesize
 from hgg_pyg.runtime import join_processes, run_command
+from hgg_pyg.synthetic import SynthesizeConfig, synthesize
 from hgg_pyg.types import UserError
 
 _PAPERS_FRAMES = 120_000

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import logging
 
-from hgg_pyg.data.synthetic import SynthesizeConfig, synthesize
 from hgg_pyg.runtime import run_command
+from hgg_pyg.synthetic import SynthesizeConfig, synthesize
 
 log = logging.getLogger(__name__)
 

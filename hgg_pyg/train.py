@@ -11,12 +11,12 @@ from hgg_pyg.attention import get_variant
 from hgg_pyg.backbones import make_backbone
 from hgg_pyg.data.capture_set import CaptureSet, load_body_for, open_captures
 from hgg_pyg.data.frames import compute_missing, frame_sources
-from hgg_pyg.data.synthetic import synthesize
-from hgg_pyg.evaluation import Extras, evaluate
-from hgg_pyg.lpips import BACKBONE_FILE, load_all_lpips, load_lpips
-from hgg_pyg.run import MODEL_FOLDER, TrainConfig, create_run, find_checkpoint
+from hgg_pyg.evaluation.evaluator import Extras, evaluate
+from hgg_pyg.evaluation.lpips import BACKBONE_FILE, load_all_lpips, load_lpips
 from hgg_pyg.runtime import join_processes, run_command
-from hgg_pyg.trainer import Trainer
+from hgg_pyg.synthetic import synthesize
+from hgg_pyg.training.run import MODEL_FOLDER, TrainConfig, create_run, find_checkpoint
+from hgg_pyg.training.trainer import Trainer
 from hgg_pyg.types import UserError
 
 log = logging.getLogger("hgg_pyg")

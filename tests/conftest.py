@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from hgg_pyg.body import BodyModel, load_body
-from hgg_pyg.data.synthetic import SynthesizeConfig, synthesize
+from hgg_pyg.synthetic import SynthesizeConfig, synthesize
 from hgg_pyg.types import BodyPose, Gaussians
 
 

@@ -12,8 +12,8 @@ from scipy.spatial.transform import Rotation
 
 from hgg_pyg.check import CheckConfig, main
 from hgg_pyg.data.capture_set import load_body_for
-from hgg_pyg.data.synthetic import SynthesizeConfig, synthesize
 from hgg_pyg.runtime import run_command
+from hgg_pyg.synthetic import SynthesizeConfig, synthesize
 from hgg_pyg.types import UserError
 
 FLIP = np.diag([1.0, -1, -1])

@@ -19,9 +19,9 @@ from hgg_pyg.backbones import make_backbone
 from hgg_pyg.body import load_body
 from hgg_pyg.config import ClipConfig, ModelConfig
 from hgg_pyg.evaluate import EvaluateConfig, main
-from hgg_pyg.model import HumanGaussianGraph
-from hgg_pyg.run import MODEL_FOLDER, TrainConfig, create_run
+from hgg_pyg.model.network import HumanGaussianGraph
 from hgg_pyg.runtime import run_command
+from hgg_pyg.training.run import MODEL_FOLDER, TrainConfig, create_run
 from hgg_pyg.types import UserError
 
 BOTH = ("novel view", "novel pose")
@@ -185,7 +185,7 @@ def test_tasks_without_images_are_left_out_and_named(tiny_captures, tmp_path, ca
 
 
 def test_lpips_is_computed_where_the_weights_are(run, tmp_path, monkeypatch):
-    from hgg_pyg.lpips import _STAGES, BACKBONE_FILES
+    from hgg_pyg.evaluation.lpips import _STAGES, BACKBONE_FILES
 
     weights = {}
     for i, shape in enumerate(shape for _, convolutions in _STAGES["alex"] for shape in convolutions):

@@ -21,9 +21,7 @@ from hgg_pyg.body import BodyModel
 from hgg_pyg.body.open_smplx import open_smplx
 from hgg_pyg.config import ClipConfig, ModelConfig
 from hgg_pyg.data.clips import clip_graph
-from hgg_pyg.data.synthetic import SynthesizeConfig, synthesize
-from hgg_pyg.inspect import InspectConfig
-from hgg_pyg.inspection import (
+from hgg_pyg.evaluation.inspection import (
     PAGES,
     Attention,
     Change,
@@ -31,7 +29,6 @@ from hgg_pyg.inspection import (
     findings_of,
     frame_shares,
     hop_distances,
-    load_subject,
     mean_of_sources,
     read_out_changes,
     relative_entropy,
@@ -39,10 +36,13 @@ from hgg_pyg.inspection import (
     save_pages,
     table,
 )
-from hgg_pyg.inspection.body_map import NOTHING, BodyMap
-from hgg_pyg.model import HumanGaussianGraph
-from hgg_pyg.run import MODEL_FOLDER, TrainConfig, create_run
+from hgg_pyg.evaluation.inspection.body_map import NOTHING, BodyMap
+from hgg_pyg.inspect import InspectConfig
+from hgg_pyg.model.network import HumanGaussianGraph
 from hgg_pyg.runtime import run_command
+from hgg_pyg.synthetic import SynthesizeConfig, synthesize
+from hgg_pyg.training.run import MODEL_FOLDER, TrainConfig, create_run
+from hgg_pyg.training.trained import load_subject
 
 FEATURES = 6
 

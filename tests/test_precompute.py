@@ -18,8 +18,8 @@ from hgg_pyg import train as train_command
 from hgg_pyg.backbones.lgm import LGM, PRESETS
 from hgg_pyg.data.frames import FrameSource
 from hgg_pyg.precompute import Estimate, PrecomputeConfig, duration
-from hgg_pyg.run import TrainConfig
 from hgg_pyg.runtime import run_command
+from hgg_pyg.training.run import TrainConfig
 from hgg_pyg.types import UserError
 
 

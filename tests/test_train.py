@@ -18,9 +18,9 @@ from hgg_pyg import evaluate as evaluate_command
 from hgg_pyg import train as train_command
 from hgg_pyg.config import ClipConfig, ModelConfig
 from hgg_pyg.evaluate import EvaluateConfig
-from hgg_pyg.run import Checkpoint, TrainConfig, find_checkpoint, read_config
 from hgg_pyg.runtime import run_command
-from hgg_pyg.trainer import Trainer
+from hgg_pyg.training.run import Checkpoint, TrainConfig, find_checkpoint, read_config
+from hgg_pyg.training.trainer import Trainer
 from hgg_pyg.types import UserError
 
 
@@ -69,7 +69,8 @@ KILLED = """
 import os, signal, sys
 from pathlib import Path
 import torch
-from hgg_pyg import run, train, trainer
+from hgg_pyg import train
+from hgg_pyg.training import run, trainer
 
 def kill(*_):
     os.kill(os.getpid(), signal.SIGKILL)
@@ -249,7 +250,7 @@ def test_evaluating_what_is_not_a_run(tmp_path, monkeypatch, capsys):
 def test_a_damaged_checkpoint_is_named(config):
     train = replace(config, resume=True)
     train.folder.mkdir(parents=True)
-    from hgg_pyg.run import create_run
+    from hgg_pyg.training.run import create_run
 
     create_run(train)
     assert find_checkpoint(train) is None

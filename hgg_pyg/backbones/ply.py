@@ -17,7 +17,7 @@ from torch import Tensor
 from hgg_pyg.backbones.base import Moment
 from hgg_pyg.backbones.local import Local, localise
 from hgg_pyg.body.skinning import matrix_to_quaternion, polar_rotation, quaternion_multiply
-from hgg_pyg.splat_files import read_ply
+from hgg_pyg.io.splats import read_ply
 from hgg_pyg.types import Gaussians, UserError
 
 _VERSION = 1  # raise it whenever the same input gives another result

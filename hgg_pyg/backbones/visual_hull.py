@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numba import njit
 
-from hgg_pyg.numba_tools import OPTIONS
+from hgg_pyg.kernels.numba_tools import OPTIONS
 
 
 def coverage(

@@ -7,30 +7,15 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
-from torch import Tensor
 from torch_geometric.data import HeteroData
 
 from graphs import GraphSpec
 from hgg_pyg.body import PosedBody
+from hgg_pyg.config import ModelConfig
 from hgg_pyg.data.clips import Target, clip_graph, load_target
 from hgg_pyg.data.frames import FrameSource
-from hgg_pyg.types import Cameras, Gaussians
-
-
-@dataclass(frozen=True)
-class InputImages:
-    """Images of F input frames by V input cameras each, all of one size."""
-
-    transforms: Tensor  # [F, N, 4, 4] the vertices' maps from the rest pose to the frame's
-    cameras: Cameras  # [F, V]
-    rgb: Tensor  # [F, V, H, W, 3] on white
-    alpha: Tensor  # [F, V, H, W, 1]
-
-    def to(self, device: str | torch.device) -> InputImages:
-        """A copy on a device."""
-        return InputImages(
-            self.transforms.to(device), self.cameras.to(device), self.rgb.to(device), self.alpha.to(device)
-        )
+from hgg_pyg.model.feedback import InputImages, add_feedback
+from hgg_pyg.types import Gaussians
 
 
 @dataclass(frozen=True)
@@ -69,6 +54,14 @@ def load_clip(
         gaussians = [source.load(frame) for frame in frames]
     graph = clip_graph(gaussians, posed, source.body.faces, poses.betas, spec, chosen)
     return ClipInput(graph, _load_images(source, frames, posed, images) if images else None)
+
+
+def graph_for(clip: ClipInput, model: ModelConfig, device: str | torch.device = "cpu") -> HeteroData:
+    """A clip's graph on a device, with feedback if the network hears of it: then the clip comes with images."""
+    graph = clip.graph.to(str(device))
+    if model.feedback_frames and clip.images is not None:
+        add_feedback(graph, clip.images.to(device), model.shift == "surface")
+    return graph
 
 
 def _load_images(source: FrameSource, frames: Sequence[int], posed: PosedBody, count: int) -> InputImages:

@@ -33,7 +33,7 @@ from hgg_pyg.data.shards import (
     writing,
 )
 from hgg_pyg.data.views import spread_cameras
-from hgg_pyg.files import write_atomically
+from hgg_pyg.io.files import write_atomically
 from hgg_pyg.types import Gaussians, UserError
 
 ABOUT_FILE = "cache.json"

@@ -18,7 +18,7 @@ from numba import njit
 from PIL import Image
 
 from hgg_pyg.data.lens import Lens
-from hgg_pyg.numba_tools import OPTIONS
+from hgg_pyg.kernels.numba_tools import OPTIONS
 from hgg_pyg.types import UserError
 
 Mode = Literal["RGB", "L", "labels"]

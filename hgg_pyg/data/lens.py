@@ -17,7 +17,7 @@ from typing import NamedTuple
 import numpy as np
 from numba import njit
 
-from hgg_pyg.numba_tools import OPTIONS
+from hgg_pyg.kernels.numba_tools import OPTIONS
 
 
 @dataclass(frozen=True, eq=False)

@@ -18,7 +18,7 @@ from safetensors import SafetensorError
 from safetensors.torch import save_file
 from torch import Tensor
 
-from hgg_pyg.files import write_atomically
+from hgg_pyg.io.files import write_atomically
 from hgg_pyg.types import Gaussians, UserError
 
 FORMAT = "shards 1"  # change it whenever the files are written in another way

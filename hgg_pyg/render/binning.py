@@ -16,7 +16,7 @@ from typing import NamedTuple
 import numpy as np
 from numba import njit, prange
 
-from hgg_pyg.numba_tools import OPTIONS, PARALLEL
+from hgg_pyg.kernels.numba_tools import OPTIONS, PARALLEL
 
 TILE = 16  # pixels
 _RADIX_BITS = 11

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from hgg_pyg.numba_tools import numba_threads
+from hgg_pyg.kernels.numba_tools import numba_threads
 from hgg_pyg.render import tiles
 from hgg_pyg.render.binning import OPACITY, Splats, bin_splats
 from hgg_pyg.render.projection import ALPHA_MAX, ALPHA_MIN, TRANSMITTANCE_MIN, project

@@ -15,9 +15,20 @@ from typing import NamedTuple
 import numpy as np
 from numba import njit, prange
 
-from hgg_pyg.numba_tools import OPTIONS, PARALLEL
+from hgg_pyg.kernels.numba_tools import OPTIONS, PARALLEL
+from hgg_pyg.kernels.simd import (
+    WIDTH,
+    exp_of_at_most_zero,
+    fma,
+    lane_sum,
+    load,
+    maximum,
+    spread,
+    spread_at,
+    store,
+    where_above,
+)
 from hgg_pyg.render.binning import CHORD, COLUMNS, MARGIN, OPACITY, REACH, SKEW, TAPER, TILE, A, B, Bins, C, X, Y
-from hgg_pyg.simd import WIDTH, exp_of_at_most_zero, fma, lane_sum, load, maximum, spread, spread_at, store, where_above
 
 PIXELS = TILE * TILE  # of a tile
 

@@ -2,13 +2,13 @@
 
 import pytest
 import torch
-from attention_cases import COMPILING, GRAPHS, C, H, Run, S, graph, loop_attention, runs
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
 from hgg_pyg.attention import Edges, Variant, attend, edge_softmax
 from hgg_pyg.attention.methods.compiled import compiled_attention
+from tests.attention.attention_cases import COMPILING, GRAPHS, C, H, Run, S, graph, loop_attention, runs
 
 
 def quick(variant: Variant) -> bool:

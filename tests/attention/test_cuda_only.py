@@ -2,7 +2,6 @@
 
 import pytest
 import torch
-from attention_cases import GRAPHS, graph, loop_attention
 from torch import Tensor
 from torch.nn.attention.flex_attention import flex_attention
 
@@ -10,6 +9,7 @@ from hgg_pyg.attention import Edges
 from hgg_pyg.attention.methods import flex
 from hgg_pyg.attention.methods.flex import flex_edge_attention, target_blocks
 from hgg_pyg.attention.methods.jagged import jagged_attention
+from tests.attention.attention_cases import GRAPHS, graph, loop_attention
 
 
 def problem(name: str, *shape: int) -> tuple[list[Tensor], Tensor, Edges]:

@@ -2,11 +2,11 @@
 
 import pytest
 import torch
-from attention_cases import C, H, Run, S, graph, runs
 from torch import Tensor
 
 from hgg_pyg.attention import Edges, Variant, attend, variants
 from hgg_pyg.attention.methods.padded import LIMIT
+from tests.attention.attention_cases import C, H, Run, S, graph, runs
 
 
 def inexact(variant: Variant) -> bool:

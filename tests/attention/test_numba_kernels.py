@@ -8,11 +8,11 @@ import torch
 from numba import njit
 from torch import Tensor
 
-from hgg_pyg import simd
 from hgg_pyg.attention import Edges, attend
 from hgg_pyg.attention.kernels import multi_query, per_head
 from hgg_pyg.attention.kernels.rows import PIECE, Rows
 from hgg_pyg.attention.kernels.widen import widened
+from hgg_pyg.kernels import simd
 
 REALS = pytest.mark.parametrize("real", [np.float32, np.float64])
 

@@ -2,12 +2,12 @@
 
 import pytest
 import torch
-from attention_cases import GRAPHS, C, H, Run, S, graph
 
 from hgg_pyg.attention import Edges, variants
 from hgg_pyg.attention.methods import _padding
 from hgg_pyg.attention.methods._padding import gather
 from hgg_pyg.attention.methods.buckets import degree_buckets
+from tests.attention.attention_cases import GRAPHS, C, H, Run, S, graph
 
 BUCKETS = Run(variants()["buckets"], "cpu", torch.float64)
 

@@ -13,7 +13,7 @@ from torch import Tensor
 from benchmarks.gsplat_torch import _torch_impl
 from hgg_pyg.backbones import gaussians_from_idol
 from hgg_pyg.backbones.idol import spacing
-from hgg_pyg.splat_files import read_ply, write_ply
+from hgg_pyg.io.splats import read_ply, write_ply
 from hgg_pyg.types import Gaussians
 
 

@@ -28,9 +28,9 @@ from hgg_pyg.backbones.ply import move_gaussians, read_similarity
 from hgg_pyg.body import BodyModel, unpose_gaussians
 from hgg_pyg.config import ModelConfig
 from hgg_pyg.data import frame_sources, load_clip, open_captures
-from hgg_pyg.model import HumanGaussianGraph
+from hgg_pyg.io.splats import read_ply, write_ply
+from hgg_pyg.model.network import HumanGaussianGraph
 from hgg_pyg.render import render
-from hgg_pyg.splat_files import read_ply, write_ply
 from hgg_pyg.types import BodyPose, Cameras, Gaussians, UserError
 
 

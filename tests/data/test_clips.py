@@ -12,7 +12,7 @@ from hgg_pyg.data import frame_sources, load_clip, open_captures
 from hgg_pyg.data.clips import Target, even_frames, input_range, load_target, sample_clip
 from hgg_pyg.data.frames import compute_missing
 from hgg_pyg.data.views import spread_cameras
-from hgg_pyg.reporting.plan import targets_of
+from hgg_pyg.evaluation.reporting.plan import targets_of
 from hgg_pyg.types import Cameras, Gaussians, UserError
 
 

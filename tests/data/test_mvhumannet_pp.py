@@ -11,14 +11,14 @@ from typing import Any
 import numpy as np
 import pytest
 from PIL import Image
-from silhouettes import silhouette_overlaps
 
 from hgg_pyg.body import BodyModel, load_body
 from hgg_pyg.data.capture import Capture
 from hgg_pyg.data.capture_set import find_subjects, load_body_for, open_captures
-from hgg_pyg.data.synthetic.capture_writer import write_subject
-from hgg_pyg.data.synthetic.config import SynthesizeConfig
+from hgg_pyg.synthetic.capture_writer import write_subject
+from hgg_pyg.synthetic.config import SynthesizeConfig
 from hgg_pyg.types import UserError
+from tests.silhouettes import silhouette_overlaps
 
 FRAMES, VIEWS = 4, 6
 

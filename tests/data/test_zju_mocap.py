@@ -15,16 +15,16 @@ import pytest
 import torch
 from PIL import Image
 from scipy.spatial.transform import Rotation
-from silhouettes import silhouette_overlaps
 
 from hgg_pyg.body import BodyModel
 from hgg_pyg.data import open_captures
 from hgg_pyg.data.capture import Capture
 from hgg_pyg.data.capture_set import load_body_for
-from hgg_pyg.data.synthetic import SynthesizeConfig
-from hgg_pyg.data.synthetic.capture_writer import write_subject as write_synthetic
-from hgg_pyg.data.synthetic.optics import undistort
+from hgg_pyg.synthetic import SynthesizeConfig
+from hgg_pyg.synthetic.capture_writer import write_subject as write_synthetic
+from hgg_pyg.synthetic.optics import undistort
 from hgg_pyg.types import BodyPose, UserError
+from tests.silhouettes import silhouette_overlaps
 
 FRAMES, WIDTH, HEIGHT = 4, 48, 64
 CAMERAS = ("Camera_B2", "Camera_B10", "Camera_B1")  # not in the order of their names

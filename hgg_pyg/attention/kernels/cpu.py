@@ -16,8 +16,8 @@ from hgg_pyg.attention.attend import convert
 from hgg_pyg.attention.edges import Edges
 from hgg_pyg.attention.kernels import multi_query, per_head
 from hgg_pyg.attention.kernels.rows import Rows, rows_of_sources, rows_of_targets
-from hgg_pyg.numba_tools import numba_threads
-from hgg_pyg.simd import WIDTH
+from hgg_pyg.kernels.numba_tools import numba_threads
+from hgg_pyg.kernels.simd import WIDTH
 
 log = logging.getLogger("hgg_pyg")
 _GROUPS = 8  # of pieces of rows, a thread

@@ -24,8 +24,8 @@ from numba import njit, prange
 
 from hgg_pyg.attention.kernels.multi_query import add_parts, merge_softmax, whole
 from hgg_pyg.attention.kernels.rows import Rows
-from hgg_pyg.numba_tools import OPTIONS, PARALLEL
-from hgg_pyg.simd import (
+from hgg_pyg.kernels.numba_tools import OPTIONS, PARALLEL
+from hgg_pyg.kernels.simd import (
     WIDTH,
     exp_of_at_most_zero,
     fma,

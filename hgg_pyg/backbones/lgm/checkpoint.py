@@ -13,7 +13,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from hgg_pyg.backbones.lgm.network import LGM, PRESETS, Preset
-from hgg_pyg.files import write_atomically
+from hgg_pyg.io.files import write_atomically
 from hgg_pyg.types import UserError
 
 PUBLIC_FILE, PUBLIC_SIZE = "model_fp16_fixrot.safetensors", 256

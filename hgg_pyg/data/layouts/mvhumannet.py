@@ -13,7 +13,7 @@ from hgg_pyg.data.calibration import Entry, make_calibration, numbers, read_json
 from hgg_pyg.data.capture import LeftOut
 from hgg_pyg.data.layouts.base import Layout, Recording, list_files, list_folders
 from hgg_pyg.data.layouts.mvhumannet_poses import pose_kinds, read_poses
-from hgg_pyg.pickles import load_pickle
+from hgg_pyg.io.pickles import load_pickle
 from hgg_pyg.types import UserError
 
 EXTRINSICS = "camera_extrinsics.json"

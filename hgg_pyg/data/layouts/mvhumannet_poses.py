@@ -17,7 +17,7 @@ from hgg_pyg.body.parameters import easymocap_to_smplx, hands_from_pca, matrix_t
 from hgg_pyg.data.calibration import numbers, read_json, require
 from hgg_pyg.data.capture import LeftOut
 from hgg_pyg.data.layouts.base import PoseTable, list_files, one_shape
-from hgg_pyg.pickles import NUMPY, TORCH, as_array, load_pickle
+from hgg_pyg.io.pickles import NUMPY, TORCH, as_array, load_pickle
 from hgg_pyg.types import BodyPose, UserError
 
 TICKS = 5  # of the file names, from one frame to the next; the first frame's is 5

@@ -12,7 +12,7 @@ from hgg_pyg.data.calibration import Entry, make_calibration, require
 from hgg_pyg.data.capture import LeftOut
 from hgg_pyg.data.layouts.base import Layout, PoseTable, Recording, list_files, list_folders, stated_kinds
 from hgg_pyg.data.smpl_params import read_smpl_params
-from hgg_pyg.pickles import load_npz
+from hgg_pyg.io.pickles import load_npz
 from hgg_pyg.types import UserError
 
 PARAMS = "smplx_params.npz"

@@ -16,7 +16,7 @@ from hgg_pyg.body.parameters import easymocap_to_smplx
 from hgg_pyg.data.calibration import Calibration, Entry, make_calibration, numbers, require
 from hgg_pyg.data.capture import LeftOut
 from hgg_pyg.data.layouts.base import Layout, Listing, PoseTable, Recording, one_shape, scan
-from hgg_pyg.pickles import NUMPY, load_npy
+from hgg_pyg.io.pickles import NUMPY, load_npy
 from hgg_pyg.types import BodyPose, UserError
 
 ANNOTATIONS = "annots.npy"

@@ -1,6 +1,0 @@
-"""Synthetic captures: clothed people that move in front of calibrated cameras, written as a user's capture would be."""
-
-from hgg_pyg.data.synthetic.config import SynthesizeConfig
-from hgg_pyg.data.synthetic.dataset import synthesize
-
-__all__ = ["SynthesizeConfig", "synthesize"]

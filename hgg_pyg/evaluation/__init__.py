@@ -1,0 +1,1 @@
+"""Scores of avatars and what a person looks at: metrics, reports, and what a network attends to."""

@@ -1,0 +1,305 @@
+"""Novel views and novel poses of test subjects: ours, direct binding and others on the same images, one convention."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Iterator, Sequence
+from copy import deepcopy
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+from typing import TypeVar
+
+import numpy as np
+import torch
+from torch import Tensor
+from tqdm import tqdm
+
+from graphs import GraphSpec
+from hgg_pyg.avatar import Avatar
+from hgg_pyg.body import BodyModel
+from hgg_pyg.data.capture import Capture
+from hgg_pyg.data.clip_input import graph_for, load_clip
+from hgg_pyg.data.clips import Target, even_frames, input_range, load_target
+from hgg_pyg.data.frames import FrameSource
+from hgg_pyg.evaluation.lpips import LEAST_SIZE as LPIPS_SIZE
+from hgg_pyg.evaluation.lpips import LPIPS
+from hgg_pyg.evaluation.metrics import LEAST_SIZE, image_scores, region_scores
+from hgg_pyg.evaluation.reporting import Gallery, ImageFolder, Report, Shot, Timing
+from hgg_pyg.evaluation.reporting.image_folder import SavedImages, Wanted
+from hgg_pyg.evaluation.reporting.plan import make_plan, wanted_image
+from hgg_pyg.evaluation.reporting.report import DIRECT, OURS, TASKS
+from hgg_pyg.evaluation.scores import ImageScore, Values
+from hgg_pyg.model.network import HumanGaussianGraph
+from hgg_pyg.render import render
+from hgg_pyg.types import Cameras, Gaussians, UserError
+
+METHODS = (DIRECT, OURS)
+_AT_ONCE = 8  # images that are drawn and scored together: bounds the memory
+_DRAWS = 3  # of each avatar, for frames a second
+
+Result = TypeVar("Result")
+
+
+@dataclass(frozen=True)
+class Contender:
+    """A trained model, and the clips that it makes avatars of."""
+
+    name: str
+    model: HumanGaussianGraph
+    spec: GraphSpec  # of the graphs that it was trained on
+    frames: int  # T
+
+
+@dataclass(frozen=True)
+class Extras:
+    """What an evaluation does beside PSNR and SSIM of whole images of direct binding and ours."""
+
+    regions: bool = True  # the mask's and the box's PSNR and SSIM too
+    timing: bool = True  # seconds to an avatar, frames a second
+    shown: int = 4  # pictures of each kind and task that are kept to be looked at
+    lpips: tuple[LPIPS, ...] = ()
+    also: tuple[Contender, ...] = ()  # models on the same per-frame Gaussians
+    folders: tuple[ImageFolder, ...] = ()  # images that other methods drew
+    allow_missing: bool = False  # leave out, for all methods, images that are missing in a folder
+    save_images: Path | None = None  # where ground truth and renders go, laid out as `folders` are
+
+
+LEAN = Extras(regions=False, timing=False, shown=0)
+
+
+@torch.no_grad()
+def evaluate(
+    model: HumanGaussianGraph,
+    sources: Sequence[FrameSource],
+    spec: GraphSpec,
+    frames: int,
+    limit: int | None = None,
+    seen_in_training: bool = False,
+    extras: Extras = Extras(),
+) -> Report:
+    """Score a model, direct binding and others on the same Gaussians, cameras and images.
+
+    Tasks without images are left out, and the report says so.
+
+    Args:
+        model: on any device; all is drawn and scored there.
+        sources: test captures, one body for all.
+        spec: the graph that the model was trained on.
+        frames: T.
+        limit: images a subject and task at most.
+        seen_in_training: what to say of the subjects.
+        extras: what else to do; `LEAN` for the least.
+
+    Raises:
+        UserError: images are too small to be scored, a folder of images lacks some or has wrong ones, a file is broken.
+    """
+    return _Evaluation(model, sources, spec, frames, limit, extras).run(seen_in_training)
+
+
+@dataclass(frozen=True)
+class _Built:
+    """An avatar and the seconds that it took from the images on."""
+
+    avatar: Avatar
+    seconds: float
+
+
+class _Evaluation:
+    """One evaluation under way."""
+
+    def __init__(
+        self,
+        model: HumanGaussianGraph,
+        sources: Sequence[FrameSource],
+        spec: GraphSpec,
+        frames: int,
+        limit: int | None,
+        extras: Extras,
+    ) -> None:
+        self.device = next((p.device for p in model.parameters()), torch.device("cpu"))
+        self.sources, self.extras = sources, extras
+        baseline = HumanGaussianGraph(replace(model.config, variant="baseline"))
+        ours = Contender(OURS, model, spec, frames)
+        self.contenders = (Contender(DIRECT, baseline, spec, 1), ours, *extras.also)
+        for contender in self.contenders:
+            contender.model.to(self.device).eval()
+        self.methods = (*(contender.name for contender in self.contenders), *(f.name for f in extras.folders))
+        self.body: BodyModel = deepcopy(sources[0].body).to(self.device)
+        self.gallery = Gallery(extras.shown)
+        self.images: list[ImageScore] = []
+        self.notes: list[str] = []
+        self.build_seconds: dict[str, list[float]] = {contender.name: [] for contender in self.contenders}
+        self.draw_seconds: dict[str, list[float]] = {contender.name: [] for contender in self.contenders}
+        sizes = [source.capture.size() for source in sources]
+        least = min(min(size) for size in sizes)
+        if least < LEAST_SIZE:
+            raise UserError(f"images: expected at least {LEAST_SIZE} pixels a side to be scored, found {least}")
+        self.lpips = extras.lpips if least >= LPIPS_SIZE else ()
+        if len(self.lpips) < len(extras.lpips):
+            self.notes.append(f"LPIPS is not computed: it takes {LPIPS_SIZE} pixels a side, the images have {least}")
+        for network in self.lpips:
+            network.to(self.device)
+        self.plan = make_plan(sources, frames, limit, extras.folders, extras.allow_missing)
+        self.notes += self.plan.notes
+        self.saved = None if extras.save_images is None else SavedImages(extras.save_images)
+
+    def run(self, seen_in_training: bool) -> Report:
+        """Go over all subjects."""
+        for i, source in enumerate(tqdm(self.sources, desc="evaluating", unit="subject", leave=False)):
+            if i == 0 and self.extras.timing:  # kernels are compiled, or loaded, before anything is timed
+                warm = self._build(source, self.contenders[1], {}, 1).avatar
+                self._draw(warm, source.capture, 0, source.capture.views(0, [0]))
+            predicted: dict[int, tuple[Gaussians, float]] = {}
+            avatars = []
+            for contender in self.contenders:
+                built = self._build(source, contender, predicted, contender.frames)
+                avatars.append(built.avatar)
+                if self.extras.timing:
+                    self.build_seconds[contender.name].append(built.seconds)
+                    self.draw_seconds[contender.name] += self._time_drawing(built.avatar, source.capture)
+            for task in TASKS:
+                self._score_task(task, source, avatars)
+        if self.saved is not None:
+            self.saved.close()
+        timings = [
+            Timing(name, float(np.median(seconds)), 1 / float(np.median(self.draw_seconds[name])))
+            for name, seconds in self.build_seconds.items()
+            if seconds
+        ]
+        gpu = self.device.type == "cuda"
+        return Report(
+            images=tuple(self.images),
+            methods=self.methods,
+            timings=tuple(timings),
+            gallery=self.gallery,
+            seen_in_training=seen_in_training,
+            region=_region([source.capture for source in self.sources]),
+            device=torch.cuda.get_device_name(self.device) if gpu else f"CPU, {torch.get_num_threads()} threads",
+            lpips=tuple(network.network for network in self.lpips),
+            notes=tuple(self.notes),
+        )
+
+    def _build(
+        self, source: FrameSource, contender: Contender, predicted: dict[int, tuple[Gaussians, float]], frames: int
+    ) -> _Built:
+        """An avatar of a subject; per-frame Gaussians that another contender needed too are computed once.
+
+        Args:
+            source: the subject.
+            contender: who makes it.
+            predicted: Gaussians and seconds of frames, filled.
+            frames: T.
+        """
+        inputs = even_frames(0, input_range(source.capture), frames)
+        for frame in inputs:
+            if frame not in predicted:
+                predicted[frame] = self._timed(partial(source.predict, frame))
+        model = contender.model
+
+        def make() -> Avatar:
+            gaussians = [predicted[frame][0] for frame in inputs]
+            clip = load_clip(source, inputs, contender.spec, images=model.config.feedback_frames, gaussians=gaussians)
+            return model.avatar(graph_for(clip, model.config, self.device))
+
+        avatar, seconds = self._timed(make)
+        return _Built(avatar, seconds + sum(predicted[frame][1] for frame in inputs))
+
+    def _timed(self, work: Callable[[], Result]) -> tuple[Result, float]:
+        begin = time.perf_counter()
+        result = work()
+        if self.device.type == "cuda":
+            torch.cuda.synchronize(self.device)
+        return result, time.perf_counter() - begin
+
+    def _time_drawing(self, avatar: Avatar, capture: Capture) -> list[float]:
+        frame = len(capture.frames) - 1
+        camera = capture.views(frame, [0])
+        return [self._timed(partial(self._draw, avatar, capture, frame, camera))[1] for _ in range(_DRAWS)]
+
+    def _draw(self, avatar: Avatar, capture: Capture, frame: int, cameras: Cameras) -> Tensor:
+        """[V, H, W, 3] in [0, 1], on the device."""
+        posed = avatar.repose(self.body, capture.poses[[frame]].to(self.device))
+        return render(posed[0], cameras.to(self.device)).rgb.clamp(0, 1)
+
+    def _score_task(self, task: str, source: FrameSource, avatars: Sequence[Avatar]) -> None:
+        capture = source.capture
+        targets = [part for target in self.plan.targets[capture.name, task] for part in _parts(target)]
+        total = sum(len(target.cameras) for target in targets)
+        typical = set(even_frames(0, total, 2)) if total else set()
+        done = 0
+        for target in targets:
+            cameras, truth, alpha = load_target(capture, target)
+            truth, alpha = truth.to(self.device), alpha.to(self.device)
+            names = [wanted_image(capture, task, target.frame, camera) for camera in target.cameras]
+            drawn: list[Tensor | None] = []
+            drawn += [self._draw(avatar, capture, target.frame, cameras) for avatar in avatars]
+            for folder in self.extras.folders:
+                if (folder.name, task) in self.plan.absent:
+                    drawn.append(None)
+                    continue
+                drawn.append(torch.from_numpy(np.stack([folder.read(name) for name in names])).to(self.device))
+            rows = [None if images is None else self._scores(images, truth, alpha) for images in drawn]
+            after = target.frame - input_range(capture) + 1
+            for i, name in enumerate(names):
+                psnrs: list[float | None] = []
+                for method, row in zip(self.methods, rows, strict=True):
+                    psnrs.append(None if row is None else row[i].psnr)
+                    if row is not None:
+                        about = {"subject": name.subject, "task": task, "camera": name.camera, "frame": name.frame}
+                        self.images.append(ImageScore(**vars(row[i]), **about, method=method, after=after))
+                direct, ours = psnrs[:2]
+                assert direct is not None
+                assert ours is not None
+                make = partial(_shot, name, i, truth, drawn, tuple(psnrs))
+                self.gallery.offer(task, direct, ours, make, done + i in typical)
+            if self.saved is not None:
+                shown = zip(("ground truth", *self.methods), (truth, *drawn), strict=True)
+                images = {method: images for method, images in shown if images is not None}
+                for method in ("ground truth", *(contender.name for contender in self.contenders)):
+                    self.saved.add_images(method, names, _to_bytes(images[method]))
+                self.saved.add_cameras(names, cameras)
+            done += len(names)
+
+    def _scores(self, drawn: Tensor, truth: Tensor, alpha: Tensor) -> list[Values]:
+        """The metrics of V images."""
+        columns: dict[str, Tensor] = {network_column(n): n(drawn, truth) for n in self.lpips}
+        if self.extras.regions:
+            found = region_scores(drawn, truth, alpha)
+            columns |= {"psnr": found.image.psnr, "ssim": found.image.ssim}
+            columns |= {"psnr_mask": found.mask.psnr, "ssim_mask": found.mask.ssim}
+            columns |= {"psnr_box": found.box.psnr, "ssim_box": found.box.ssim}
+        else:
+            whole = image_scores(drawn, truth)
+            columns |= {"psnr": whole.psnr, "ssim": whole.ssim}
+        rows = zip(*(column.tolist() for column in columns.values()), strict=True)
+        return [
+            Values(**{name: value for name, value in zip(columns, row, strict=True) if not math.isnan(value)})
+            for row in rows
+        ]
+
+
+def network_column(network: LPIPS) -> str:
+    """The metric that a network computes."""
+    return f"lpips_{network.network}"
+
+
+def _parts(target: Target) -> Iterator[Target]:
+    for first in range(0, len(target.cameras), _AT_ONCE):
+        yield Target(target.frame, target.cameras[first : first + _AT_ONCE])
+
+
+def _to_bytes(images: Tensor) -> np.ndarray:
+    return (images.clamp(0, 1) * 255).round().byte().cpu().numpy()
+
+
+def _shot(name: Wanted, i: int, truth: Tensor, drawn: Sequence[Tensor | None], psnr: tuple[float | None, ...]) -> Shot:
+    pictures = tuple(None if images is None else _to_bytes(images[i]) for images in drawn)
+    return Shot(name.task, name.subject, name.camera, name.frame, _to_bytes(truth[i]), pictures, psnr)
+
+
+def _region(captures: Sequence[Capture]) -> str:
+    sizes = list(dict.fromkeys(capture.size() for capture in captures))
+    shown = "the whole image" if captures[0].windows is None else "a square around the person"
+    return f"{', '.join(f'{width}x{height}' for width, height in sizes[:3])} pixels, {shown}"

@@ -1,0 +1,83 @@
+"""`python -m hgg_pyg.finetune`: the per-frame network on your captures; `--backbone lgm` takes what it writes."""
+
+from __future__ import annotations
+
+import logging
+import sys
+
+import torch
+
+from hgg_pyg.backbones.lgm.checkpoint import load_lgm, save_lgm
+from hgg_pyg.backbones.lgm.network import LGM, PRESETS
+from hgg_pyg.data.capture_set import load_body_for, open_captures
+from hgg_pyg.evaluation.lpips import BACKBONE_FILE, load_lpips
+from hgg_pyg.finetuning.config import FinetuneConfig
+from hgg_pyg.finetuning.scores import score_lgm
+from hgg_pyg.finetuning.tuner import Subject, Tuner
+from hgg_pyg.runtime import join_processes, run_command
+from hgg_pyg.synthetic import synthesize
+from hgg_pyg.training.run import create_run, find_checkpoint
+from hgg_pyg.types import UserError
+
+WEIGHTS_FILE = "lgm.safetensors"
+
+log = logging.getLogger("hgg_pyg")
+
+
+def start_network(config: FinetuneConfig) -> LGM:
+    """The network that training starts from.
+
+    Raises:
+        UserError: the checkpoint does not fit the preset.
+    """
+    if config.checkpoint is not None:
+        return load_lgm(config.checkpoint, config.preset).network
+    torch.manual_seed(config.seed)
+    return LGM(PRESETS[config.preset])
+
+
+def main(config: FinetuneConfig) -> None:
+    """Fine-tune LGM on captures, or train a small one from nothing; score it on test subjects; fill runs/NAME."""
+    accelerator = join_processes(config.precision, config.accumulation)
+    checkpoint = find_checkpoint(config)
+    network = start_network(config)
+    if accelerator.is_main_process and config.data is None:
+        synthesize(config.synthetic)
+    accelerator.wait_for_everyone()
+    body = load_body_for(config.captures, config.body)
+    captures = open_captures(config.captures, config.image_size, body, config.crop, config.protocol)
+    if not captures.train:
+        raise UserError(f"{config.captures}: expected training subjects, found none")
+    lpips = load_lpips()
+    tuner = Tuner(config, accelerator, network, body, captures.train, captures.val, lpips)
+    if accelerator.is_main_process:
+        log.info("%s: %s", config.captures, captures.describe())
+        log.info("%d training, %d test subjects", len(captures.train), len(captures.test))
+        if captures.shared_subjects:
+            log.info("too few subjects to part: the test subjects are those that are trained on")
+        if lpips is None:
+            log.info("LPIPS is left out of the loss: %s is not on this machine", BACKBONE_FILE)
+        if config.checkpoint is None:
+            log.info("preset %s starts from random weights; --checkpoint gives others", config.preset)
+        if checkpoint is None:
+            create_run(config)
+    if checkpoint is not None:
+        tuner.restore(checkpoint)
+        log.info("going on from step %d of %d", checkpoint.step, config.steps)
+    if not tuner.run():
+        log.info("stopped at step %d and saved; --resume goes on", len(tuner.history))
+        sys.exit(130)
+    if accelerator.is_main_process:
+        weights = config.folder / WEIGHTS_FILE
+        save_lgm(tuner.network, config.preset, config.size, weights)
+        if captures.test:
+            subjects = [Subject.of(capture) for capture in captures.test]
+            report = score_lgm(tuner.network, tuner.loader, tuner.train_subjects, subjects)
+            report.save(config.folder)
+            print(report.table())
+        log.info("%s: train on it by --backbone lgm --backbone.checkpoint %s", config.folder, weights)
+    accelerator.end_training()
+
+
+if __name__ == "__main__":
+    run_command(FinetuneConfig, main)

@@ -1,0 +1,1 @@
+"""Training the per-frame network on captures."""

@@ -1,0 +1,215 @@
+"""Fine-tuning LGM: four views of one frame in, its Gaussians drawn from cameras that it was not shown."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from accelerate import Accelerator
+from scipy.spatial import KDTree
+from torch import Tensor
+
+from hgg_pyg.backbones.lgm.anchors import anchors_for
+from hgg_pyg.backbones.lgm.augment import AugmentConfig, augment
+from hgg_pyg.backbones.lgm.cameras import crop_cameras, crop_images, lgm_frame, network_input
+from hgg_pyg.backbones.lgm.network import LGM, Predicted
+from hgg_pyg.body import BodyModel
+from hgg_pyg.data.capture import Capture
+from hgg_pyg.data.views import spread_cameras
+from hgg_pyg.evaluation.lpips import LPIPS
+from hgg_pyg.evaluation.metrics import psnr
+from hgg_pyg.finetuning.config import FinetuneConfig
+from hgg_pyg.render import render
+from hgg_pyg.training.loop import TrainingLoop
+from hgg_pyg.training.losses import rendering_loss
+from hgg_pyg.types import Cameras, Gaussians, RenderOutput
+
+_OPAQUE = 9000 / 65536  # share of the Gaussians that the surface term looks at, as in the paper's release
+_REACH = 0.1  # of LGM's units, where the surface term is its weight
+
+
+@dataclass(frozen=True)
+class Subject:
+    """A capture with its input cameras and the others, by position."""
+
+    capture: Capture
+    inputs: tuple[int, ...]
+    others: tuple[int, ...]
+
+    @staticmethod
+    def of(capture: Capture) -> Subject:
+        """Front, left, back and right are input; where there are no other cameras, they are also what is drawn."""
+        inputs = spread_cameras(capture, 4)
+        others = tuple(c for c in range(len(capture.cameras)) if c not in inputs)
+        return Subject(capture, inputs, others or inputs)
+
+
+@dataclass(frozen=True)
+class Views:
+    """B frames as LGM sees them, everything over LGM's frame; T cameras to draw each from."""
+
+    inputs: Tensor  # [B, 4, 9, S, S]
+    anchors: Tensor | None  # [B, M, 3]
+    cameras: Cameras  # B x T
+    rgb: Tensor  # [B, T, h, h, 3] on white
+    alpha: Tensor  # [B, T, h, h, 1]
+    vertices: Tensor  # [B, N, 3]
+
+
+class ViewLoader:
+    """Reads frames of captures as LGM sees them, cut out around the person."""
+
+    def __init__(self, config: FinetuneConfig, network: LGM, body: BodyModel) -> None:
+        self.config, self.network, self.body = config, network, body
+
+    def read(
+        self,
+        subject: Subject,
+        frame: int,
+        targets: Sequence[int],
+        augmentation: AugmentConfig | None = None,
+        rng: np.random.Generator | None = None,
+    ) -> Views:
+        """One frame (by position) and the cameras (by position) that it is to be drawn from."""
+        capture, size = subject.capture, self.config.size
+        vertices = self.body.pose(capture.poses[[frame]]).vertices[0]
+        cameras = capture.views(frame, subject.inputs)
+        placed = lgm_frame(vertices, cameras)
+
+        def cut(chosen: Sequence[int], side: int) -> tuple[Cameras, Tensor, Tensor]:
+            images = torch.from_numpy(np.stack([capture.image(frame, c) for c in chosen]))
+            masks = torch.from_numpy(np.stack([capture.mask(frame, c) for c in chosen]))
+            whole = capture.views(frame, chosen)
+            crops = crop_cameras(whole, placed, side)
+            shown, alpha = crop_images(images, masks, whole, crops)
+            return placed.cameras_to_lgm(crops), shown, alpha
+
+        seen, shown, _ = cut(subject.inputs, size)
+        if augmentation is not None and rng is not None:
+            shown, seen = augment(shown, seen, augmentation, rng)
+        drawn_from, rgb, alpha = cut(targets, self.config.target_size)
+        return Views(
+            inputs=network_input(shown, seen)[None],
+            anchors=anchors_for(self.network, cameras, placed, size, vertices, self.body.faces),
+            cameras=Cameras(drawn_from.viewmats[None], drawn_from.Ks[None], drawn_from.width, drawn_from.height),
+            rgb=rgb[None],
+            alpha=alpha[None, ..., None],
+            vertices=placed.points_to_lgm(vertices)[None],
+        )
+
+
+def stack(parts: Sequence[Views]) -> Views:
+    """Frames of as many subjects in one batch."""
+    cameras = [part.cameras for part in parts]
+    anchors = [part.anchors for part in parts if part.anchors is not None]
+    return Views(
+        inputs=torch.cat([part.inputs for part in parts]),
+        anchors=torch.cat(anchors) if anchors else None,
+        cameras=Cameras(
+            torch.cat([c.viewmats for c in cameras]),
+            torch.cat([c.Ks for c in cameras]),
+            cameras[0].width,
+            cameras[0].height,
+        ),
+        rgb=torch.cat([part.rgb for part in parts]),
+        alpha=torch.cat([part.alpha for part in parts]),
+        vertices=torch.cat([part.vertices for part in parts]),
+    )
+
+
+def draw(network: torch.nn.Module, views: Views, device: torch.device) -> tuple[Predicted, RenderOutput]:
+    """What the network says of the frames, and how that looks from their cameras."""
+    anchors = None if views.anchors is None else views.anchors.to(device)
+    predicted: Predicted = network(views.inputs.to(device), anchors)
+    gaussians = Gaussians(predicted.means, predicted.quats, predicted.scales, predicted.opacities, predicted.colors)
+    return predicted, render(gaussians, views.cameras.to(device))
+
+
+def surface_distance(predicted: Predicted, vertices: Tensor) -> Tensor:
+    """Mean of (d / 0.1)^3, d from an opaque Gaussian to the nearest vertex in LGM's units, as in the paper's release.
+
+    Args:
+        predicted: [B, M]; the 9,000 in 65,536 of highest opacity count.
+        vertices: [B, N, 3]
+    """
+    chosen = predicted.opacities.topk(max(1, round(_OPAQUE * predicted.opacities.shape[1])), dim=1).indices
+    points = predicted.means.gather(1, chosen[..., None].expand(-1, -1, 3))
+    total = points.new_zeros(())
+    for own, body in zip(points, vertices, strict=True):
+        _, nearest = KDTree(body.cpu().numpy()).query(own.detach().cpu().numpy())
+        distance = (own - body[torch.from_numpy(nearest).to(body.device)]).norm(dim=-1)
+        total = total + (distance / _REACH).pow(3).mean()
+    return total / len(points)
+
+
+class Tuner(TrainingLoop[Views]):
+    """Trains LGM on the captures of `train`, looking at a subject of `val` now and then.
+
+    The loss is MSE(rgb) + alpha_1 LPIPS + alpha_2 MSE(alpha), and `surface` times `surface_distance`.
+    """
+
+    def __init__(
+        self,
+        config: FinetuneConfig,
+        accelerator: Accelerator,
+        network: LGM,
+        body: BodyModel,
+        train: Sequence[Capture],
+        val: Sequence[Capture],
+        lpips: LPIPS | None = None,
+    ) -> None:
+        self.config = config
+        self.train_subjects = [Subject.of(capture) for capture in train]
+        self.val_subjects = [Subject.of(capture) for capture in val[:1]]
+        self.loader = ViewLoader(config, network, body)
+        self.lpips = None if lpips is None else lpips.to(accelerator.device)
+        prepared = network.requires_grad_(True).to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
+        super().__init__(config, accelerator, prepared, unit="batch")
+
+    @property
+    def network(self) -> LGM:
+        """The model without what accelerate wraps around it."""
+        return self.accelerator.unwrap_model(self.model)
+
+    def load(self, rng: np.random.Generator) -> Views:
+        """Random frames of random subjects, drawn from as many input cameras as others."""
+        parts = []
+        for _ in range(self.config.batch):
+            subject = self.train_subjects[int(rng.integers(len(self.train_subjects)))]
+            others = rng.permutation(subject.others)[: self.config.target_views // 2]
+            inputs = rng.permutation(subject.inputs)[: self.config.target_views - len(others)]
+            frame = int(rng.integers(len(subject.capture.frames)))
+            parts.append(self.loader.read(subject, frame, [*inputs, *others], self.config.augment, rng))
+        views = min(part.rgb.shape[1] for part in parts)  # captures may have few cameras
+        return stack([_first(part, views) for part in parts])
+
+    def loss(self, item: Views) -> tuple[Tensor, Tensor]:
+        """The loss of a batch and the PSNR of its images."""
+        device = self.accelerator.device
+        predicted, drawn = draw(self.model, item, device)
+        rgb, alpha = item.rgb.to(device).flatten(0, 1), item.alpha.to(device).flatten(0, 1)
+        flat = drawn.map(lambda images: images.flatten(0, 1))
+        loss = rendering_loss(flat, rgb, alpha, self.config.loss, self.lpips)
+        if self.config.surface:
+            loss = loss + self.config.surface * surface_distance(predicted, item.vertices.to(device))
+        return loss, psnr(flat.rgb.detach(), rgb).mean()
+
+    @torch.no_grad()
+    def validate(self) -> float | None:
+        """PSNR of the validation subject's held-out cameras in its middle frame, dB."""
+        if not self.val_subjects or not self.accelerator.is_main_process:
+            return None
+        subject = self.val_subjects[0]
+        views = self.loader.read(subject, len(subject.capture.frames) // 2, subject.others)
+        self.network.eval()
+        _, drawn = draw(self.network, views, self.accelerator.device)
+        self.network.train()
+        return float(psnr(drawn.rgb[0].cpu(), views.rgb[0]).mean())
+
+
+def _first(views: Views, count: int) -> Views:
+    cameras = views.cameras
+    kept = Cameras(cameras.viewmats[:, :count], cameras.Ks[:, :count], cameras.width, cameras.height)
+    return Views(views.inputs, views.anchors, kept, views.rgb[:, :count], views.alpha[:, :count], views.vertices)

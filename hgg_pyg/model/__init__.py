@@ -1,0 +1,1 @@
+"""The network: queries on the mesh, blocks of message passing, a read-out, and what it hears and changes."""

@@ -1,7 +1,0 @@
-"""What an evaluation leaves: tables, numbers, pictures and a page that holds them all."""
-
-from hgg_pyg.reporting.gallery import Gallery, Shot
-from hgg_pyg.reporting.image_folder import ImageFolder, parse_methods
-from hgg_pyg.reporting.report import Report, Timing
-
-__all__ = ["Gallery", "ImageFolder", "Report", "Shot", "Timing", "parse_methods"]

@@ -1,0 +1,161 @@
+"""Many synthetic subjects, in parallel, resumed where an earlier run stopped."""
+
+from __future__ import annotations
+
+import json
+import multiprocessing
+import os
+import queue
+import signal
+from collections.abc import Iterator
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from contextlib import contextmanager
+from multiprocessing.queues import Queue
+from pathlib import Path
+
+import torch
+from tqdm import tqdm
+
+from hgg_pyg.body import BodyModel, load_body
+from hgg_pyg.body.arrays import write_body
+from hgg_pyg.body.open_smplx import open_smplx
+from hgg_pyg.io.files import write_atomically
+from hgg_pyg.synthetic.capture_writer import held_out, subject_path, write_subject
+from hgg_pyg.synthetic.config import SynthesizeConfig
+from hgg_pyg.synthetic.layouts import LAYOUTS
+from hgg_pyg.types import UserError
+
+_VERSION = 1  # raise it when the same options give other pictures
+_THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMEXPR_NUM_THREADS")
+
+
+def synthesize(config: SynthesizeConfig) -> Path:
+    """Write synthetic captures: a folder a subject, `splits.json`, and `synthetic.json` with the options.
+
+    Subjects that are already there from a run with the same options are kept; `splits.json` is written last, so a
+    folder that has it is complete. A layout whose folders say what is for testing has none. Where poses are SMPL-X's,
+    `open_smplx.npz` is the open body that they are for.
+
+    Returns:
+        The folder, `config.out`.
+
+    Raises:
+        UserError: the folder cannot be made, or holds something else.
+    """
+    try:
+        config.out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(f"--out {config.out}: expected a folder that can be written ({error.strerror})") from error
+    _claim(config)
+    if (config.out / "splits.json").exists():
+        return config.out
+    layout = LAYOUTS[config.layout]
+    if layout.smplx and not (config.out / "open_smplx.npz").exists():
+        write_body(config.out / "open_smplx.npz", open_smplx())
+    paths = [subject_path(config, index) for index in range(config.subjects)]
+    missing = [index for index, path in enumerate(paths) if not (config.out / path).exists()]
+    if missing:
+        images = config.frames * config.views
+        done = (config.subjects - len(missing)) * images
+        with tqdm(total=config.subjects * images, initial=done, unit="image") as bar:
+            for count in _write_all(config, missing):
+                bar.update(count)
+    if not layout.own_split:
+        _write_json(config.out / "splits.json", split_names(paths))
+    return config.out
+
+
+def split_names(names: list[str]) -> dict[str, list[str]]:
+    """Disjoint parts: a sixth for testing, a twelfth for validation, at least one each, the rest for training."""
+    test, val = held_out(len(names)), max(1, round(len(names) / 12))
+    train = len(names) - val - test
+    return {"train": names[:train], "val": names[train : train + val], "test": names[train + val :]}
+
+
+def _claim(config: SynthesizeConfig) -> None:
+    """Make sure that the folder is empty or was made with the same options, and mark it with them."""
+    path = config.out / "synthetic.json"
+    options = {name: getattr(config, name) for name in ("subjects", "frames", "views", "size", "seed")}
+    options |= {"version": _VERSION, "layout": config.layout, "clothes": config.clothes}
+    if path.exists():
+        try:
+            found = json.loads(path.read_text())
+        except ValueError:
+            found = None
+        if isinstance(found, dict):
+            found = {"layout": "avatarrex", "clothes": "any", **found}  # all there was before there was a choice
+        if found != options:
+            raise UserError(f"{path}: expected {options}, found {found}; choose another --out or remove this folder")
+        return
+    if any(config.out.iterdir()):
+        raise UserError(
+            f"--out {config.out}: expected an empty folder or one of an earlier run, found other files in it"
+        )
+    _write_json(path, options)
+
+
+def _write_json(path: Path, content: object) -> None:
+    write_atomically(path, lambda partial: partial.write_text(json.dumps(content, indent=1)))
+
+
+def _write_all(config: SynthesizeConfig, indices: list[int]) -> Iterator[int]:
+    """Write the subjects in worker processes; yields numbers of images as they are written.
+
+    Always in other processes, with one thread each: results of matrix products depend on the number of threads.
+    """
+    context = multiprocessing.get_context("spawn")
+    progress = context.Queue()
+    workers = min(config.workers or os.cpu_count() or 1, len(indices))
+    with (
+        _one_thread_each(),
+        ProcessPoolExecutor(workers, context, initializer=_start_worker, initargs=(progress,)) as pool,
+    ):
+        pending: set[Future[None]] = {pool.submit(_write_one, config, index) for index in indices}
+        try:
+            while pending:
+                done, pending = wait(pending, timeout=0.2, return_when=FIRST_COMPLETED)
+                for future in done:
+                    future.result()
+                yield from _drain(progress)
+        finally:
+            pool.shutdown(wait=True, cancel_futures=True)
+    yield from _drain(progress)
+
+
+def _drain(progress: Queue[int]) -> Iterator[int]:
+    while True:
+        try:
+            yield progress.get_nowait()
+        except queue.Empty:
+            return
+
+
+@contextmanager
+def _one_thread_each() -> Iterator[None]:
+    """Processes started in this context inherit one thread for every numerical library."""
+    before = {name: os.environ.get(name) for name in _THREAD_VARIABLES}
+    os.environ.update(dict.fromkeys(_THREAD_VARIABLES, "1"))
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                os.environ.pop(name, None)
+            else:
+                os.environ[name] = value
+
+
+_worker: tuple[BodyModel, Queue[int]] | None = None  # of a worker process, set when it starts
+
+
+def _start_worker(progress: Queue[int]) -> None:
+    global _worker
+    signal.signal(signal.SIGINT, signal.SIG_DFL)  # Ctrl-C ends it at once and in silence; the parent reports
+    torch.set_num_threads(1)
+    _worker = load_body(), progress
+
+
+def _write_one(config: SynthesizeConfig, index: int) -> None:
+    assert _worker is not None
+    body, progress = _worker
+    write_subject(config, index, body, progress.put)

@@ -1,0 +1,50 @@
+"""The training objective of Section 3.4."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch.nn.functional as F
+from torch import Tensor
+
+from hgg_pyg.evaluation.lpips import LPIPS
+from hgg_pyg.types import RenderOutput
+
+_LPIPS_SIZE = 256  # pixels; larger images are shrunk for it, as LGM does
+
+
+@dataclass(frozen=True)
+class LossConfig:
+    """Weights of the loss; the paper takes both from LGM, 1 and 1."""
+
+    lpips: float = 1.0
+    """alpha_1, of LPIPS where its weights are on disk"""
+    alpha: float = 1.0
+    """alpha_2, of the squared error of the alpha image"""
+
+
+def rendering_loss(
+    drawn: RenderOutput, rgb: Tensor, alpha: Tensor, config: LossConfig, lpips: LPIPS | None = None
+) -> Tensor:
+    r"""MSE(rgb) + alpha_1 LPIPS(rgb) + alpha_2 MSE(alpha), averaged over views; LPIPS at 256 pixels at most.
+
+    Args:
+        drawn: V views.
+        rgb: [V, H, W, 3] ground truth on the same background.
+        alpha: [V, H, W, 1] ground-truth masks.
+        config: alpha_1 and alpha_2.
+        lpips: the network, or None to leave its term out.
+    """
+    loss = F.mse_loss(drawn.rgb, rgb) + config.alpha * F.mse_loss(drawn.alpha, alpha)
+    if lpips is not None:
+        loss = loss + config.lpips * lpips(_shrunk(drawn.rgb.clamp(0, 1)), _shrunk(rgb)).mean()
+    return loss
+
+
+def _shrunk(images: Tensor) -> Tensor:
+    """[V, H, W, 3] with a shorter side of at most `_LPIPS_SIZE`."""
+    shorter = min(images.shape[1:3])
+    if shorter <= _LPIPS_SIZE:
+        return images
+    size = [round(side * _LPIPS_SIZE / shorter) for side in images.shape[1:3]]
+    return F.interpolate(images.permute(0, 3, 1, 2), size, mode="area").permute(0, 2, 3, 1)

@@ -1,0 +1,246 @@
+"""A run: its configuration, its folder and the checkpoint that it goes on from."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import pickle
+import subprocess
+import types
+import typing
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any, ClassVar, Literal, Self, TypeVar
+
+import torch
+
+from graphs import GraphSpec
+from hgg_pyg.backbones import BackboneConfig
+from hgg_pyg.config import ClipConfig, ModelConfig, config_json
+from hgg_pyg.data.protocols import ProtocolName
+from hgg_pyg.io.files import write_atomically
+from hgg_pyg.synthetic import SynthesizeConfig
+from hgg_pyg.training.losses import LossConfig
+from hgg_pyg.types import UserError
+
+CONFIG_FILE, CHECKPOINT_FILE, MODEL_FOLDER = "config.json", "checkpoint.pt", "model"
+_MAY_CHANGE = {"resume", "out", "checkpoint_every"}  # options that do not change what is learnt
+
+Record = TypeVar("Record")
+
+
+@dataclass(frozen=True)
+class RunConfig:
+    """What every training run has, whatever it trains."""
+
+    data: Path | None = None
+    """folder of captures; synthetic ones are made when none is given"""
+    name: str = "demo"
+    """the run's name"""
+    out: Path = Path("runs")
+    """the run is written to OUT/NAME"""
+    resume: bool = False
+    """go on from the run's checkpoint if there is one"""
+    body: Path | None = None
+    """SMPL or SMPL-X file (.npz, .pkl), or the folder of body files; else $HGG_BODY_MODELS, or the open body"""
+    image_size: int = 128
+    """larger images are shrunk to this longest side"""
+    crop: bool = False
+    """cut every image out around the person: a square of image_size pixels"""
+    protocol: ProtocolName = "own"
+    """own: splits.json or the order of names; paper: its ten test scans, 60 frames a subject, evenly spread clips"""
+    steps: int = 960
+    """optimiser steps"""
+    accumulation: int = 1
+    """clips a process adds up for one optimiser step (the paper: 8, of many more clips)"""
+    lr: float = 2e-3
+    """peak of the one-cycle learning rate (the paper: 4e-4, over many more steps)"""
+    weight_decay: float = 0.05
+    """AdamW weight decay"""
+    clip_norm: float = 1.0
+    """largest norm of the gradient"""
+    seed: int = 0
+    """of weights and clips"""
+    precision: Literal["no", "bf16"] = "no"
+    """bf16 runs the network in bfloat16; drawing stays in float32"""
+    checkpoint_every: int = 80
+    """optimiser steps between checkpoints"""
+    validate_every: int = 160
+    """optimiser steps between looks at a validation subject"""
+    loss: LossConfig = field(default_factory=LossConfig)
+    synthetic: SynthesizeConfig = field(default_factory=lambda: SynthesizeConfig(out=Path("captures/demo")))
+    """captures to make when `data` is not given"""
+
+    def __post_init__(self) -> None:
+        for name in ("image_size", "steps", "accumulation", "checkpoint_every", "validate_every"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name}: expected at least 1, found {getattr(self, name)}")
+        for name in ("lr", "clip_norm"):
+            if not getattr(self, name) > 0:
+                raise ValueError(f"{name}: expected a positive number, found {getattr(self, name)}")
+        if not self.name or Path(self.name).name != self.name:
+            raise ValueError(f"name: expected a plain folder name, found {self.name!r}")
+
+    @property
+    def captures(self) -> Path:
+        """Where the captures are."""
+        return self.data or self.synthetic.out
+
+    @property
+    def folder(self) -> Path:
+        """Where the run is written."""
+        return self.out / self.name
+
+
+@dataclass(frozen=True)
+class TrainConfig(RunConfig):
+    """Everything a training run depends on. The defaults are the demo: synthetic captures, CPU size."""
+
+    cache: Path = Path("runs/cache")
+    """where per-frame Gaussians are kept"""
+    model: ModelConfig = field(default_factory=ModelConfig)
+    graph: GraphSpec = field(default_factory=GraphSpec)
+    clip: ClipConfig = field(default_factory=ClipConfig)
+    backbone: BackboneConfig = field(default_factory=BackboneConfig)
+
+    PRESETS: ClassVar[Mapping[str, str]] = MappingProxyType(
+        {"paper": "the default, as written", "recommended": "docs/results.md: better, for little more time"}
+    )
+
+    @classmethod
+    def preset(cls, name: str) -> Self:
+        """The defaults, but for what the preset of a name changes.
+
+        Raises:
+            KeyError: there is none of that name.
+        """
+        recommended = ModelConfig(shift="surface", feedback=2), GraphSpec(hops=1)
+        model, graph = {"paper": (ModelConfig(), GraphSpec()), "recommended": recommended}[name]
+        return cls(model=model, graph=graph)
+
+
+@dataclass(frozen=True)
+class StepRecord:
+    """What is known of one optimiser step."""
+
+    step: int
+    loss: float
+    psnr: float  # of the training images, dB
+    lr: float
+    val_psnr: float | None  # of the validation subject, dB, where it was looked at
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """State after `step` optimiser steps, enough to go on as if nothing had happened."""
+
+    step: int
+    model: dict[str, Any]
+    optimizer: dict[str, Any]
+    scheduler: dict[str, Any]
+    history: tuple[StepRecord, ...]
+
+    def save(self, folder: Path) -> None:
+        """Write into a run's folder: a reader finds the old checkpoint or this one, whole."""
+        state = {f.name: getattr(self, f.name) for f in dataclasses.fields(self)}
+        state["history"] = [dataclasses.astuple(record) for record in self.history]
+        write_atomically(folder / CHECKPOINT_FILE, lambda path: torch.save(state, path))
+
+    @staticmethod
+    def load(folder: Path) -> Checkpoint:
+        """Read a run's checkpoint; nothing in it is executed.
+
+        Raises:
+            UserError: missing or damaged.
+        """
+        path = folder / CHECKPOINT_FILE
+        try:
+            state = torch.load(path, weights_only=True, map_location="cpu")
+            state["history"] = tuple(StepRecord(*record) for record in state["history"])
+            return Checkpoint(**state)
+        except FileNotFoundError:
+            raise UserError(f"{path}: expected a checkpoint, found nothing") from None
+        except (RuntimeError, pickle.UnpicklingError, EOFError, KeyError, TypeError) as error:
+            raise UserError(f"{path}: expected a checkpoint of this program ({str(error).splitlines()[0]})") from None
+
+
+def find_checkpoint(config: RunConfig) -> Checkpoint | None:
+    """The checkpoint to go on from, None to start afresh. Writes nothing.
+
+    Raises:
+        UserError: the folder already holds a run and `resume` is off, or one of another configuration.
+    """
+    folder = config.folder
+    if not (folder / CONFIG_FILE).is_file():
+        return None
+    if not config.resume:
+        raise UserError(f"{folder}: already holds a run; --resume goes on with it, --name starts another")
+    _check_same(folder / CONFIG_FILE, read_config(folder, type(config)), config)
+    return Checkpoint.load(folder) if (folder / CHECKPOINT_FILE).is_file() else None
+
+
+def create_run(config: RunConfig) -> None:
+    """Make the run's folder with the state of the source tree and the configuration."""
+    write_atomically(config.folder / "git.txt", lambda path: path.write_text(_git_state()))
+    write_atomically(config.folder / CONFIG_FILE, lambda path: path.write_text(config_json(config)))
+
+
+def read_config(folder: Path, kind: type[Record] = TrainConfig) -> Record:
+    """The configuration of a run of some kind.
+
+    Raises:
+        UserError: no run there, or its configuration is damaged or of another version.
+    """
+    path = folder / CONFIG_FILE
+    if not path.is_file():
+        raise UserError(f"{path}: expected the configuration of a run, found nothing")
+    try:
+        return _from_json(kind, json.loads(path.read_text()))
+    except (ValueError, TypeError, KeyError) as error:
+        raise UserError(f"{path}: expected a configuration of this version ({error})") from None
+
+
+def _from_json(kind: type[Record], values: dict[str, Any]) -> Record:
+    """Rebuild nested dataclasses and paths, which JSON has as objects and strings."""
+    hints = typing.get_type_hints(kind)
+    built = {}
+    for name, value in values.items():
+        hint = hints[name]
+        options = typing.get_args(hint) if isinstance(hint, types.UnionType) else (hint,)
+        if dataclasses.is_dataclass(hint) and isinstance(hint, type):
+            value = _from_json(hint, value)
+        elif Path in options and value is not None:
+            value = Path(value)
+        built[name] = value
+    return kind(**built)
+
+
+def _check_same(path: Path, found: RunConfig, wanted: RunConfig) -> None:
+    def flat(prefix: str, value: Any) -> dict[str, Any]:
+        if not dataclasses.is_dataclass(value):
+            return {prefix: value}
+        return {k: v for f in dataclasses.fields(value)
+                for k, v in flat(f"{prefix}.{f.name}".lstrip("."), getattr(value, f.name)).items()}  # fmt: skip
+
+    before, now = flat("", found), flat("", wanted)
+    for name in before:
+        if name not in _MAY_CHANGE and before[name] != now[name]:
+            raise UserError(
+                f"{path}: {name}: the run has {before[name]}, the command line says {now[name]}; "
+                "--resume needs the same options, --name starts another run"
+            )
+
+
+def _git_state() -> str:
+    """Commit and uncommitted changes of the source tree, so that a result can be traced to its code."""
+    here = Path(__file__).parent
+    try:
+        parts = [
+            subprocess.run(["git", *args], cwd=here, capture_output=True, text=True, check=True).stdout
+            for args in (("rev-parse", "HEAD"), ("status", "--short"), ("diff", "HEAD"))
+        ]
+    except (OSError, subprocess.CalledProcessError):
+        return "not a git checkout\n"
+    return "\n".join(parts)

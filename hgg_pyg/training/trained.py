@@ -1,0 +1,110 @@
+"""A training run that is looked at again: its network, and the captures, body and per-frame network that go with it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+from hgg_pyg.attention import get_variant
+from hgg_pyg.backbones import Backbone, make_backbone
+from hgg_pyg.body import BodyModel
+from hgg_pyg.data.capture import Capture
+from hgg_pyg.data.capture_set import CaptureSet, load_body_for, open_captures
+from hgg_pyg.data.clips import even_frames, input_range
+from hgg_pyg.data.frames import FrameSource, frame_sources
+from hgg_pyg.evaluation.inspection.subject import RunSubject
+from hgg_pyg.model.network import HumanGaussianGraph
+from hgg_pyg.training.run import MODEL_FOLDER, TrainConfig, read_config
+from hgg_pyg.types import UserError
+
+
+@dataclass(frozen=True)
+class TrainedRun:
+    """Everything that evaluating a run needs, checked to fit together."""
+
+    config: TrainConfig
+    model: HumanGaussianGraph  # on the device, in evaluation mode
+    data: Path
+    captures: CaptureSet
+    body: BodyModel
+    backbone: Backbone
+
+    def sources(self, captures: Sequence[Capture]) -> tuple[FrameSource, ...]:
+        """Per-frame Gaussians of some of the captures, from the views that the run was trained on."""
+        return frame_sources(captures, self.config.clip.input_views, self.backbone, self.body, self.config.cache)
+
+    def test_sources(self) -> tuple[FrameSource, ...]:
+        """Those of the test subjects.
+
+        Raises:
+            UserError: there are none.
+        """
+        if not self.captures.test:
+            raise UserError(f"{self.data}: expected test subjects, found none")
+        return self.sources(self.captures.test)
+
+
+def open_run(run: Path, data: Path | None = None, device: torch.device | None = None) -> TrainedRun:
+    """Open a run and captures for it.
+
+    Args:
+        run: folder of a training run.
+        data: folder of captures; the run's own when none is given.
+        device: where the networks go; the CPU by default.
+
+    Raises:
+        UserError: no run, no captures, another body or per-frame network, or a way of attention that cannot run here.
+    """
+    device = device or torch.device("cpu")
+    config = read_config(run)
+    data = data or config.captures
+    body = load_body_for(data, config.body)
+    backbone = make_backbone(config.backbone, device)
+    model = load_network(run, body, backbone, device)
+    captures = open_captures(data, config.image_size, body, config.crop, config.protocol)
+    return TrainedRun(config, model, data, captures, body, backbone)
+
+
+def load_network(run: Path, body: BodyModel, backbone: Backbone, device: torch.device) -> HumanGaussianGraph:
+    """A run's network, in evaluation mode.
+
+    Raises:
+        UserError: no network, one for another body or per-frame network, or one that cannot run on the device.
+    """
+    model = HumanGaussianGraph.load(run / MODEL_FOLDER)
+    try:
+        get_variant(model.config.attention, device.type, torch.float32)
+    except ValueError as error:
+        raise UserError(f"{run / MODEL_FOLDER / 'model.json'}: {error}") from None
+    if body.num_vertices != model.config.num_vertices:
+        found = f"the body has {body.num_vertices} vertices"
+        raise UserError(f"{run}: expected a body of {model.config.num_vertices} vertices, {found}")
+    if backbone.feature_dim != model.config.feature_dim:
+        found = f"the per-frame network gives {backbone.feature_dim}"
+        raise UserError(f"{run}: expected {model.config.feature_dim} features a Gaussian, {found}")
+    return model.to(device).eval()
+
+
+def load_subject(run: Path, data: Path | None = None, subject: str | None = None) -> RunSubject:
+    """Load a run and open one of the test subjects, with the input frames that evaluation gives it.
+
+    Args:
+        run: folder of a training run.
+        data: folder of captures; the run's own when none is given.
+        subject: its name; the first test subject when none is given.
+
+    Raises:
+        UserError: no run, no captures, another body, no such subject, or a way of attention that cannot run here.
+    """
+    trained = open_run(run, data)
+    sources = trained.test_sources()
+    names = [source.capture.name for source in sources]
+    if subject is not None and subject not in names:
+        shown = ", ".join(names[:20])
+        raise UserError(f"--subject: expected a test subject of {trained.data} ({shown}), found {subject!r}")
+    source = sources[0 if subject is None else names.index(subject)]
+    frames = even_frames(0, input_range(source.capture), trained.config.clip.frames)
+    return RunSubject(trained.model, source, trained.config.graph, frames)

@@ -1,0 +1,112 @@
+"""Training the Human Gaussian Graph: clips in, the loss of Section 3.4 out."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from copy import deepcopy
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+from accelerate import Accelerator
+from torch import Tensor
+
+from hgg_pyg.avatar import Avatar
+from hgg_pyg.body import BodyModel
+from hgg_pyg.data.clip_input import ClipInput, graph_for, load_clip
+from hgg_pyg.data.clips import input_range, load_target, sample_clip
+from hgg_pyg.data.frames import FrameSource
+from hgg_pyg.data.protocols import PROTOCOLS
+from hgg_pyg.evaluation.evaluator import LEAN, evaluate
+from hgg_pyg.evaluation.lpips import LPIPS
+from hgg_pyg.evaluation.metrics import psnr
+from hgg_pyg.model.network import HumanGaussianGraph
+from hgg_pyg.render import render
+from hgg_pyg.training.loop import TrainingLoop
+from hgg_pyg.training.losses import rendering_loss
+from hgg_pyg.training.run import TrainConfig
+from hgg_pyg.types import BodyPose, Cameras
+
+_VALIDATION_VIEWS = 12
+
+
+@dataclass(frozen=True)
+class LoadedClip:
+    """A clip in memory."""
+
+    input: ClipInput
+    targets: list[tuple[BodyPose, Cameras, Tensor, Tensor]]  # pose of one frame, V cameras, rgb, alpha
+
+
+class Trainer(TrainingLoop[LoadedClip]):
+    """Trains a model on the captures of `train`, looking at one subject of `val` now and then.
+
+    Args:
+        config: the run.
+        accelerator: devices, processes and precision.
+        train: training captures.
+        val: validation captures; the first is looked at.
+        limit_frames: train only on frames that may be input, because test subjects are among the captures.
+        lpips: the perceptual term of the loss, or None to go without.
+    """
+
+    def __init__(
+        self,
+        config: TrainConfig,
+        accelerator: Accelerator,
+        train: Sequence[FrameSource],
+        val: Sequence[FrameSource],
+        limit_frames: bool = False,
+        lpips: LPIPS | None = None,
+    ) -> None:
+        self.config = config
+        self.train_sources, self.val_sources = train, val
+        self.limit_frames = limit_frames
+        self.body: BodyModel = deepcopy(train[0].body).to(accelerator.device)
+        self.lpips = None if lpips is None else lpips.to(accelerator.device)
+        torch.manual_seed(config.seed)
+        settings = replace(config.model, feature_dim=train[0].backbone.feature_dim, num_vertices=self.body.num_vertices)
+        super().__init__(config, accelerator, HumanGaussianGraph(settings), unit="clip")
+
+    @property
+    def network(self) -> HumanGaussianGraph:
+        """The model without what accelerate wraps around it."""
+        return self.accelerator.unwrap_model(self.model)
+
+    def load(self, rng: np.random.Generator) -> LoadedClip:
+        """A clip of a random subject."""
+        source = self.train_sources[int(rng.integers(len(self.train_sources)))]
+        capture = source.capture
+        frames = input_range(capture) if self.limit_frames else len(capture.frames)
+        even = PROTOCOLS[self.config.protocol].even_clips
+        plan = sample_clip(frames, len(capture.cameras), source.cameras, self.config.clip, rng, even)
+        targets = [(capture.poses[[target.frame]], *load_target(capture, target)) for target in plan.targets]
+        images = self.config.model.feedback_frames
+        return LoadedClip(load_clip(source, plan.frames, self.config.graph, plan.chosen, images), targets)
+
+    def loss(self, item: LoadedClip) -> tuple[Tensor, Tensor]:
+        """The loss of one clip and the PSNR of its images, means over its targets."""
+        device = self.accelerator.device
+        graph = graph_for(item.input, self.config.model, device)
+        avatar = Avatar(self.model(graph), graph["avatar"].binding, graph.betas)
+        losses, qualities = [], []
+        for pose, cameras, rgb, alpha in item.targets:
+            rgb, alpha = rgb.to(device), alpha.to(device)
+            drawn = render(avatar.repose(self.body, pose.to(device))[0], cameras.to(device))
+            losses.append(rendering_loss(drawn, rgb, alpha, self.config.loss, self.lpips))
+            qualities.append(psnr(drawn.rgb.detach(), rgb).mean())
+        return torch.stack(losses).mean(), torch.stack(qualities).mean()
+
+    def validate(self) -> float | None:
+        """Novel-pose PSNR of a validation subject, dB; None where there are no images, or on another process."""
+        if not self.val_sources or not self.accelerator.is_main_process:
+            return None
+        report = evaluate(
+            self.network,
+            self.val_sources[:1],
+            self.config.graph,
+            self.config.clip.frames,
+            limit=_VALIDATION_VIEWS,
+            extras=LEAN,
+        )
+        return report.mean("novel pose", "ours", "psnr") if "novel pose" in report.tasks else None
