@@ -75,7 +75,7 @@ def _parse(config: type[Config], description: str | None) -> Config:
                 description = f"{description} --preset NAME chooses other defaults. {told}."
             if main_options:
                 if {"-h", "--help"} & {*arguments}:
-                    whole = tyro.extras.get_parser(config, prog=program, description=description, **default)
+                    whole: Any = tyro.extras.get_parser(config, prog=program, description=description, **default)
                     print(_short_help(whole, main_options))
                     sys.exit(0)
                 arguments = ["--help" if word == "--help-all" else word for word in arguments]
@@ -97,7 +97,9 @@ def _short_help(whole: argparse.ArgumentParser, main_options: Mapping[str, Seque
         group = short.add_argument_group(title)
         for name in names:
             action = known[f"--{name}"]
-            shown = {"nargs": 0} if action.nargs == 0 or len(action.option_strings) > 1 else {"metavar": action.metavar}
+            shown: Any = (
+                {"nargs": 0} if action.nargs == 0 or len(action.option_strings) > 1 else {"metavar": action.metavar}
+            )
             group.add_argument(*action.option_strings, help=action.help, action=_Shown, **shown)
     listed = sum(map(len, main_options.values()))
     every = len({id(action) for action in known.values()})
