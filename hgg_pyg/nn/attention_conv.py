@@ -10,7 +10,6 @@ from torch import Tensor
 from torch_geometric import EdgeIndex
 from torch_geometric.nn import MessagePassing
 from torch_geometric.nn.dense.linear import Linear
-from torch_geometric.typing import SparseTensor  # pyright: ignore[reportAttributeAccessIssue]  (a stand-in without torch_sparse)
 from torch_geometric.utils import is_torch_sparse_tensor
 
 from hgg_pyg.attention import AnyEdges, Edges, edge_softmax
