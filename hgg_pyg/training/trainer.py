@@ -88,7 +88,7 @@ class Trainer(TrainingLoop[LoadedClip]):
         """The loss of one clip and the PSNR of its images, means over its targets."""
         device = self.accelerator.device
         graph = graph_for(item.input, self.config.model, device)
-        avatar = Avatar(self.model(graph), graph["avatar"].binding, graph.betas)
+        avatar = Avatar(self.model(graph), graph["avatar"].binding, graph["betas"][0])
         losses, qualities = [], []
         for pose, cameras, rgb, alpha in item.targets:
             rgb, alpha = rgb.to(device), alpha.to(device)

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from graphs import BINDS
+from graphs import BINDS, NEAR
 from hgg_pyg.data.capture import Capture
 from hgg_pyg.data.clips import Target, input_range, load_target
 from hgg_pyg.evaluation.inspection.attention import (
@@ -93,7 +93,7 @@ def findings_of(subject: RunSubject) -> Findings:
     frame, count = graph["gaussian"].frame, len(subject.frames)
     edges = graph[BINDS].edge_index
     bindings = Attention(0, edges[0], edges[1], torch.ones(edges.shape[1], 1, 1), body.num_vertices)
-    rest = body.rest_vertices(graph["betas"])
+    rest = body.rest_vertices(graph["betas"][0])
 
     def reach(layer: Attention) -> InterFindings:
         apart = (rest[layer.source] - rest[layer.target]).norm(dim=-1)
@@ -101,7 +101,7 @@ def findings_of(subject: RunSubject) -> Findings:
         hops, metres = mean_of_sources(layer, torch.stack([hops, apart], 1)).unbind(1)
         return InterFindings(layer.block, hops, 100 * metres, relative_entropy(layer))
 
-    near = graph["vertex", "near", "vertex"].edge_index
+    near = graph[NEAR].edge_index
     neighbours = Attention(0, near[0], near[1], torch.ones(near.shape[1], 1, 1), body.num_vertices)
     before = HumanGaussianGraph(replace(model.config, variant="baseline")).avatar(graph)
     after = model.avatar(graph)
