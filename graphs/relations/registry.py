@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pkgutil
 from collections.abc import Callable
-from typing import TYPE_CHECKING, overload
+from typing import TYPE_CHECKING, cast, overload
 
 from graphs.relations.relation import Relation
 
@@ -34,7 +34,11 @@ def register_relation(
         TypeError: `function` cannot be called.
     """
     if function is None:
-        return lambda decorated: register_relation(name, decorated)
+
+        def decorate(decorated: RelationFunction) -> RelationFunction:
+            return register_relation(name, decorated)
+
+        return decorate
     if not isinstance(name, str) or not name or set(name) & set(":."):
         raise ValueError(f"relation: expected a name without colons and dots, found {name!r}")
     if not callable(function):
@@ -71,7 +75,7 @@ def find_relation(name: str) -> tuple[str, RelationFunction]:
             why = f"{type(error).__name__}: {error}"
             raise ValueError(_unknown(name, why)) from error
         if callable(function):
-            return path.rpartition(".")[2], function
+            return path.rpartition(".")[2], cast(RelationFunction, function)
         why = f"{function!r} is no function"
     raise ValueError(_unknown(name, why))
 
