@@ -179,6 +179,7 @@ def test_subgraph_without_some_vertices_knows_which_are_left() -> None:
     assert torch.equal(data[OWN].edge_attr[:, 0], kept[source] / 2)
 
 
+@pytest.mark.filterwarnings("ignore:Using 'Neighbor:UserWarning")  # torch-sparse in pyg-lib's place is deprecated
 @pytest.mark.skipif(
     not (torch_geometric.typing.WITH_PYG_LIB or torch_geometric.typing.WITH_TORCH_SPARSE),
     reason="NeighborLoader needs pyg-lib or torch-sparse, and neither is installed",
