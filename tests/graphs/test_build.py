@@ -92,7 +92,8 @@ def test_avatar_and_what_refines_it(readout_k: int) -> None:
     assert data[AVATAR].num_nodes == 30
     assert set(data[AVATAR].keys()) == {field.name for field in fields(AvatarNodes)} - {"betas"}
     assert all(data[AVATAR][name] is getattr(start, name) for name in data[AVATAR].keys())  # noqa: SIM118
-    assert torch.equal(data.betas, start.betas[None])
+    assert torch.equal(data["betas"], start.betas[None])
+    assert data["betas"].shape == (1, B)
     source, target = data[REFINES].edge_index
     assert torch.equal(target, torch.arange(30).repeat_interleave(readout_k))
     found = nearest_vertices(nodes.ref_pos[None], nodes.vertices[1:2], readout_k)[0]
@@ -178,4 +179,3 @@ def test_a_relation_that_the_graph_already_has(monkeypatch: pytest.MonkeyPatch) 
     nodes = clip([4], spec=GraphSpec(relations=("binds", "refines")))
     with pytest.raises(ValueError, match=r"'refines': the graph already has edges of type \('vertex', 'refines', 'ava"):
         build_graph(nodes, avatar(nodes))
-    assert build_graph(clip([4]), avatar(clip([4]))).betas.shape[1] == B
