@@ -1,19 +1,33 @@
 """What connects to what: the Human Gaussian Graph as PyG data (Algorithm 1). No parameters, no bodies, no rendering."""
 
-from graphs.human_graph import BINDS, NEAR, build_human_graph, readout_edges, row_pointers
+from graphs.build import add_feedback, build_graph
 from graphs.mesh_hops import mesh_hop_edges
+from graphs.names import AVATAR, BINDS, FEEDBACK, GAUSSIAN, NEAR, REFINES, VERTEX
 from graphs.nearest import nearest_vertices, nearest_vertices_ragged
+from graphs.nodes import AvatarNodes, ClipNodes
+from graphs.relations import Relation, RelationFunction, find_relation, register_relation, relation_names
 from graphs.spec import PRESETS, GraphSpec
 
 __all__ = [
+    "AVATAR",
     "BINDS",
+    "FEEDBACK",
+    "GAUSSIAN",
     "NEAR",
     "PRESETS",
+    "REFINES",
+    "VERTEX",
+    "AvatarNodes",
+    "ClipNodes",
     "GraphSpec",
-    "build_human_graph",
+    "Relation",
+    "RelationFunction",
+    "add_feedback",
+    "build_graph",
+    "find_relation",
     "mesh_hop_edges",
     "nearest_vertices",
     "nearest_vertices_ragged",
-    "readout_edges",
-    "row_pointers",
+    "register_relation",
+    "relation_names",
 ]

@@ -1,6 +1,8 @@
 """Imports point one way: read from the source of every module, imports inside functions included."""
 
 import ast
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -98,6 +100,20 @@ def test_only_one_file_knows_torch_cluster() -> None:
             assert knows == (path == ROOT / "graphs" / "nearest.py"), path
 
 
+# numba itself is not among them: PyG imports it where it is installed. Our kernels compile when they are imported.
+HEAVY = {"trimesh", "PIL", "tyro", "smplx", "hgg_pyg.kernels", "hgg_pyg.data", "hgg_pyg.io", "hgg_pyg.body"}
+
+
+@pytest.mark.parametrize("package", ["graphs"])
+def test_what_researchers_import_loads_no_readers_and_no_bodies(package: str) -> None:
+    """Asked of a fresh interpreter: other tests have loaded everything into this one."""
+    code = f"import sys, {package}; print(*sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    loaded = set(done.stdout.split())
+    assert package in loaded
+    assert not HEAVY & loaded
+
+
 @pytest.mark.parametrize(
     ("module", "source"),
     [
@@ -123,7 +139,7 @@ def test_rule_can_fail(module: str, source: str) -> None:
 @pytest.mark.parametrize(
     ("module", "source"),
     [
-        ("graphs.human_graph", "import torch\nfrom graphs.spec import GraphSpec"),
+        ("graphs.build", "import torch\nfrom graphs.spec import GraphSpec"),
         ("hgg_pyg.nn.block", "from .intra import IntraConv\nfrom hgg_pyg.attention import edge_softmax"),
         ("hgg_pyg.data.clip", "from graphs import GraphSpec\nfrom hgg_pyg.body import load_body"),
         ("hgg_pyg.model.network", "from hgg_pyg.nn import GraphBlock\nfrom graphs import BINDS"),

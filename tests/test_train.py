@@ -73,6 +73,7 @@ import os, signal, sys
 from pathlib import Path
 import torch
 from hgg_pyg import train
+from hgg_pyg.config import config_from_json
 from hgg_pyg.training import run, trainer
 
 def kill(*_):
@@ -96,7 +97,7 @@ else:
             kill()
         original(state, path)
     torch.save = save
-config = run._from_json(run.TrainConfig, __import__("json").loads(sys.argv[1]))
+config = config_from_json(run.TrainConfig, __import__("json").loads(sys.argv[1]))
 train.main(config)
 """
 

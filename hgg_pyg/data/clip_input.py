@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from copy import copy
 from dataclasses import dataclass, replace
 from typing import Protocol
 
@@ -67,8 +68,11 @@ def load_clip(
 
 
 def graph_for(clip: ClipInput, model: HearsFeedback, device: str | torch.device = "cpu") -> HeteroData:
-    """A clip's graph on a device, with feedback if the network hears of it: then the clip comes with images."""
-    graph = clip.graph.to(str(device))
+    """A clip's graph on a device, with feedback if the network hears of it: then the clip comes with images.
+
+    The clip itself stays as and where it is.
+    """
+    graph = copy(clip.graph).to(str(device))  # PyG moves a graph, and adds to it, in place
     if model.feedback and clip.images is not None:
         add_feedback(graph, clip.images.to(device), model.shift == "surface")
     return graph

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 from torch_geometric.data import HeteroData
 
-from graphs import GraphSpec, build_human_graph, readout_edges
+from graphs import AvatarNodes, ClipNodes, GraphSpec, build_graph
 from hgg_pyg.body import PosedBody, tangent_frames, unpose_gaussians
 from hgg_pyg.config import ClipConfig
 from hgg_pyg.data.capture import Capture
@@ -108,27 +108,26 @@ def clip_graph(
         chosen: t0, which frame the avatar is made of.
 
     Returns:
-        What `graphs.build_human_graph` gives, and
-            avatar: x [M, C], pos [M, 3], quats [M, 4], scales [M, 3], opacities [M], colors [M, 3] in the rest pose
-                and binding [M], the vertex each one moves with, and axes [M, 3, 3], that vertex's normal and tangents,
-                see `tangent_frames`
-            (vertex, refines, avatar): edge_index [2, M * readout_k] (Eq. 18)
-            betas [B]
+        What `graphs.build_graph` gives; each Gaussian of the avatar moves with its nearest vertex, and has that
+        vertex's normal and tangents (see `tangent_frames`) as axes.
 
     Raises:
         ValueError: shapes do not fit one another, or there are no features.
     """
     features = [frame.features for frame in frames if frame.features is not None]
-    data = build_human_graph([frame.means for frame in frames], features, posed.vertices, faces, spec)
-    start = frames[chosen]
-    edges = readout_edges(start.means, posed.vertices[chosen], spec.readout_k)
-    binding = edges[0, :: spec.readout_k]  # the nearest comes first
-    canonical = unpose_gaussians(start, posed.transforms[chosen], binding)
-    avatar = data["avatar"]
-    avatar.x, avatar.pos, avatar.quats = canonical.features, canonical.means, canonical.quats
-    avatar.scales, avatar.opacities, avatar.colors = canonical.scales, canonical.opacities, canonical.colors
-    avatar.binding = binding
-    avatar.axes = tangent_frames(posed.rest, faces)[binding]
-    data["vertex", "refines", "avatar"].edge_index = edges
-    data.betas = betas
-    return data
+    means = [frame.means for frame in frames]
+    nodes = ClipNodes.from_frames(means, features, posed.vertices, faces, posed.rest, chosen, spec)
+    binding = nodes.ref_nearest[:, 0]
+    rest = unpose_gaussians(frames[chosen], posed.transforms[chosen], binding)
+    avatar = AvatarNodes(
+        x=features[chosen],
+        pos=rest.means,
+        quats=rest.quats,
+        scales=rest.scales,
+        opacities=rest.opacities,
+        colors=rest.colors,
+        binding=binding,
+        axes=tangent_frames(posed.rest, faces)[binding],
+        betas=betas,
+    )
+    return build_graph(nodes, avatar)

@@ -61,7 +61,7 @@ def as_avatar(gaussians: Gaussians, graph: HeteroData | Batch) -> Avatar | list[
     Returns:
         The avatar, of a `Batch` one per person.
     """
-    binding, betas = graph["avatar"].binding, graph["betas"].view(-1, graph["betas"].shape[-1])
+    binding, betas = graph["avatar"].binding, graph["betas"]
     if not isinstance(graph, Batch):
         return Avatar(gaussians, binding, betas[0])
     bounds = graph["avatar"].ptr.tolist()

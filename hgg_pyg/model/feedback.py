@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 from torch_geometric.data import HeteroData
 
+import graphs
 from hgg_pyg.body import pose_gaussians
 from hgg_pyg.model.residual import RESIDUAL_DIM, apply_residual
 from hgg_pyg.render import render
@@ -71,7 +72,7 @@ def add_feedback(graph: HeteroData, images: InputImages, surface: bool) -> None:
         gradient, weight = torch.autograd.grad(0.5 * error + drawn.rgb[..., 3].sum(), (delta, channel))
     steps = torch.cat([-gradient[:, _TOLD], weight], 1)
     of_vertices = steps.new_zeros(graph["vertex"].num_nodes, FEEDBACK_DIM).index_add_(0, start.binding, steps)
-    start.feedback, graph["vertex"].feedback = _as_features(steps), _as_features(of_vertices)
+    graphs.add_feedback(graph, _as_features(steps), _as_features(of_vertices))
 
 
 def _as_features(steps: Tensor) -> Tensor:

@@ -115,7 +115,7 @@ class TrainConfig(RunConfig):
         {
             "captures": ("data", "body", "image-size", "crop", "clip.frames"),
             "run": ("name", "resume", "steps", "lr", "seed", "precision"),
-            "graph": ("graph.k", "graph.hops"),
+            "graph": ("graph.relations", "graph.k", "graph.hops"),
             "network": (
                 *("model.conv", "model.backend", "model.num-layers", "model.hidden-channels", "model.heads"),
                 "model.feedback",

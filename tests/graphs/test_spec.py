@@ -8,7 +8,8 @@ from graphs import PRESETS, GraphSpec
 
 
 def test_defaults_are_the_paper() -> None:
-    assert PRESETS["paper"] == GraphSpec() == GraphSpec(k=1, hops=2, readout_k=1, self_loops=True)
+    paper = GraphSpec(relations=("binds", "near"), k=1, hops=2, readout_k=1, self_loops=True)
+    assert PRESETS["paper"] == GraphSpec() == paper
 
 
 @pytest.mark.parametrize("field", ["k", "hops", "readout_k"])
@@ -16,6 +17,32 @@ def test_defaults_are_the_paper() -> None:
 def test_bad_count_names_field(field: str, value: object) -> None:
     with pytest.raises(ValueError, match=rf"GraphSpec\.{field}: expected an integer of at least 1"):
         GraphSpec(**{field: value})  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("relations", "message"),
+    [
+        ((), "expected at least one relation to pass messages over, found none; choose from binds, near, or some"),
+        ("binds", "expected names in a tuple, found 'binds'"),
+        (("binds", ""), r"expected names in a tuple, found \('binds', ''\)"),
+        (("binds", 3), r"expected names in a tuple, found \('binds', 3\)"),
+        (("near", "near"), "expected different relations, found 'near' and 'near'"),
+        (("binds", "bind"), "relation 'bind': expected one of binds, near, or some.module:function"),
+        (
+            ("near", "graphs.relations.near:near"),
+            "expected different relations, .* and 'graphs.relations.near:near', whose edges would both be called 'ne",
+        ),
+    ],
+)
+def test_bad_relations(relations: object, message: str) -> None:
+    with pytest.raises(ValueError, match=r"^GraphSpec\.relations: " + message):
+        GraphSpec(relations=relations)  # type: ignore[arg-type]
+
+
+def test_relations_may_come_as_json_has_them() -> None:
+    spec = GraphSpec(relations=["near", "binds"])  # type: ignore[arg-type]
+    assert spec == GraphSpec(relations=("near", "binds"))
+    assert hash(spec) == hash(GraphSpec(relations=("near", "binds")))
 
 
 def test_bad_self_loops() -> None:

@@ -137,6 +137,7 @@ def test_a_network_that_hears_feedback(source, clip):
         model(clip.graph)
     other = load_clip(source, [1, 3, 0], SPEC, images=2)
     graphs = [graph_for(part, config, "cpu") for part in (clip, other)]
+    assert "feedback" not in clip.graph["avatar"]  # a clip stays as it is
     assert torch.equal(model(graphs[0]).means, graphs[0]["avatar"].pos)  # untrained: direct binding
     with torch.no_grad():
         for parameter in model.parameters():

@@ -96,7 +96,7 @@ def findings_of(subject: RunSubject) -> Findings:
     layers = attention_of(model, graph)
     frame, count = graph["gaussian"].frame, len(subject.frames)
     bindings = _edges_of(graph, BINDS)
-    rest = body.rest_vertices(graph["betas"].flatten())
+    rest = body.rest_vertices(graph["betas"][0])
 
     def reach(layer: Attention) -> InterFindings:
         apart = (rest[layer.source] - rest[layer.target]).norm(dim=-1)

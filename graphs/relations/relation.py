@@ -1,0 +1,68 @@
+"""What a relation function returns, and the checks that every relation passes before it becomes part of a graph."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+
+@dataclass(frozen=True, eq=False)
+class Relation:
+    """E edges from nodes of one type to nodes of another, in any order; duplicates count."""
+
+    source: str  # a node type: gaussian, vertex or avatar
+    target: str
+    edge_index: Tensor  # [2, E] int64: sources in row 0, targets in row 1
+    edge_attr: Tensor | None = None  # [E, ...] features of each edge
+
+
+def checked_and_sorted(name: str, relation: Relation, sizes: Mapping[str, int], device: torch.device) -> Relation:
+    """The same relation, its edges sorted by target, then source (stable, `edge_attr` alike).
+
+    Args:
+        name: what messages call it.
+        relation: what its function returned.
+        sizes: the number of nodes of each type that the graph has.
+        device: where the graph is.
+
+    Raises:
+        ValueError: it is no `Relation`; a node type is not in the graph; edges are no int64 [2, E], name nodes that
+            there are not, or lie on another device; or `edge_attr` is not a row for each edge.
+    """
+    if not isinstance(relation, Relation):
+        raise ValueError(f"relation {name!r}: expected its function to return a Relation, found {type(relation)}")
+    edges, features = relation.edge_index, relation.edge_attr
+    if not isinstance(edges, Tensor) or edges.dtype != torch.int64 or edges.ndim != 2 or len(edges) != 2:
+        raise ValueError(f"relation {name!r}: edge_index: expected [2, E] torch.int64, found {_brief(edges)}")
+    if edges.device != device:
+        raise ValueError(f"relation {name!r}: edge_index: expected a tensor on {device}, found one on {edges.device}")
+    for role, kind, ids in (("source", relation.source, edges[0]), ("target", relation.target, edges[1])):
+        if kind not in sizes:
+            raise ValueError(f"relation {name!r}: {role}: expected one of {', '.join(sizes)}, found {kind!r}")
+        low, high = (int(x) for x in ids.aminmax()) if len(ids) else (0, -1)
+        if low < 0 or high >= sizes[kind]:
+            raise ValueError(
+                f"relation {name!r}: {role} ids: expected 0 to {sizes[kind] - 1}, the graph's {sizes[kind]} nodes "
+                f"of type {kind}, found {low} to {high}"
+            )
+    if features is not None:
+        if not isinstance(features, Tensor) or features.ndim == 0 or len(features) != edges.shape[1]:
+            expected = f"[{edges.shape[1]}, ...], a row for each edge"
+            raise ValueError(f"relation {name!r}: edge_attr: expected {expected}, found {_brief(features)}")
+        if features.device != device:
+            raise ValueError(
+                f"relation {name!r}: edge_attr: expected a tensor on {device}, found one on {features.device}"
+            )
+    key = edges[1] * max(sizes[relation.source], 1) + edges[0]
+    if bool((key.diff() < 0).any()):
+        order = key.argsort(stable=True)
+        edges = edges[:, order]
+        features = None if features is None else features[order]
+    return Relation(relation.source, relation.target, edges, features)
+
+
+def _brief(value: object) -> str:
+    return f"{list(value.shape)} {value.dtype}" if isinstance(value, Tensor) else repr(type(value))
