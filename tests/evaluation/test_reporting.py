@@ -7,6 +7,7 @@ from PIL import Image
 from hgg_pyg.evaluation.reporting import Gallery, Shot, parse_methods
 from hgg_pyg.evaluation.reporting.charts import ERROR_LIMIT, error_map
 from hgg_pyg.evaluation.reporting.image_folder import ImageFolder, SavedImages, Wanted
+from hgg_pyg.evaluation.reporting.page import Page, page
 from hgg_pyg.evaluation.reporting.tables import Table, task_tables
 from hgg_pyg.evaluation.scores import ImageScore, Score, by_subject, mean_score, spreads, summarise
 from hgg_pyg.types import UserError
@@ -48,11 +49,36 @@ def test_images_of_a_subject_count_once_and_missing_values_not_at_all():
     assert mean_score((first, second), "novel view", "ours", "psnr") == 32.5
 
 
-def test_a_table_is_the_same_in_all_forms():
+def test_a_table_is_the_same_in_both_forms():
     table = Table("title", ("", "a|b", "<c>"), (("row", "1", "22"), ("longer", "333", "4")))
     assert table.text() == "title\n        a|b  <c>\nrow       1   22\nlonger  333    4"
     assert table.markdown().splitlines()[2] == "|  | a\\|b | <c> |"
-    assert "<th>&lt;c&gt;</th>" in table.html()
+
+
+def test_a_page_escapes_what_it_is_told(tmp_path):
+    empty = Table("", (), ())
+    content = Page(
+        run=tmp_path / "a&b",
+        images=(),
+        methods=METHODS,
+        tasks=(),
+        gallery=Gallery(0),
+        summary=Table("'title'", ("", "<c>"), (("row", "1 < 2"), ("longer", "3"))),
+        gains=(),
+        subjects=(empty,),
+        remarks=("<script>",),
+        definitions=("x", "y"),
+    )
+    text = page(content)
+    assert text.startswith("<!doctype html>")
+    assert "<title>Evaluation of a&amp;b</title>" in text
+    assert "<caption>&#39;title&#39;</caption>" in text
+    assert "<tr><th></th><th>&lt;c&gt;</th></tr>" in text
+    assert "<tr><td>row</td><td>1 &lt; 2</td></tr>\n<tr><td>longer</td><td>3</td></tr>" in text
+    assert "<ul><li>&lt;script&gt;</li></ul>" in text
+    assert text.count("<table>") == 2
+    assert text.count("<caption>") == 1
+    assert "<img" not in text
 
 
 def test_the_gallery_keeps_the_worst_and_the_least_gains():

@@ -1,10 +1,9 @@
-"""Tables of scores, for a screen, in Markdown and in HTML."""
+"""Tables of scores, for a screen and in Markdown; `page.html` shows them in HTML."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from html import escape
 
 import numpy as np
 
@@ -53,19 +52,6 @@ class Table:
             for line in (self.columns, rule, *self.rows)
         ]
         return "\n".join([*([f"**{self.title}**", ""] if self.title else []), *lines])
-
-    def html(self) -> str:
-        """For a page."""
-
-        def row(cells: Sequence[str], tag: str) -> str:
-            return "<tr>" + "".join(f"<{tag}>{escape(cell)}</{tag}>" for cell in cells) + "</tr>"
-
-        caption = f"<caption>{escape(self.title)}</caption>" if self.title else ""
-        body = "\n".join(row(cells, "td") for cells in self.rows)
-        return (
-            f'<div class="wide"><table>{caption}<thead>{row(self.columns, "th")}</thead>\n<tbody>{body}</tbody>'
-            "</table></div>"
-        )
 
 
 def task_tables(
