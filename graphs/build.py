@@ -89,8 +89,6 @@ def _connect(data: HeteroData, name: str, relation: Relation, device: torch.devi
     sizes = {kind: int(data[kind].num_nodes or 0) for kind in data.node_types}
     relation = checked_and_sorted(name, relation, sizes, device)
     edge_type = (relation.source, name, relation.target)
-    if edge_type in data.edge_types:
-        raise ValueError(f"relation {name!r}: the graph already has edges of type {edge_type}; call yours another name")
     data[edge_type].edge_index = relation.edge_index
     if relation.edge_attr is not None:
         data[edge_type].edge_attr = relation.edge_attr

@@ -104,7 +104,7 @@ def test_only_one_file_knows_torch_cluster() -> None:
 HEAVY = {"trimesh", "PIL", "tyro", "smplx", "hgg_pyg.kernels", "hgg_pyg.data", "hgg_pyg.io", "hgg_pyg.body"}
 
 
-@pytest.mark.parametrize("package", ["graphs"])
+@pytest.mark.parametrize("package", ["graphs", "hgg_pyg.nn", "hgg_pyg.attention"])
 def test_what_researchers_import_loads_no_readers_and_no_bodies(package: str) -> None:
     """Asked of a fresh interpreter: other tests have loaded everything into this one."""
     code = f"import sys, {package}; print(*sys.modules)"
