@@ -299,7 +299,7 @@ def test_a_run_is_shown_whole(tiny_captures, tmp_path, body, capsys):
 @pytest.mark.parametrize(
     ("settings", "missing", "reason"),
     [
-        ({"spec": GraphSpec(relations=("near",))}, {PAGES[1], PAGES[2]}, "no relation binds"),
+        ({"spec": GraphSpec(relations=("near",))}, {PAGES[0], PAGES[1], PAGES[2]}, "no relation binds"),
         ({"spec": GraphSpec(relations=("binds",))}, {PAGES[3]}, "no relation near"),
         ({"num_layers": 0}, {PAGES[1], PAGES[2], PAGES[3]}, "L = 0"),
         ({"conv": "SAGEConv"}, {PAGES[1], PAGES[2], PAGES[3]}, "SAGEConv returns no attention weights"),

@@ -40,7 +40,7 @@ def save_pages(folder: Path, found: Findings) -> list[Path]:
         The files, in the order to read them.
     """
     body = BodyMap(found.vertices.double().numpy(), found.faces.numpy())
-    drawn = {PAGES[0]: _gaussians(found, body)}
+    drawn = {PAGES[0]: _gaussians(found, body)} if bool(found.bound.any()) else {}
     if found.intra:
         drawn |= {PAGES[1]: _frames(found, body), PAGES[2]: _entropy(found, body)}
     if found.inter:
