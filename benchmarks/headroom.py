@@ -78,7 +78,7 @@ class HeadroomBenchmark:
     steps: int = 200
     """of Adam, of four images each"""
     views: int = 24
-    """images a subject and task that are scored, evenly drawn"""
+    """images a subject and task that are scored, evenly spaced"""
     backbone: BackboneConfig = field(default_factory=BackboneConfig)
     out: Path = Path("benchmarks/results/headroom.csv")
     """where the table goes"""
@@ -132,9 +132,9 @@ def fit(source: FrameSource, part: Part, config: HeadroomBenchmark) -> Fit:
         frame = int(rng.choice(inputs))
         cameras = rng.choice(shown, min(_VIEWS, len(shown)), replace=False).tolist()
         seen, rgb, alpha = load_target(capture, Target(frame, tuple(cameras)))
-        drawn = render(avatar().repose(body, capture.poses[[frame]])[0], seen)
+        rendered = render(avatar().repose(body, capture.poses[[frame]])[0], seen)
         optimizer.zero_grad()
-        rendering_loss(drawn, rgb, alpha, LossConfig()).backward()
+        rendering_loss(rendered, rgb, alpha, LossConfig()).backward()
         optimizer.step()
     with torch.no_grad():
         before, after = ([_score(a, source, task, inputs, scored, config.views) for task in TASKS]

@@ -1,4 +1,4 @@
-"""`python -m benchmarks.render`: drawing beside gsplat's torch code, and frames a second of an avatar."""
+"""`python -m benchmarks.render`: rendering beside gsplat's torch code, and frames a second of an avatar."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class RenderBenchmark:
     size: int = 512
     """width and height of its image"""
     small: int = 256
-    """a second size, where tiles under autograd are drawn as well"""
+    """a second size, where tiles under autograd are rendered as well"""
     sweep_gaussians: tuple[int, ...] = (4096, 16_384, 65_536, 262_144, 1_048_576)
     """how many Gaussians, at the chief size"""
     sweep_sizes: tuple[int, ...] = (128, 256, 512, 1024)
@@ -78,7 +78,7 @@ class _Step:
 
 
 def plan(config: RenderBenchmark) -> list[_Step]:
-    """What is drawn, by whom."""
+    """What is rendered, by which rasterisers."""
     chief = RenderCase(config.gaussians, config.size, device=config.device)
     if config.device == "cuda":
         everyone, few = [CUDA], [CUDA]

@@ -90,7 +90,7 @@ def draw_entries(entries: Sequence[Entry], settings: Sequence[str], out: Path) -
         points = [(getattr(entry.case, name), entry.results) for entry in chosen]
         path = out.with_name(f"{out.stem}_{name}.png")
         many, size = f"{chosen[0].case.gaussians:,} Gaussians", f"{chosen[0].case.size}²"
-        title = {"Gaussians": f"Drawing at {size}, one thread", "size": f"Drawing {many}, one thread",
+        title = {"Gaussians": f"Rendering at {size}, one thread", "size": f"Rendering {many}, one thread",
                  "views": f"Several views of {many} at {size}, one thread"}  # fmt: skip
         draw_panels(path, title[table], sweep_panels(table, points, settings))
         paths.append(path)

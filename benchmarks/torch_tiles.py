@@ -9,12 +9,12 @@ from torch import Tensor
 
 from benchmarks.tile_lists import TILE, tile_lists
 from hgg_pyg.render.projection import ALPHA_MAX, ALPHA_MIN, TRANSMITTANCE_MIN, project
-from hgg_pyg.render.scene import Drawn, Scene
+from hgg_pyg.render.scene import Rendered, Scene
 
 _MOST_SAMPLES = 4_000_000  # of Gaussians at pixels at a time: large enough to be efficient, small enough for the cache
 
 
-def draw(scene: Scene) -> Drawn:
+def render_scene(scene: Scene) -> Rendered:
     """Blend tile by tile, tiles with lists of about one length together; reference.py has the formulas."""
     splats = project(scene)
     scenes, views, height, width = scene.picture
@@ -38,7 +38,7 @@ def draw(scene: Scene) -> Drawn:
         picture = picture.index_copy(0, torch.cat(tiles), torch.cat(blended))
     picture = picture.view(scenes, views, down, across, TILE, TILE, -1).transpose(3, 4)
     picture = picture.reshape(scenes, views, down * TILE, across * TILE, -1)[:, :, :height, :width]
-    return Drawn(picture[..., :-2], picture[..., -1:], picture[..., -2:-1] if scene.with_depth else None)
+    return Rendered(picture[..., :-2], picture[..., -1:], picture[..., -2:-1] if scene.with_depth else None)
 
 
 def _groups(starts: Tensor) -> Iterator[tuple[Tensor, int]]:

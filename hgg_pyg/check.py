@@ -7,7 +7,7 @@ are undone one by one, and two at once, and those are named that would clearly r
 
 Exits with 0 if all subjects looked at can be trained on; with 1 if one cannot: below IoU 0.4 or 60% inside, a known
 mistake, files cut off, fewer than 4 cameras or 2 frames, no usable mask, or not to be opened; with 2 if the path is no
-folder of captures or the body cannot be loaded. Leaves check.png: the body drawn over images.
+folder of captures or the body cannot be loaded. Leaves check.png: the body rendered over images.
 """
 
 from __future__ import annotations
@@ -42,11 +42,11 @@ class CheckConfig:
     body: Path | None = None
     """a body file, or the folder that holds it; what the layout needs when none is given"""
     frames: int = 6
-    """of each subject, evenly drawn, on which the body is laid"""
+    """of each subject, evenly spaced, on which the body is laid"""
     cameras: int = 48
-    """of each subject, evenly drawn, on which the body is laid"""
+    """of each subject, evenly spaced, on which the body is laid"""
     subjects: int = 4
-    """of a folder of many, evenly drawn"""
+    """of a folder of many, evenly spaced"""
     image_size: int = 512
     """longest side at which images are read for check.png, pixels"""
     out: Path | None = None

@@ -39,7 +39,7 @@ class EvaluateConfig:
     data: Path | None = None
     """folder of captures; the run's own when none is given"""
     views: int | None = None
-    """at most this many images a subject and task, evenly drawn; all when none is given"""
+    """at most this many images per subject and task, evenly spaced; all when none is given"""
     out: Path | None = None
     """where metrics.json, scores.csv, table.md, sheet.png and report.html go; the run's folder when none is given"""
     method: tyro.conf.UseAppendAction[tuple[str, ...]] = ()

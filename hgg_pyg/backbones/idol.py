@@ -21,7 +21,7 @@ def gaussians_from_idol(
     rotations: Tensor,  # [M, 3, 3]
     opacities: Tensor | None = None,  # [M]
 ) -> Gaussians:
-    r"""Gaussians of one person in one pose out of the numbers that IDOL draws it with. [M] in the dtype of positions
+    r"""Gaussians of one person in one pose out of the numbers that IDOL renders it with. [M] in the dtype of positions
 
     .. math::
         \Sigma_m = R_m S_m S_m^T R_m^T, \quad S_m = \mathrm{diag}(r_m + 1) \,

@@ -23,7 +23,7 @@ _REACHES_MM = (10, 20, 30, 45, 65, 90)  # off the surface along its normal: from
 # What several cameras put around the outline adds up to a person that is a pixel too thick. On synthetic people, powers
 # from 4 to 8 are equally good for novel views and poses, over 2 dB better than 0.
 _OUTLINE_POWER = 6
-_FAINTEST = 0.004  # just too faint to be drawn, but not zero: the network may find a use for such a Gaussian
+_FAINTEST = 0.004  # just too faint to be rendered, but not zero: the network may find a use for such a Gaussian
 _FEATURES = (
     ("offset", 3),  # from the bound vertex, 5 cm
     ("normal", 3),

@@ -103,8 +103,8 @@ def examine(subject: Subject, body: BodyModel, frames: int, cameras: int) -> Exa
     Args:
         subject: its folder and layout.
         body: that its poses are for.
-        frames: how many frames are compared with the body, evenly drawn.
-        cameras: how many cameras are, evenly drawn.
+        frames: how many frames are compared with the body, evenly spaced.
+        cameras: how many cameras are, evenly spaced.
     """
     try:
         capture = make_capture(subject.folder, subject.layout, body, MASK_SIZE)

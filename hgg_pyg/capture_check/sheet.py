@@ -1,4 +1,4 @@
-"""The posed body drawn over images, for a person to judge."""
+"""The posed body rendered over images, for a person to judge."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ class _Block:
 
 
 def save_sheet(path: Path, examinations: Sequence[Examination], image_size: int) -> None:
-    """Draw the body over images of several cameras (columns) and frames (rows), whole subjects below each other.
+    """Render the body over images of several cameras (columns) and frames (rows), whole subjects below each other.
 
     Where a likely fault is named, a row shows the body as it would lie without it.
 
@@ -102,15 +102,15 @@ def _tile(e: Examination, pictures: Capture, scene: Scene, t: int, v: int) -> _T
     zoom = np.diag([size[0] / scene.size[0], size[1] / scene.size[1], 1.0])
     K, vertices, viewmat = zoom @ scene.Ks[v], scene.vertices[t], scene.viewmats[v]
     box = _box(mask | silhouette(vertices, scene.faces, viewmat, K, size), size)
-    drawn = _cut(image, box, _BLANK)
+    rendered = _cut(image, box, _BLANK)
     # At the tile's own size, so that the body has sharp edges on coarse images too.
     K = np.array([[_TILE[0] / (box[2] - box[0])] * 3, [_TILE[1] / (box[3] - box[1])] * 3, [1.0] * 3]) * K
     K[:2, 2] -= np.array(box[:2]) * _TILE / (np.array(box[2:]) - box[:2])
     seen, shade = surface(vertices, scene.faces, _light(vertices, scene.faces, viewmat), viewmat, K, _TILE)
-    drawn[seen] = (1 - _OPAQUE) * drawn[seen] + _OPAQUE * shade[seen, None] * _BODY
+    rendered[seen] = (1 - _OPAQUE) * rendered[seen] + _OPAQUE * shade[seen, None] * _BODY
     inside = _cut(np.repeat(mask[..., None], 3, -1).astype(np.float32), box, 0.0)[..., 0] > 0.5
-    drawn[np.logical_xor(binary_dilation(inside), binary_erosion(inside, border_value=1))] = _OUTLINE
-    tile = Image.fromarray((drawn.clip(0, 1) * 255).round().astype(np.uint8))
+    rendered[np.logical_xor(binary_dilation(inside), binary_erosion(inside, border_value=1))] = _OUTLINE
+    tile = Image.fromarray((rendered.clip(0, 1) * 255).round().astype(np.uint8))
     overlap = overlap_of(scene.counts(t, v))
     if overlap is None:
         return _Tile(tile, f"{label}: no usable mask", _BAD)

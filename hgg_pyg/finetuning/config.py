@@ -27,7 +27,7 @@ class FinetuneConfig(RunConfig):
     target_views: int = 4
     """images that supervise one frame: half from input cameras, half from the others"""
     batch: int = 1
-    """frames a process draws at once"""
+    """frames that one process renders at once"""
     steps: int = 2000
     """optimiser steps"""
     accumulation: int = 1

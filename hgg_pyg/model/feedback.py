@@ -45,7 +45,7 @@ def add_feedback(graph: HeteroData, images: InputImages, surface: bool) -> None:
         x_m = \left[ \operatorname{sgn}(s_m) \log(1 + |s_m|) \;\Vert\; \log(1 + w_m) \right], \qquad
         s_m = \frac{-\partial E / \partial \delta_m (0)}{u \, (w_m + w_0)}, \qquad w_m = \sum_{f, p} \alpha_{mp} T_{mp}
 
-    The Gaussians of frame t0, bound to the body, are posed as in F input frames and drawn (I, A). How each one would
+    The Gaussians of frame t0, bound to the body, are posed as in F input frames and rendered (I, A). How each one would
     have to move, grow, fade and change its colour to come closer to the images :math:`I^*` and masks :math:`A^*` is
     the first step of a fit, here an input of one forward pass, as G3R (Chen et al. 2024) has it for street scenes. The
     weights w, how many pixels a Gaussian covers, make it a mean over pixels. A vertex has the same, of the sums over
@@ -66,9 +66,9 @@ def add_feedback(graph: HeteroData, images: InputImages, surface: bool) -> None:
         changed = replace(changed, quats=bound.quats, colors=torch.cat([changed.colors, channel], 1))  # no turn is told
         used, binding = start.binding.unique(return_inverse=True)  # half of the vertices have Gaussians to turn
         posed = pose_gaussians(changed, images.transforms[:, used], binding)
-        drawn = render(posed, images.cameras, background=start.pos.new_tensor([1.0, 1.0, 1.0, 0.0]))
-        error = (drawn.rgb[..., :3] - images.rgb).square().sum() + (drawn.alpha - images.alpha).square().sum()
-        gradient, weight = torch.autograd.grad(0.5 * error + drawn.rgb[..., 3].sum(), (delta, channel))
+        rendered = render(posed, images.cameras, background=start.pos.new_tensor([1.0, 1.0, 1.0, 0.0]))
+        error = (rendered.rgb[..., :3] - images.rgb).square().sum() + (rendered.alpha - images.alpha).square().sum()
+        gradient, weight = torch.autograd.grad(0.5 * error + rendered.rgb[..., 3].sum(), (delta, channel))
     steps = torch.cat([-gradient[:, _TOLD], weight], 1)
     of_vertices = steps.new_zeros(graph["vertex"].num_nodes, FEEDBACK_DIM).index_add_(0, start.binding, steps)
     start.feedback, graph["vertex"].feedback = _as_features(steps), _as_features(of_vertices)

@@ -15,13 +15,13 @@ from hgg_pyg.kernels.numba_tools import numba_threads
 from hgg_pyg.render import tiles
 from hgg_pyg.render.binning import OPACITY, Splats, bin_splats
 from hgg_pyg.render.projection import ALPHA_MAX, ALPHA_MIN, TRANSMITTANCE_MIN, project
-from hgg_pyg.render.scene import Drawn, Scene
+from hgg_pyg.render.scene import Rendered, Scene
 
 log = logging.getLogger("hgg_pyg")
 
 
-def draw(scene: Scene) -> Drawn:
-    """Draw float32 or float64 Gaussians on a CPU.
+def render_scene(scene: Scene) -> Rendered:
+    """Render float32 or float64 Gaussians on a CPU.
 
     Uses torch's number of threads. Runs repeat bit for bit; with another number of threads, torch's matrix products in
     the projection may round differently.
@@ -35,8 +35,8 @@ def draw(scene: Scene) -> Drawn:
     )
     blended, alpha = blended.view(*scene.picture, blended.shape[-1]), 1 - transmittance.view(*scene.picture, 1)
     if not scene.with_depth:
-        return Drawn(blended, alpha, None)
-    return Drawn(blended[..., :-1], alpha, blended[..., -1:])
+        return Rendered(blended, alpha, None)
+    return Rendered(blended[..., :-1], alpha, blended[..., -1:])
 
 
 @functools.cache
@@ -72,14 +72,14 @@ class _Blend(torch.autograd.Function):
         with numba_threads():
             bins = bin_splats(given, bits, width, height, with_depth, limits.alpha_min)
             pictures, last_entry = tiles.blend(bins, len(depths), height, width, channels, limits)
-        ctx.drawn = bins, limits, pictures.transmittance, last_entry
+        ctx.rendered = bins, limits, pictures.transmittance, last_entry
         ctx.shapes = depths.shape, opacities.shape[0], colors.shape[0], with_depth
         return torch.from_numpy(pictures.blended), torch.from_numpy(pictures.transmittance)
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:  # pyright: ignore[reportIncompatibleMethodOverride]
-        bins, limits, transmittance, last_entry = ctx.drawn
+        bins, limits, transmittance, last_entry = ctx.rendered
         (views, count), opacity_sets, color_sets, with_depth = ctx.shapes
         pictures = tiles.Pictures(*map(_array, grads))
         with numba_threads():

@@ -42,7 +42,7 @@ class Limits(NamedTuple):
 
 
 class Pictures(NamedTuple):
-    """What blending draws, or the gradients of a loss with respect to it."""
+    """What blending gives, or the gradients of a loss with respect to it."""
 
     blended: np.ndarray  # [V, H, W, D]
     transmittance: np.ndarray  # [V, H, W] what is left of it behind all splats
@@ -143,7 +143,7 @@ def _blend_tile(bins, tile, limits, pictures, last_entry):
 def blend(bins: Bins, views: int, height: int, width: int, channels: int, limits: Limits):
     """Blend every tile front to back.
 
-    Returns the pictures, and the last entry drawn at each pixel, counted within its tile, -1 where none. [V, H, W]
+    Returns the pictures, and the last entry blended at each pixel, counted within its tile, -1 where none. [V, H, W]
     """
     dtype = bins.geometry.dtype
     blended, transmittance = np.zeros((views, height, width, channels), dtype), np.ones((views, height, width), dtype)
@@ -166,20 +166,20 @@ def _blend_tile_backward(bins, tile, limits, transmittance, last_entry, grads, g
     left, behind = np.ones(PIXELS, geometry.dtype), np.zeros(PIXELS, geometry.dtype)  # left: transmittance
     last, columns = np.full(PIXELS, -1, geometry.dtype), np.arange(TILE).astype(geometry.dtype)
     grad, sums = np.zeros(channels * PIXELS, geometry.dtype), np.empty(channels * WIDTH, geometry.dtype)
-    end_drawn = np.int64(0)
+    end_blended = np.int64(0)
     for row in range(min(TILE, height - tile_y)):
         for i in range(min(TILE, width - tile_x)):
             p, v, u = row * TILE + i, tile_y + row, tile_x + i
             left[p], last[p] = transmittance[view, v, u], last_entry[view, v, u]
-            end_drawn = max(end_drawn, np.int64(last_entry[view, v, u]) + 1)
+            end_blended = max(end_blended, np.int64(last_entry[view, v, u]) + 1)
             behind[p] = left[p] * grads.transmittance[view, v, u]
             for d in range(channels):
                 grad[d * PIXELS + p] = grads.blended[view, v, u, d]
     first, wide = bins.first_entry[tile], OPACITY + 1 + channels
-    for entry in range(first + end_drawn, bins.first_entry[tile + 1]):
+    for entry in range(first + end_blended, bins.first_entry[tile + 1]):
         for column in range(wide):
             gradients[bins.slots[entry], column] = 0
-    for entry in range(first + end_drawn - 1, first - 1, -1):
+    for entry in range(first + end_blended - 1, first - 1, -1):
         splat, slot = np.int64(bins.splats[entry]), bins.slots[entry]
         at = splat * COLUMNS
         a, b, c = geometry[at + A], geometry[at + B], geometry[at + C]

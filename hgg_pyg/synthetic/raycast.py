@@ -77,7 +77,7 @@ class Picture:
 
 
 class Figure:
-    """All the surfaces of one subject in one mesh, ready to be posed and drawn.
+    """All the surfaces of one subject in one mesh, ready to be posed and rendered.
 
     Args:
         parts: the surfaces, with weights for the same joints.
@@ -98,7 +98,7 @@ class Figure:
         return skin(self._vertices, self._weights, transforms)
 
     def pose(self, transforms: np.ndarray) -> PosedFigure:
-        """The figure under joint transforms [J, 4, 4], ready to be drawn."""
+        """The figure under joint transforms [J, 4, 4], ready to be rendered."""
         return PosedFigure(self, self.vertices(transforms))
 
 
@@ -111,7 +111,7 @@ class PosedFigure:
         self._normals = vertex_normals(vertices, figure.faces).astype(np.float32)
         self._mesh = RayMesh(vertices, figure.faces)
 
-    def draw(self, view: View, background: np.ndarray) -> Picture:
+    def render(self, view: View, background: np.ndarray) -> Picture:
         """What the camera sees in front of a background, RGB [height, width, 3] in [0, 1]."""
         pixels = view.project(self.vertices)
         size = (view.width, view.height)

@@ -24,7 +24,7 @@ class LossConfig:
 
 
 def rendering_loss(
-    drawn: RenderOutput, rgb: Tensor, alpha: Tensor, config: LossConfig, lpips: LPIPS | None = None
+    rendered: RenderOutput, rgb: Tensor, alpha: Tensor, config: LossConfig, lpips: LPIPS | None = None
 ) -> Tensor:
     r"""MSE(rgb) + alpha_1 LPIPS(rgb) + alpha_2 MSE(alpha), averaged over views; LPIPS at 256 pixels at most.
 
@@ -35,9 +35,9 @@ def rendering_loss(
         config: alpha_1 and alpha_2.
         lpips: the network, or None to leave its term out.
     """
-    loss = F.mse_loss(drawn.rgb, rgb) + config.alpha * F.mse_loss(drawn.alpha, alpha)
+    loss = F.mse_loss(rendered.rgb, rgb) + config.alpha * F.mse_loss(rendered.alpha, alpha)
     if lpips is not None:
-        loss = loss + config.lpips * lpips(_shrunk(drawn.rgb.clamp(0, 1)), _shrunk(rgb)).mean()
+        loss = loss + config.lpips * lpips(_shrunk(rendered.rgb.clamp(0, 1)), _shrunk(rgb)).mean()
     return loss
 
 

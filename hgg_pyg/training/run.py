@@ -64,7 +64,7 @@ class RunConfig:
     seed: int = 0
     """of weights and clips"""
     precision: Literal["no", "bf16"] = "no"
-    """bf16 runs the network in bfloat16; drawing stays in float32"""
+    """bf16 runs the network in bfloat16; rendering stays in float32"""
     checkpoint_every: int = 80
     """optimiser steps between checkpoints"""
     validate_every: int = 160

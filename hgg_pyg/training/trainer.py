@@ -92,9 +92,9 @@ class Trainer(TrainingLoop[LoadedClip]):
         losses, qualities = [], []
         for pose, cameras, rgb, alpha in item.targets:
             rgb, alpha = rgb.to(device), alpha.to(device)
-            drawn = render(avatar.repose(self.body, pose.to(device))[0], cameras.to(device))
-            losses.append(rendering_loss(drawn, rgb, alpha, self.config.loss, self.lpips))
-            qualities.append(psnr(drawn.rgb.detach(), rgb).mean())
+            rendered = render(avatar.repose(self.body, pose.to(device))[0], cameras.to(device))
+            losses.append(rendering_loss(rendered, rgb, alpha, self.config.loss, self.lpips))
+            qualities.append(psnr(rendered.rgb.detach(), rgb).mean())
         return torch.stack(losses).mean(), torch.stack(qualities).mean()
 
     def validate(self) -> float | None:

@@ -204,7 +204,7 @@ def test_on_a_ball_everything_is_known_by_formula(ball: Scene) -> None:
     assert 0.5 < cover.min() < 0.8
 
 
-def test_what_is_background_to_any_camera_is_too_faint_to_draw(ball: Scene) -> None:
+def test_what_is_background_to_any_camera_is_too_faint_to_render(ball: Scene) -> None:
     """A second camera, from the side, that sees only the ball's near half: the far half fades, but stays above zero."""
     side = ring(2, 48, turn=math.pi / 2)[:1]
     half = ball.masks.clone()
@@ -454,7 +454,7 @@ def test_trimeshs_own_search_gives_the_same_where_embree_is_missing(
     torch.testing.assert_close(without.means, with_embree.means, atol=1e-5, rtol=0)
 
 
-def test_drawing_the_gaussians_gives_the_images_back(person: Scene) -> None:
+def test_rendering_the_gaussians_gives_the_images_back(person: Scene) -> None:
     """From the input cameras, and without holes from those between them."""
     gaussians = person.run()
     again = render(gaussians, person.cameras)
@@ -466,8 +466,8 @@ def test_drawing_the_gaussians_gives_the_images_back(person: Scene) -> None:
     chart = load_body().rest_vertices(torch.zeros(10)).double().numpy()
     between = ring(4, 64, turn=math.pi / 4)
     images, masks = photograph(person.vertices.double().numpy(), person.faces.numpy(), chart, between)
-    drawn = render(gaussians, between)
-    assert -10 * torch.log10((drawn.rgb - images * masks[..., None] - 1 + masks[..., None]).square().mean()) > 23.5
+    rendered = render(gaussians, between)
+    assert -10 * torch.log10((rendered.rgb - images * masks[..., None] - 1 + masks[..., None]).square().mean()) > 23.5
     inside = -torch.nn.functional.max_pool2d(-masks[:, None], 5, 1, 2)[:, 0] > 0.99
     assert inside.sum() > 100
-    assert drawn.alpha[..., 0][inside].min() > 0.9
+    assert rendered.alpha[..., 0][inside].min() > 0.9

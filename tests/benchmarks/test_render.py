@@ -1,4 +1,4 @@
-"""The benchmark of drawing, on scenes so small that only its own work is seen."""
+"""The benchmark of rendering, on scenes so small that only its own work is seen."""
 
 import csv
 from dataclasses import replace
@@ -28,7 +28,7 @@ def test_tiles_are_listed_front_to_back():
 
 
 @pytest.mark.parametrize("name", [OURS, GSPLAT, AUTOGRAD])
-def test_everyone_draws_the_same(name: str):
+def test_everyone_renders_the_same(name: str):
     trial = attempt(RenderProblem, TINY, name)
     assert trial.status == "right", trial
     assert trial.deviation is not None

@@ -104,14 +104,14 @@ def test_extent_of_a_ball():
     assert (found[2] == 0).all()
 
 
-def test_a_drawn_ball_has_the_right_size_colour_and_light():
+def test_a_rendered_ball_has_the_right_size_colour_and_light():
     size, distance, focal = 64, 4.0, 90.0
     part = Part(ball(), lambda chart, normals: np.where(chart[:, :1] > 0, [1.0, 0, 0], [0, 0, 1.0]))
     intrinsics = np.array([[focal, 0, size / 2], [0, focal, size / 2], [0, 0, 1]])
     view = View(intrinsics, np.diag([1.0, -1, -1]), np.array([0, 0, distance]), size, size)
     np.testing.assert_allclose(view.center, [0, 0, distance])
     background = np.full((size, size, 3), 0.5, np.float32)
-    picture = Figure([part]).pose(np.eye(4)[None]).draw(view, background)
+    picture = Figure([part]).pose(np.eye(4)[None]).render(view, background)
     image, mask = picture.image, picture.cover
     radius = focal / np.sqrt(distance**2 - 1)
     assert mask.sum() == pytest.approx(np.pi * radius**2, rel=0.01)
@@ -146,7 +146,7 @@ def test_a_lens_is_undone_and_rays_go_where_points_are_seen():
 def test_pictures_need_not_be_square():
     view = View(np.array([[60.0, 0, 40], [0, 60, 16], [0, 0, 1]]), np.diag([1.0, -1, -1]), np.array([0, 0, 4]), 64, 32)
     figure = Figure([Part(ball(), lambda chart, normals: np.ones((len(chart), 3)))]).pose(np.eye(4)[None])
-    cover = figure.draw(view, np.zeros((32, 64, 3), np.float32)).cover
+    cover = figure.render(view, np.zeros((32, 64, 3), np.float32)).cover
     assert cover.shape == (32, 64)
     rows, columns = np.nonzero(cover)
     assert (rows.min() + rows.max()) / 2 == pytest.approx(15.5, abs=0.5)

@@ -223,7 +223,7 @@ def person(layout: str, path: Path) -> np.ndarray:
 
 
 def silhouette(pixels: np.ndarray, faces: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-    """Pixels that projected triangles cover by half or more; drawn eight times as large."""
+    """Pixels that projected triangles cover by half or more; rasterised eight times as large."""
     large = Image.new("L", (8 * size[0], 8 * size[1]))
     draw = ImageDraw.Draw(large)
     for triangle in (8 * pixels[faces] - 0.5).reshape(-1, 6).tolist():

@@ -31,7 +31,7 @@ def read_mvhumannet_pp(folder: Path, body: BodyModel) -> Recording:
         cameras/cam_00/camera.npz    intrinsic (3, 3) at the images' size; extrinsic (3, 4) or (4, 4), world to camera
         smplx_params.npz             SMPL-X in smplx's convention; row i is frame 25 (i + 1)
 
-    Hands are six components added to flat hands, as the data set's own script for drawing them has it.
+    Hands are six components added to flat hands, as the data set's own script for rendering them has it.
 
     Args:
         folder: the outfit's folder.

@@ -107,7 +107,7 @@ def findings_of(subject: RunSubject) -> Findings:
     after = model.avatar(graph)
     pose, unseen = _shown_pose(capture)
     cameras, truth, _ = load_target(capture, Target(pose, _opposite_cameras(subject)))
-    drawn = [
+    rendered = [
         render(avatar.repose(body, capture.poses[[pose]])[0], cameras).rgb.clamp(0, 1) for avatar in (before, after)
     ]
     names = [capture.camera_names[camera] for camera in _opposite_cameras(subject)]
@@ -125,7 +125,7 @@ def findings_of(subject: RunSubject) -> Findings:
         binding=before.binding,
         pose=capture.frames[pose],
         unseen=unseen,
-        views=tuple(View(*view) for view in zip(names, truth, *drawn, strict=True)),
+        views=tuple(View(*view) for view in zip(names, truth, *rendered, strict=True)),
         left_out=_left_out(model, unseen),
     )
 

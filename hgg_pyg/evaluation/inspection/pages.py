@@ -27,7 +27,7 @@ PAGES = (
     "05_changes.png",
     "06_renders.png",
 )
-"""All pages there can be; those of layers that a network lacks are not drawn."""
+"""All pages there can be; those of layers that a network lacks are not written."""
 
 _WIDTH = 15.0  # inches
 _COLORS = (0, 1, 2, 3, 4, 5, 8, 6, 9)  # of tab10, but its grey
@@ -40,18 +40,18 @@ def save_pages(folder: Path, found: Findings) -> list[Path]:
         The files, in the order to read them.
     """
     body = BodyMap(found.vertices.double().numpy(), found.faces.numpy())
-    drawn = {PAGES[0]: _gaussians(found, body)}
+    figures = {PAGES[0]: _gaussians(found, body)}
     if found.intra:
-        drawn |= {PAGES[1]: _frames(found, body), PAGES[2]: _entropy(found, body)}
+        figures |= {PAGES[1]: _frames(found, body), PAGES[2]: _entropy(found, body)}
     if found.inter:
-        drawn[PAGES[3]] = _reach(found, body)
-    drawn |= {PAGES[4]: _changes(found, body), PAGES[5]: _renders(found)}
+        figures[PAGES[3]] = _reach(found, body)
+    figures |= {PAGES[4]: _changes(found, body), PAGES[5]: _renders(found)}
     for name in PAGES:
-        if name in drawn:
-            write_atomically(folder / name, lambda path, figure=drawn[name]: figure.savefig(path, dpi=100))
+        if name in figures:
+            write_atomically(folder / name, lambda path, figure=figures[name]: figure.savefig(path, dpi=100))
         else:
             (folder / name).unlink(missing_ok=True)
-    return [folder / name for name in drawn]
+    return [folder / name for name in figures]
 
 
 def _gaussians(found: Findings, body: BodyMap) -> Figure:

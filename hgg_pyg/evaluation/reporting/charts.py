@@ -33,9 +33,9 @@ def jpeg(image: np.ndarray) -> str:
     return _uri(picture, "JPEG", quality=88, subsampling=0)
 
 
-def error_map(drawn: np.ndarray, truth: np.ndarray) -> np.ndarray:
+def error_map(rendered: np.ndarray, truth: np.ndarray) -> np.ndarray:
     """The absolute error of each pixel, mean over colours, as a colour from 0 to `ERROR_LIMIT`. [H, W, 3] uint8 x 2"""
-    error = np.abs(drawn.astype(np.float32) - truth.astype(np.float32)).mean(-1) / 255
+    error = np.abs(rendered.astype(np.float32) - truth.astype(np.float32)).mean(-1) / 255
     colors = matplotlib.colormaps[_COLORS](np.clip(error / ERROR_LIMIT, 0, 1))
     return (colors[..., :3] * 255).round().astype(np.uint8)
 
@@ -56,7 +56,7 @@ def picture_file(path: Path) -> str:
         picture = image.convert("RGB")
     picture.thumbnail((_WIDEST, 4 * _WIDEST), Image.Resampling.LANCZOS)
     png = _uri(picture, "PNG", optimize=True)
-    # Line drawings are smaller as PNG, renders are many times smaller as JPEG.
+    # Line plots are smaller as PNG, renders are many times smaller as JPEG.
     return png if len(png) < 400_000 else min(png, _uri(picture, "JPEG", quality=88, subsampling=0), key=len)
 
 

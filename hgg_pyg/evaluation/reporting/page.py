@@ -91,7 +91,7 @@ def _pictures(content: Page) -> list[str]:
         kinds = (
             (f"worst of {ours}, by PSNR", gallery.worst(task)),
             (f"where {ours} gains least over {direct} (a negative gain is a loss)", gallery.least_gain(task)),
-            ("evenly drawn", _spread_out(gallery.typical(task), gallery.shown)),
+            ("evenly spaced", _spread_out(gallery.typical(task), gallery.shown)),
         )
         for kind, shots in kinds:
             parts.append(f"<h3>{escape(task)}: {escape(kind)}</h3>")
@@ -106,7 +106,7 @@ def _spread_out(shots: Sequence[Shot], count: int) -> list[Shot]:
 
 def _row(shot: Shot, methods: Sequence[str]) -> str:
     cells = [_cell(jpeg(shot.truth), "ground truth")]
-    pairs = list(zip(methods, shot.drawn, shot.psnr, strict=True))
+    pairs = list(zip(methods, shot.rendered, shot.psnr, strict=True))
     for method, image, psnr in pairs:
         caption = f"{method}, {psnr:.2f} dB" if psnr is not None else method
         cells.append(_cell(None if image is None else jpeg(image), caption))

@@ -45,7 +45,7 @@ class Timing:
 
     method: str
     seconds_per_avatar: float  # decoding images, per-frame network, graph, network
-    frames_per_second: float  # posing and drawing, one view at a time
+    frames_per_second: float  # posing and rendering, one view at a time
 
 
 @dataclass(frozen=True)
@@ -54,7 +54,7 @@ class Report:
 
     images: tuple[ImageScore, ...]
     methods: tuple[str, ...]  # direct binding, ours, others
-    timings: tuple[Timing, ...]  # of the methods that were drawn here
+    timings: tuple[Timing, ...]  # of the methods that were rendered here
     gallery: Gallery
     seen_in_training: bool
     region: str  # of the images that is compared
@@ -165,7 +165,7 @@ class Report:
         lines += [f"region {name}: {text}" for name, text in REGIONS.items()]
         lines.append("LPIPS: version 0.1, whole image at its own size, scaled to [-1, 1]; no other network stands in")
         lines.append("images to avatar: decoding, per-frame network on all T frames (one for direct binding), graph, "
-                     "network; frames a second: posing and drawing, one view at a time")  # fmt: skip
+                     "network; frames a second: posing and rendering, one view at a time")  # fmt: skip
         return lines
 
     def _content(self) -> dict[str, object]:
@@ -237,5 +237,5 @@ def _comparison(shot: Shot, methods: Sequence[str]) -> Comparison:
     pairs = zip(methods, shot.psnr, strict=True)
     label += " / ".join(f"{method} {value:.1f} dB" for method, value in pairs if value is not None)
     empty = np.full_like(shot.truth, 230)
-    images = (shot.truth, *(empty if image is None else image for image in shot.drawn))
+    images = (shot.truth, *(empty if image is None else image for image in shot.rendered))
     return Comparison(label, tuple(image.astype(np.float32) / 255 for image in images))
