@@ -253,16 +253,16 @@ def _report(config: AblationBenchmark, studies: Mapping[StudyName, Study], captu
     about = _about(config, captures, outcomes)
     subjects = len(captures.train), len(_scored(config, captures))
     shown = {o.run.name: o for table in tables for line in table.lines for o in line.outcomes}
-    markdown, picture = config.table.with_suffix(".md"), config.table.with_suffix(".png")
+    markdown, plot = config.table.with_suffix(".md"), config.table.with_suffix(".png")
     by_subject = config.table.with_name(f"{config.table.stem}_subjects.csv")
     write_table(config.table, table_rows(tables, config.split, subjects))
     write_table(by_subject, subject_rows(list(shown.values())))
     write_atomically(markdown, lambda path: path.write_text(as_markdown(tables, about)))
     title = f"What each setting gains over direct binding on novel poses of {_count(subjects[1], config.split)}"
     effort = f"{_count(subjects[0], 'training')}, {_size(_scored(config, captures)[0])}, {_effort(config)}"
-    draw(picture, tables, f"{title}\n({effort})")
+    draw(plot, tables, f"{title}\n({effort})")
     print("\n".join(as_text(table) for table in tables))
-    print(f"\n{about}\n{config.table}, {by_subject.name}, {markdown.name}, {picture.name}")
+    print(f"\n{about}\n{config.table}, {by_subject.name}, {markdown.name}, {plot.name}")
 
 
 def _about(config: AblationBenchmark, captures: CaptureSet, outcomes: Sequence[Outcome]) -> str:

@@ -38,7 +38,7 @@ class GalleryConfig:
     """What to render."""
 
     size: int = 320
-    """width and height of the pictures"""
+    """width and height of the images"""
     seed: int = 0
     """another seed, another person"""
     amplify: float = 1e4
@@ -96,7 +96,7 @@ def normals(gaussians: Gaussians, cameras: Cameras) -> Tensor:
 
 
 def main(config: GalleryConfig) -> None:
-    """Render colour, depth, normals, vertices and a small antialiased picture by each backend, and the differences."""
+    """Render colour, depth, normals, vertices and a small antialiased image by each backend, and the differences."""
     gaussians, binding, cameras = synthetic_avatar(config)
     cameras = zoomed(gaussians, cameras, config.size)
     paint = torch.rand(int(binding.max()) + 1, 3, generator=torch.Generator().manual_seed(0))

@@ -76,7 +76,7 @@ def main(config: CheckConfig) -> None:
             save_sheet(path, seen, config.image_size)
         except OSError as error:
             raise UserError(f"--out {path.parent}: expected a folder that can be written ({error.strerror})") from error
-        print(f"pictures: {path}")
+        print(f"images: {path}")
     if not all(examination.trainable for examination in examinations):
         sys.exit(1)
 

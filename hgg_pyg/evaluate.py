@@ -53,7 +53,7 @@ class EvaluateConfig:
     regions: bool = False
     """show the scores of the mask and of its bounding box in the tables too"""
     shown: int = 4
-    """pictures of each kind in report.html"""
+    """images of each kind in report.html"""
 
     def __post_init__(self) -> None:
         for name, value, least in (("views", self.views, 1), ("shown", self.shown, 0)):
@@ -89,7 +89,7 @@ def main(config: EvaluateConfig) -> Report:
     )
     out = config.out or config.run
     report.save(out, config.run, config.regions)
-    print(f"{report.table(config.regions)}\n{out / 'report.html'} has the pictures")
+    print(f"{report.table(config.regions)}\n{out / 'report.html'} has the images")
     return report
 
 

@@ -1,4 +1,4 @@
-"""`python -m hgg_pyg.inspect RUN`: what a trained network attends to and what it changes, in pictures and numbers."""
+"""`python -m hgg_pyg.inspect RUN`: what a trained network attends to and what it changes, in images and numbers."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class InspectConfig:
     subject: str | None = None
     """name of a test subject; the first when none is given"""
     out: Path | None = None
-    """where summary.json and the pictures go; the folder inspect in the run's when none is given"""
+    """where summary.json and the images go; the folder inspect in the run's when none is given"""
 
 
 def main(config: InspectConfig) -> None:

@@ -256,8 +256,8 @@ def test_a_run_is_shown_whole(tiny_captures, tmp_path, body, capsys):
     folder = run / "inspect"
     assert {path.name for path in folder.iterdir()} == {*PAGES, "summary.json"}
     for name in PAGES:
-        with Image.open(folder / name) as picture:
-            assert min(picture.size) > 300
+        with Image.open(folder / name) as page:
+            assert min(page.size) > 300
     shown = capsys.readouterr().out
     summary = json.loads((folder / "summary.json").read_text())
     assert summary["t0"] == summary["frames"][0]

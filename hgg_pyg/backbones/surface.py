@@ -109,8 +109,8 @@ class SurfaceBackbone:
             raise ValueError(f"SurfaceBackbone: transforms: expected a 4x4 a vertex, found {found}")
         images, masks, Ks = self._blocks(*moment.pixels(), moment.cameras.Ks)
         mesh = Mesh(_float64(moment.vertices), moment.faces.cpu().numpy())
-        pictures, covers, viewmats, Ks = (_float64(x) for x in (images, masks, moment.cameras.viewmats, Ks))
-        views = zip(pictures, covers, viewmats, Ks, strict=True)
+        colors, covers, viewmats, Ks = (_float64(x) for x in (images, masks, moment.cameras.viewmats, Ks))
+        views = zip(colors, covers, viewmats, Ks, strict=True)
         points = Points.cat([lift(*view, mesh, _BLUR_RADII) for view in views])
         reaches = 0.001 * np.array([0, *_REACHES_MM])[:, None]
         cover = coverage(points.positions[:, None] + reaches * points.normals[:, None], covers, viewmats, Ks)

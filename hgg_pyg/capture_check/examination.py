@@ -168,7 +168,7 @@ def _of_files(capture: Capture, cut: Sequence[object], masks: MaskFaults, scene:
     if cut:
         many = f"{len(cut)} files are" if len(cut) > 1 else "1 file is"
         text = (
-            f"{many} cut off or no picture, the first is {cut[0]}: training stops at such a file; restore it, or "
+            f"{many} cut off or no image, the first is {cut[0]}: training stops at such a file; restore it, or "
             "delete it, and its frame is left out"
         )
         found.append(Finding("files cut off", text, True))
@@ -189,10 +189,10 @@ def _of_overlap(capture: Capture, overlap: Overlap | None, diagnoses: Sequence[D
     found = [Finding(_BESIDE, f"likely fault: {diagnosis.text(places)}", True) for diagnosis in diagnoses]
     if found:
         return found
-    unknown = f"{_BESIDE}, and no known mistake explains it: look at the pictures"
+    unknown = f"{_BESIDE}, and no known mistake explains it: look at the images"
     if overlap.bad:
         return [Finding(_BESIDE, unknown, True)]
-    loose = "the body lies badly on the person: a wrong pose or shape, or very loose clothes; look at the pictures"
+    loose = "the body lies badly on the person: a wrong pose or shape, or very loose clothes; look at the images"
     return [Finding("overlap", loose, False)]
 
 

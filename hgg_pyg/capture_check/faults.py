@@ -13,7 +13,7 @@ import numpy as np
 from hgg_pyg.capture_check.places import Places
 from hgg_pyg.capture_check.scene import Scene
 
-Family = Literal["unit", "root", "axes", "extrinsics", "intrinsics", "pictures", "frames"]
+Family = Literal["unit", "root", "axes", "extrinsics", "intrinsics", "images", "frames"]
 Scaled = Literal["T", "transl", "T and transl"]
 SCALED: tuple[Scaled, ...] = ("T", "transl", "T and transl")
 
@@ -55,7 +55,7 @@ def known_faults(scene: Scene) -> list[Fault]:
         *_ROOT,
         *(_axes_fault(turn) for turn in _turns()),
         *intrinsics_faults(scene),
-        *_PICTURES,
+        *_IMAGES,
     ]
 
 
@@ -91,23 +91,23 @@ def length_fault(scaled: Scaled, factor: float, known: str | None = None) -> Fau
 
 
 def intrinsics_fault(factor: float) -> Fault:
-    """K for pictures of another size: multiply its first two rows by `factor`."""
+    """K for images of another size: multiply its first two rows by `factor`."""
 
     def mend(scene: Scene) -> Scene:
         return replace(scene, Ks=np.diag([factor, factor, 1.0]) @ scene.Ks)
 
     def advice(places: Places) -> str:
         return (
-            f"{places.intrinsics}: K looks calibrated for pictures {1 / factor:.3g} times as large as the images; "
+            f"{places.intrinsics}: K looks calibrated for images {1 / factor:.3g} times as large as these; "
             f"multiply fx, fy, cx and cy by {factor:.4g}{places.size_hint}"
         )
 
     searched = not any(abs(value / factor - 1) < 1e-6 for value in SIZES)
-    return Fault("intrinsics", f"K for pictures {1 / factor:.3g} times as large", mend, advice, searched)
+    return Fault("intrinsics", f"K for images {1 / factor:.3g} times as large", mend, advice, searched)
 
 
 def intrinsics_faults(scene: Scene) -> list[Fault]:
-    """K for pictures of another size, by what is usual and by where the principal point is; or width for height."""
+    """K for images of another size, by what is usual and by where the principal point is; or width for height."""
     centers = scene.Ks[:, :2, 2]
     factors = list(SIZES)
     if (centers > 0).all():
@@ -269,19 +269,15 @@ def _turned_masks(axes: tuple[int, ...], scene: Scene) -> Scene:
     return replace(scene, masks=np.flip(scene.masks, axes))
 
 
-def _pictures(name: str, mend: Callable[[Scene], Scene], words: str) -> Fault:
-    return Fault("pictures", name, mend, lambda places: f"{places.pictures}: {words}")
+def _images(name: str, mend: Callable[[Scene], Scene], words: str) -> Fault:
+    return Fault("images", name, mend, lambda places: f"{places.images}: {words}")
 
 
-_PICTURES = (
-    _pictures(
-        "images mirrored left to right", partial(_turned_masks, (3,)), "mirrored left to right; mirror them back"
-    ),
-    _pictures("images upside down", partial(_turned_masks, (2, 3)), "turned by 180 degrees; turn them back"),
-    _pictures(
-        "images mirrored top to bottom", partial(_turned_masks, (2,)), "mirrored top to bottom; mirror them back"
-    ),
-    _pictures(
+_IMAGES = (
+    _images("images mirrored left to right", partial(_turned_masks, (3,)), "mirrored left to right; mirror them back"),
+    _images("images upside down", partial(_turned_masks, (2, 3)), "turned by 180 degrees; turn them back"),
+    _images("images mirrored top to bottom", partial(_turned_masks, (2,)), "mirrored top to bottom; mirror them back"),
+    _images(
         "masks of the background",
         lambda scene: replace(scene, masks=~scene.masks & scene.usable[..., None, None]),
         "the masks are the background's; the person must be bright and the rest black: invert them",

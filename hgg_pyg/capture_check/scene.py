@@ -107,7 +107,7 @@ class Scene:
     def counts(self, frame: int, camera: int) -> np.ndarray:
         """Pixels of both mask and body, of either, of the body; rows of the mask, rows of the body. [5] int64
 
-        Zeros for a mask without outline. A body that fills the picture has a camera inside it, and counts as unseen.
+        Zeros for a mask without outline. A body that fills the image has a camera inside it, and counts as unseen.
         """
         if not self.usable[frame, camera]:
             return np.zeros(5, np.int64)

@@ -58,7 +58,7 @@ class Extras:
 
     regions: bool = True  # the mask's and the box's PSNR and SSIM too
     timing: bool = True  # seconds to an avatar, frames a second
-    shown: int = 4  # pictures of each kind and task that are kept to be looked at
+    shown: int = 4  # images of each kind and task that are kept to be looked at
     lpips: tuple[LPIPS, ...] = ()
     also: tuple[Contender, ...] = ()  # models on the same per-frame Gaussians
     folders: tuple[ImageFolder, ...] = ()  # images that other methods drew
@@ -297,8 +297,8 @@ def _to_bytes(images: Tensor) -> np.ndarray:
 def _shot(
     name: Wanted, i: int, truth: Tensor, rendered: Sequence[Tensor | None], psnr: tuple[float | None, ...]
 ) -> Shot:
-    pictures = tuple(None if images is None else _to_bytes(images[i]) for images in rendered)
-    return Shot(name.task, name.subject, name.camera, name.frame, _to_bytes(truth[i]), pictures, psnr)
+    rendered_bytes = tuple(None if images is None else _to_bytes(images[i]) for images in rendered)
+    return Shot(name.task, name.subject, name.camera, name.frame, _to_bytes(truth[i]), rendered_bytes, psnr)
 
 
 def _region(captures: Sequence[Capture]) -> str:

@@ -85,8 +85,8 @@ def score_lgm(network: LGM, loader: ViewLoader, train: Sequence[Subject], test: 
             for i in even_frames(0, len(truth), max(1, _SHOWN // len(test))):
                 label = f"{subject.capture.name}: "
                 label += " / ".join(f"{m} {float(r.psnr[i]):.1f} dB" for m, r in zip(METHODS, results, strict=True))
-                pictures = (truth[i].numpy(), mean[i].numpy(), ours[i].numpy())
-                comparisons[task].append(Comparison(label, pictures))
+                shown = (truth[i].numpy(), mean[i].numpy(), ours[i].numpy())
+                comparisons[task].append(Comparison(label, shown))
     return LGMReport(tuple(scores), (tuple(comparisons[TASKS[0]]), tuple(comparisons[TASKS[1]])))
 
 

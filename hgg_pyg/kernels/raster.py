@@ -102,7 +102,7 @@ def _fill(points, faces, width, height):
                 if (u >= 0 and v >= 0 and w >= 0) or (u <= 0 and v <= 0 and w <= 0):
                     covered[row, column] = True
                     left -= 1
-        if left == 0:  # a camera within the body: its triangles fill the picture over and over
+        if left == 0:  # a camera within the body: its triangles fill the image over and over
             break
     return covered
 
@@ -129,7 +129,7 @@ def _shade(points, faces, values, width, height):
                 v = 1 - u - w
                 if u < 0 or v < 0 or w < 0:
                     continue
-                # 1 / depth is linear in the picture, a value over the surface is not.
+                # 1 / depth is linear in the image, a value over the surface is not.
                 near = u * points[i, 2] + v * points[j, 2] + w * points[k, 2]
                 if near > nearness[row, column]:
                     nearness[row, column] = near

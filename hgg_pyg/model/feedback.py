@@ -13,7 +13,7 @@ from hgg_pyg.model.residual import RESIDUAL_DIM, apply_residual
 from hgg_pyg.render import render
 from hgg_pyg.types import Cameras, Gaussians
 
-_TOLD = (0, 1, 2, *range(6, RESIDUAL_DIM))  # all channels but the turn, in which a disc's picture hardly changes
+_TOLD = (0, 1, 2, *range(6, RESIDUAL_DIM))  # all channels but the turn, in which a disc's image hardly changes
 FEEDBACK_DIM = len(_TOLD) + 1
 _LEAST_WEIGHT = 0.3  # pixels: below this a Gaussian is hardly seen, and its gradient says little
 # Usual gradients per pixel, of shift, size, opacity and colour: features come out at about 1.

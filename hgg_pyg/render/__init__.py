@@ -51,7 +51,7 @@ def render(
 ) -> RenderOutput | list[RenderOutput]:
     """Render Gaussians, blended front to back over `background` (white unless given).
 
-    Arguments that gsplat has mean what they mean there; render/reference.py states the picture as formulas, which are
+    Arguments that gsplat has mean what they mean there; render/reference.py states the image as formulas, which are
     those of gsplat 1.5.3. Differentiable in means, quats, scales, opacities, colors, viewmats and background; not in
     Ks. Works on the Gaussians' device (cameras and background are brought there), in float32, or on the CPU in float64
     if the means are float64; autocast does not apply.

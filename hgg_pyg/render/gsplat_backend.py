@@ -1,4 +1,4 @@
-"""The same picture by gsplat's CUDA kernels. The only module that imports gsplat."""
+"""The same image by gsplat's CUDA kernels. The only module that imports gsplat."""
 
 from __future__ import annotations
 
@@ -63,5 +63,5 @@ def nothing(scene: Scene) -> Rendered:
     """Empty images that still depend on the (empty) inputs, so that a backward pass finds zero gradients."""
     fields = (scene.means, scene.quats, scene.scales, scene.opacities, scene.colors)
     zero = sum((field.sum() for field in fields), start=scene.viewmats.sum() * 0)
-    one = zero.expand(*scene.picture, 1)
-    return Rendered(zero.expand(*scene.picture, scene.colors.shape[-1]), one, one if scene.with_depth else None)
+    one = zero.expand(*scene.image_shape, 1)
+    return Rendered(zero.expand(*scene.image_shape, scene.colors.shape[-1]), one, one if scene.with_depth else None)

@@ -1,6 +1,6 @@
 """World space to image plane: 3D Gaussians become 2D ones (EWA splatting, Zwicker et al. 2001), in plain torch.
 
-Every number that decides what is rendered is here, with gsplat 1.5.3's values, and all our rasterisers read it from here.
+Every number that decides what is rendered is here, with gsplat 1.5.3's values; all our rasterisers read it here.
 """
 
 from __future__ import annotations

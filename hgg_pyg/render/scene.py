@@ -34,7 +34,7 @@ class Scene:
     antialiased: bool
 
     @property
-    def picture(self) -> tuple[int, ...]:
+    def image_shape(self) -> tuple[int, ...]:
         """(S, V, H, W)"""
         return *self.viewmats.shape[:2], self.height, self.width
 
@@ -55,7 +55,7 @@ def make_scene(
     antialiased: bool = False,
     sh_degree: int | None = None,
 ) -> Scene:
-    """Scenes in one dimension, in the device and dtype they are rendered in, with colours as they are seen; see `render`.
+    """Scenes in one dimension, in the device and dtype of rendering, with colours as they are seen; see `render`.
 
     Raises:
         ValueError: a shape does not fit, the mode is unknown, or a field holds NaN or infinite numbers.

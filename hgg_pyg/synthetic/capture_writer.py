@@ -57,10 +57,10 @@ def write_subject(config: SynthesizeConfig, index: int, body: BodyModel, written
     for frame, pose in enumerate(poses):
         posed = subject.figure.pose(pose)
         for name, view, background in zip(cameras, views, backgrounds, strict=True):
-            picture = posed.render(view, background)
+            rendered = posed.render(view, background)
             if layout.has_image(config.frames, name, frame):
-                save_jpeg(folder / layout.image(final.name, name, frame), picture.image)
-            layout.save_mask(folder / layout.mask(final.name, name, frame), picture)
+                save_jpeg(folder / layout.image(final.name, name, frame), rendered.rgb)
+            layout.save_mask(folder / layout.mask(final.name, name, frame), rendered)
         written(config.views)
     folder.rename(final)
 

@@ -25,7 +25,7 @@ from hgg_pyg.synthetic.config import SynthesizeConfig
 from hgg_pyg.synthetic.layouts import LAYOUTS
 from hgg_pyg.types import UserError
 
-_VERSION = 1  # raise it when the same options give other pictures
+_VERSION = 1  # raise it when the same options give other images
 _THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMEXPR_NUM_THREADS")
 
 

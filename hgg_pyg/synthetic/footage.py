@@ -17,7 +17,7 @@ _SMPLX_BODY = 22  # joints that SMPL and SMPL-X share, the pelvis included
 
 @dataclass(frozen=True)
 class FaceAndHands:
-    """SMPL-X's other parameters, radians: so small that pictures without them still fit, but never zero."""
+    """SMPL-X's other parameters, radians: so small that images without them still fit, but never zero."""
 
     jaw: np.ndarray  # [F, 3]
     left_eye: np.ndarray  # [F, 3]

@@ -1,4 +1,4 @@
-"""Pictures of a posed figure: rays through four points of every pixel, colours from where they hit, a soft light."""
+"""Images of a posed figure: rays through four points of every pixel, colours from where they hit, a soft light."""
 
 from __future__ import annotations
 
@@ -68,10 +68,10 @@ class View:
 
 
 @dataclass(frozen=True)
-class Picture:
+class RenderedImage:
     """What a camera sees of a figure."""
 
-    image: np.ndarray  # [height, width, 3] float32 in [0, 1]
+    rgb: np.ndarray  # [height, width, 3] float32 in [0, 1]
     cover: np.ndarray  # [height, width] float32 in [0, 1], the share of each pixel that the figure covers
     parts: np.ndarray  # [height, width] int16, 1 + the highest index among the parts seen in the pixel, 0 for none
 
@@ -111,7 +111,7 @@ class PosedFigure:
         self._normals = vertex_normals(vertices, figure.faces).astype(np.float32)
         self._mesh = RayMesh(vertices, figure.faces)
 
-    def render(self, view: View, background: np.ndarray) -> Picture:
+    def render(self, view: View, background: np.ndarray) -> RenderedImage:
         """What the camera sees in front of a background, RGB [height, width, 3] in [0, 1]."""
         pixels = view.project(self.vertices)
         size = (view.width, view.height)
@@ -127,7 +127,7 @@ class PosedFigure:
             color, cover, part = self._cast(view, rows, columns)
             mask[rows, columns], parts[rows, columns] = cover, part
             image[rows, columns] = color + (1 - cover[..., None]) * image[rows, columns]
-        return Picture(image, mask, parts)
+        return RenderedImage(image, mask, parts)
 
     def _cast(self, view: View, rows: slice, columns: slice) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Premultiplied colours [h, w, 3], coverage [h, w] and parts [h, w] of a block of pixels."""

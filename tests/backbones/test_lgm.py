@@ -230,12 +230,12 @@ def test_rays_go_through_what_is_seen() -> None:
 
 @pytest.mark.parametrize("size", [256, 24])
 def test_crops_show_what_their_cameras_say(size: int) -> None:
-    """A picture whose colour is linear in its pixels, enlarged and shrunk: still linear, in the crop's pixels."""
+    """An image whose colour is linear in its pixels, enlarged and shrunk: still linear, in the crop's pixels."""
     points, cameras = person(), scattered_cameras()
     x, y = torch.meshgrid(torch.arange(160) + 0.5, torch.arange(120) + 0.5, indexing="xy")
-    picture = torch.stack([x / 160, y / 120, torch.zeros_like(x)], -1).expand(4, -1, -1, -1)
+    gradient = torch.stack([x / 160, y / 120, torch.zeros_like(x)], -1).expand(4, -1, -1, -1)
     crops = crop_cameras(cameras, lgm_frame(points, cameras), size)
-    shown, mask = crop_images(picture, torch.ones(4, 120, 160), cameras, crops)
+    shown, mask = crop_images(gradient, torch.ones(4, 120, 160), cameras, crops)
     slope = cameras.Ks[:, [0, 1], [0, 1]] / crops.Ks[:, [0, 1], [0, 1]]
     inside = mask > 0.999
     for axis, scale in ((0, 160), (1, 120)):

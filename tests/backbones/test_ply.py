@@ -202,7 +202,7 @@ def test_moved_gaussians_are_the_same_to_a_moved_camera() -> None:
     K = torch.tensor([[40.0, 0, 16], [0, 40, 16], [0, 0, 1]], dtype=torch.float64)
     scale = linear.det() ** (1 / 3)
     follows = viewmat @ torch.linalg.inv(matrix)
-    follows[:3] *= scale  # the same picture, seen from `scale` times as far
+    follows[:3] *= scale  # the same image, seen from `scale` times as far
     images = [render(g, Cameras(v[None], K[None], 32, 32)).rgb for g, v in ((cloud, viewmat), (moved, follows))]
     assert images[0].std() > 0.05
     torch.testing.assert_close(images[1], images[0], rtol=0, atol=1e-9)

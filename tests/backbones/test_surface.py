@@ -95,7 +95,7 @@ def person() -> Scene:
 
 @pytest.fixture(scope="module")
 def ball() -> Scene:
-    """A ball of half a metre before one camera, its picture half a pixel short of round."""
+    """A ball of half a metre before one camera, its image half a pixel short of round."""
     sphere = trimesh.creation.icosphere(4, 0.5)
     cameras = ring(1, 48)
     images, masks = photograph(sphere.vertices, sphere.faces, np.asarray(sphere.vertices), cameras)
@@ -224,13 +224,13 @@ def test_what_is_background_to_any_camera_is_too_faint_to_render(ball: Scene) ->
     assert (gaussians.opacities[column_seen > 24.6] > 0.5).float().mean() > 0.7
 
 
-def test_coverage_is_the_least_mask_of_the_cameras_that_have_a_place_in_the_picture() -> None:
+def test_coverage_is_the_least_mask_of_the_cameras_that_have_a_place_in_the_image() -> None:
     K = np.array([[10.0, 0, 4], [0, 10, 4], [0, 0, 1]])
     mask = np.zeros((8, 8))
     mask[:, 4:] = 1
     places = np.array(
         [[0.25, 0.05, 1], [-0.25, 0.05, 1], [0.0, 0.05, 1], [0.025, 0.05, 1], [-2, 0, 1], [0.25, -0.05, -1]]
-    )  # covered, background, on the edge, a quarter pixel right of it, out of the picture, behind the camera
+    )  # covered, background, on the edge, a quarter pixel right of it, out of the image, behind the camera
     views, other = np.stack([np.eye(4)] * 2), np.full((8, 8), 0.7)
     np.testing.assert_allclose(coverage(places, mask[None], views[:1], K[None]), [1, 0, 0.5, 0.75, 1, 1])
     both = coverage(places, np.stack([mask, other]), views, np.stack([K, K]))
@@ -241,7 +241,7 @@ def test_coverage_equals_scipy_s_interpolation_for_places_of_any_shape() -> None
     rng = np.random.default_rng(0)
     cameras = ring(3, 20)
     viewmats, Ks = (x.double().numpy() for x in (cameras.viewmats, cameras.Ks))
-    masks, places = rng.random((3, 14, 20)), rng.uniform(-1.5, 1.5, (40, 5, 3))  # some out of some pictures
+    masks, places = rng.random((3, 14, 20)), rng.uniform(-1.5, 1.5, (40, 5, 3))  # some out of some images
     expected = np.ones((40, 5))
     for mask, viewmat, K in zip(masks, viewmats, Ks, strict=True):
         seen = (places @ viewmat[:3, :3].T + viewmat[:3, 3]) @ K.T

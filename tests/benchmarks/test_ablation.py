@@ -203,9 +203,9 @@ def check_results(config: AblationBenchmark, runs: list[TrainConfig], shown: str
         assert float(row["training_time_ratio"]) == pytest.approx(time.ratio, rel=1e-4)
         assert f"| {time.ratio:.2f}x |" in markdown
     assert times["default"].ratio == 1
-    with Image.open(table.with_suffix(".png")) as picture:
-        assert picture.width > 600
-        assert len(np.unique(np.asarray(picture.convert("L")))) > 20  # something is drawn
+    with Image.open(table.with_suffix(".png")) as plot:
+        assert plot.width > 600
+        assert len(np.unique(np.asarray(plot.convert("L")))) > 20  # something is drawn
 
 
 @pytest.mark.parametrize(

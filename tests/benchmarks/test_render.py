@@ -35,7 +35,7 @@ def test_everyone_renders_the_same(name: str):
     assert 0 < trial.deviation < 1e-4
 
 
-def test_a_wrong_picture_is_found(monkeypatch):
+def test_a_wrong_image_is_found(monkeypatch):
     monkeypatch.setattr("benchmarks.gsplat_torch.ALPHA_MIN", 0.2)
     assert attempt(RenderProblem, replace(TINY, views=2), GSPLAT).status == "wrong"
 

@@ -113,7 +113,7 @@ def test_every_known_fault_changes_the_scene_and_says_where_to_look(scene, captu
             not np.allclose(getattr(mended, name), getattr(scene, name))
             for name in ("vertices", "viewmats", "Ks", "masks", "usable")
         ]
-        # Square pictures with centred principal points do not change when x and y of K are exchanged.
+        # Square images with centred principal points do not change when x and y of K are exchanged.
         assert any(changed) or fault.name == "width and height exchanged in K", fault.name
         text = fault.advice(places)
         assert any(word in text for word in ("calibration_full.json", "smpl_params.npz", "images and masks")), text

@@ -29,7 +29,7 @@ from tests.silhouettes import silhouette_overlaps
 FRAMES, WIDTH, HEIGHT = 4, 48, 64
 CAMERAS = ("Camera_B2", "Camera_B10", "Camera_B1")  # not in the order of their names
 K = np.array([[52.0, 0, 23.4], [0, 53.0, 32.9], [0, 0, 1]])
-D = np.array([-0.24, 0.09, 2e-3, -1e-3, -0.02])  # as a lens that bends several pixels, so small a picture
+D = np.array([-0.24, 0.09, 2e-3, -1e-3, -0.02])  # as a lens that bends several pixels, so small an image
 TURNS = Rotation.from_euler("y", [[0.2], [1.9], [4.0]]) * Rotation.from_euler("x", np.pi / 2)
 SHIFTS = np.array([[0.1, 0.9, 3.0], [0, 1.0, 3.1], [-0.2, 0.8, 2.9]])
 
@@ -148,10 +148,10 @@ def test_poses_are_easymocaps(subject, body, root):
 
 
 def test_images_and_masks_are_undistorted(subject, body):
-    """What is read is what a camera with K alone sees; without the lens it would be another picture."""
+    """What is read is what a camera with K alone sees; without the lens it would be another image."""
     capture = open_one(subject, body)
     y, x = np.mgrid[0.5:HEIGHT, 0.5:WIDTH]
-    # A barrel lens sees farther than the undistorted picture reaches, so all of it is known.
+    # A barrel lens sees farther than the undistorted image reaches, so all of it is known.
     read, shown = capture.image(1, 0), colour(x, y)
     as_filed = replace(capture, lenses=None).image(1, 0)
     assert np.abs(read - shown).max() < 0.025

@@ -140,7 +140,7 @@ def test_only_what_is_asked_for_needs_gradients(scene) -> None:
     assert not render(gaussians, cameras).rgb.requires_grad
 
 
-def test_the_first_picture_is_announced_once(scene, caplog) -> None:
+def test_the_first_image_is_announced_once(scene, caplog) -> None:
     cpu._announce.cache_clear()
     with caplog.at_level(logging.INFO, logger="hgg_pyg"):
         render(*scene)

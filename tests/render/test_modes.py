@@ -1,4 +1,4 @@
-"""What can be asked of `render` besides one picture: depth, antialiasing, harmonics, channels, scenes, sizes."""
+"""What can be asked of `render` besides one image: depth, antialiasing, harmonics, channels, scenes, sizes."""
 
 from dataclasses import replace
 

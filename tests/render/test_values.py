@@ -1,4 +1,4 @@
-"""What is rendered, and its gradients, against the plain reference, against gsplat's torch code, and against formulas."""
+"""Renders and their gradients against the plain reference, gsplat's torch code and formulas."""
 
 import math
 from typing import Any

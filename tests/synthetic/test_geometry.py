@@ -111,12 +111,12 @@ def test_a_rendered_ball_has_the_right_size_colour_and_light():
     view = View(intrinsics, np.diag([1.0, -1, -1]), np.array([0, 0, distance]), size, size)
     np.testing.assert_allclose(view.center, [0, 0, distance])
     background = np.full((size, size, 3), 0.5, np.float32)
-    picture = Figure([part]).pose(np.eye(4)[None]).render(view, background)
-    image, mask = picture.image, picture.cover
+    rendered = Figure([part]).pose(np.eye(4)[None]).render(view, background)
+    image, mask = rendered.rgb, rendered.cover
     radius = focal / np.sqrt(distance**2 - 1)
     assert mask.sum() == pytest.approx(np.pi * radius**2, rel=0.01)
     assert set(np.unique(mask)) <= {0, 0.25, 0.5, 0.75, 1}
-    np.testing.assert_array_equal(picture.parts, mask > 0)
+    np.testing.assert_array_equal(rendered.parts, mask > 0)
     np.testing.assert_array_equal(image[mask == 0], background[mask == 0])
     left, right = image[size // 2, size // 2 - 10], image[size // 2, size // 2 + 10]
     assert left[2] > 0.6 > 0 == left[0]  # x points right in the image
@@ -143,7 +143,7 @@ def test_a_lens_is_undone_and_rays_go_where_points_are_seen():
         np.testing.assert_allclose(rays, straight, atol=1e-12)
 
 
-def test_pictures_need_not_be_square():
+def test_images_need_not_be_square():
     view = View(np.array([[60.0, 0, 40], [0, 60, 16], [0, 0, 1]]), np.diag([1.0, -1, -1]), np.array([0, 0, 4]), 64, 32)
     figure = Figure([Part(ball(), lambda chart, normals: np.ones((len(chart), 3)))]).pose(np.eye(4)[None])
     cover = figure.render(view, np.zeros((32, 64, 3), np.float32)).cover

@@ -273,7 +273,7 @@ def test_clothed_people_hide_their_bodies(layout, folder_of, body):
 
 
 @pytest.mark.parametrize("layout", ["zju_mocap", "zju_mocap_313"])
-def test_lenses_show_in_the_pictures(layout, folder_of, body):
+def test_lenses_show_in_the_images(layout, folder_of, body):
     """A reader that forgets the distortion finds the body elsewhere."""
     raw = READERS[layout](folder_of(layout, 0), body)
     with_lens, without = [], []
@@ -418,7 +418,7 @@ def test_zju_mocap_names_and_labels(folder_of):
     [("mvhumannet_48", 1500, 2048), ("mvhumannet_16", 1024, 1224), ("thuman4", 1150, 1330), ("zju_mocap", 1024, 1024)],
 )
 def test_full_sizes(layout, height, width):
-    assert LAYOUTS[layout].picture_size(height) == (width, height)
+    assert LAYOUTS[layout].image_size(height) == (width, height)
 
 
 @pytest.mark.parametrize(("turn", "up"), [(MINUS_Z_UP, [0, 0, -1]), (Z_UP, [0, 0, 1])])

@@ -77,7 +77,7 @@ def _bent(size: int, lines: int, strength: float, rng: np.random.Generator) -> n
 def jitter_cameras(cameras: Cameras, rng: np.random.Generator, strength: float = _JITTER) -> Cameras:
     """Turn each camera about the origin: up to `strength` half turns about its upward axis, half that about its right.
 
-    The origin stays where it was in its picture.
+    The origin stays where it was in its image.
     """
     viewmats = cameras.viewmats.clone()
     for view in range(len(cameras)):

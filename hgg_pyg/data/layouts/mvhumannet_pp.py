@@ -18,7 +18,7 @@ from hgg_pyg.types import UserError
 PARAMS = "smplx_params.npz"
 CAMERA = "camera.npz"
 TICKS = 25  # of the file names, from one frame to the next; the first frame's is 25
-_FRAME = re.compile(r"(\d+)\.(?:jpg|jpeg|png)")  # not A-2045.jpg: a picture in A-pose, which no row of poses is for
+_FRAME = re.compile(r"(\d+)\.(?:jpg|jpeg|png)")  # not A-2045.jpg: an image in A-pose, which no row of poses is for
 
 
 def read_mvhumannet_pp(folder: Path, body: BodyModel) -> Recording:

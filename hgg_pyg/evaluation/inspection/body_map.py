@@ -24,7 +24,7 @@ class BodyMap:
     Args:
         vertices: [N, 3] float64, metres.
         faces: [F, 3] int64
-        height: of the picture, pixels.
+        height: of the image, pixels.
     """
 
     vertices: np.ndarray

@@ -1,4 +1,4 @@
-"""The pictures of an inspection: one page a question, in the order in which a network works."""
+"""The images of an inspection: one page a question, in the order in which a network works."""
 
 from __future__ import annotations
 
@@ -190,7 +190,7 @@ def _renders(found: Findings) -> Figure:
 
 
 def _person(view: View) -> tuple[float, float, float, float]:
-    """The part of a picture in which anything is shown, with a margin: left, top, right, bottom."""
+    """The part of an image in which anything is shown, with a margin: left, top, right, bottom."""
     shown = np.minimum.reduce([image.numpy().min(-1) for image in (view.truth, view.before, view.after)]) < 0.98
     height, width = shown.shape
     if not shown.any():

@@ -44,7 +44,7 @@ class Row:
 
 
 def rows_of(found: Findings) -> tuple[Row, ...]:
-    """Every quantity, in the order of the pictures."""
+    """Every quantity, in the order of the images."""
     return tuple(_rows(found))
 
 

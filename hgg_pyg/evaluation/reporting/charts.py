@@ -1,4 +1,4 @@
-"""Pictures of a report as data URIs, so that one file holds all of them."""
+"""Images of a report as data URIs, so that one file holds all of them."""
 
 from __future__ import annotations
 
@@ -22,15 +22,15 @@ from matplotlib.figure import Figure
 
 ERROR_LIMIT = 0.4  # of the data range: where the colours of error maps end
 _COLORS = "magma"
-_LONGEST = 256  # pixels: larger pictures are shrunk for the page
+_LONGEST = 256  # pixels: larger images are shrunk for the page
 _WIDEST = 1600  # pixels, of whole figures
 
 
 def jpeg(image: np.ndarray) -> str:
     """A photograph-like image as a data URI. [H, W, 3] uint8"""
-    picture = Image.fromarray(image)
-    picture.thumbnail((_LONGEST, _LONGEST), Image.Resampling.LANCZOS)
-    return _uri(picture, "JPEG", quality=88, subsampling=0)
+    shown = Image.fromarray(image)
+    shown.thumbnail((_LONGEST, _LONGEST), Image.Resampling.LANCZOS)
+    return _uri(shown, "JPEG", quality=88, subsampling=0)
 
 
 def error_map(rendered: np.ndarray, truth: np.ndarray) -> np.ndarray:
@@ -50,14 +50,14 @@ def colour_bar() -> str:
     return _figure(figure, dpi=110)
 
 
-def picture_file(path: Path) -> str:
+def image_file(path: Path) -> str:
     """A PNG file as a data URI, shrunk where it is very wide."""
     with Image.open(path) as image:
-        picture = image.convert("RGB")
-    picture.thumbnail((_WIDEST, 4 * _WIDEST), Image.Resampling.LANCZOS)
-    png = _uri(picture, "PNG", optimize=True)
+        shown = image.convert("RGB")
+    shown.thumbnail((_WIDEST, 4 * _WIDEST), Image.Resampling.LANCZOS)
+    png = _uri(shown, "PNG", optimize=True)
     # Line plots are smaller as PNG, renders are many times smaller as JPEG.
-    return png if len(png) < 400_000 else min(png, _uri(picture, "JPEG", quality=88, subsampling=0), key=len)
+    return png if len(png) < 400_000 else min(png, _uri(shown, "JPEG", quality=88, subsampling=0), key=len)
 
 
 def psnr_over_frames(scores: Sequence[ImageScore], tasks: Sequence[str], methods: Sequence[str]) -> str:
@@ -93,7 +93,7 @@ def _figure(figure: Figure, dpi: int) -> str:
     return "data:image/png;base64," + base64.b64encode(buffer.getvalue()).decode()
 
 
-def _uri(picture: Image.Image, form: str, **options: object) -> str:
+def _uri(image: Image.Image, form: str, **options: object) -> str:
     buffer = io.BytesIO()
-    picture.save(buffer, form, **options)
+    image.save(buffer, form, **options)
     return f"data:image/{form.lower()};base64," + base64.b64encode(buffer.getvalue()).decode()

@@ -1,4 +1,4 @@
-"""The report as one HTML file: nothing is fetched, pictures are inside."""
+"""The report as one HTML file: nothing is fetched, images are inside."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from html import escape
 from pathlib import Path
 
-from hgg_pyg.evaluation.reporting.charts import ERROR_LIMIT, colour_bar, error_map, jpeg, picture_file, psnr_over_frames
+from hgg_pyg.evaluation.reporting.charts import ERROR_LIMIT, colour_bar, error_map, image_file, jpeg, psnr_over_frames
 from hgg_pyg.evaluation.reporting.gallery import Gallery, Shot
 from hgg_pyg.evaluation.reporting.tables import Table
 from hgg_pyg.evaluation.scores import ImageScore
@@ -58,7 +58,7 @@ def page(content: Page) -> str:
     ]
     curves = content.run / "curves.png"
     if curves.is_file():
-        parts += ["<h2>Training</h2>", _figure(picture_file(curves), "training curves")]
+        parts += ["<h2>Training</h2>", _figure(image_file(curves), "training curves")]
     parts += ["<h2>Subjects</h2>", *(table.html() for table in content.subjects)]
     if content.images:
         parts += [
@@ -67,12 +67,12 @@ def page(content: Page) -> str:
             _figure(psnr_over_frames(content.images, content.tasks, content.methods), "PSNR over frames"),
         ]
     if content.gallery.shown and content.images:
-        parts += _pictures(content)
+        parts += _images(content)
     inspected = sorted((content.run / "inspect").glob("*.png"))
     if inspected:
         parts.append("<h2>Inside the network</h2>")
         for path in inspected:
-            parts += [f"<h3>{escape(path.stem)}</h3>", _figure(picture_file(path), path.stem)]
+            parts += [f"<h3>{escape(path.stem)}</h3>", _figure(image_file(path), path.stem)]
     body = "\n".join(parts)
     return (
         f'<!doctype html>\n<html lang="en"><head><meta charset="utf-8"><title>{escape(title)}</title>\n'
@@ -80,9 +80,9 @@ def page(content: Page) -> str:
     )
 
 
-def _pictures(content: Page) -> list[str]:
+def _images(content: Page) -> list[str]:
     parts = [
-        "<h2>Pictures</h2>",
+        "<h2>Images</h2>",
         f'<p class="small">Error maps: black is 0, the brightest colour {ERROR_LIMIT} and more, the same in all.</p>',
         _figure(colour_bar(), "scale of the error maps"),
     ]

@@ -54,7 +54,7 @@ def _block(rows: Sequence[Comparison], title: str, zoom: int, columns: Sequence[
     for row, comparison in enumerate(rows):
         top = head + row * (height + line)
         for column, image in enumerate(comparison.images):
-            picture = Image.fromarray((image.clip(0, 1) * 255).round().astype(np.uint8))
-            block.paste(picture.resize((width, height), Image.Resampling.BICUBIC), (column * width, top))
+            resized = Image.fromarray((image.clip(0, 1) * 255).round().astype(np.uint8))
+            block.paste(resized.resize((width, height), Image.Resampling.BICUBIC), (column * width, top))
         draw.text((4, top + height), comparison.label, fill="dimgray", font=font)
     return block
