@@ -143,7 +143,7 @@ class PosingProblem:
         self.body = load_body().to(case.device)
         generator = torch.Generator().manual_seed(0)
         joints = self.body.num_joints
-        self.avatar = clothed_body(self.body.rest_vertices(torch.zeros(10, device=case.device)), case.gaussians)
+        self.avatar = clothed_body(self.body.shaped_vertices(torch.zeros(10, device=case.device)), case.gaussians)
         self.motion = BodyPose(
             betas=self.avatar.betas,
             global_orient=torch.zeros(8, 3),

@@ -28,9 +28,9 @@ class Local:
         return torch.where(turned[:, :1] < 0, -turned, turned)
 
 
-def localise(points: Tensor, vertices: Tensor, transforms: Tensor) -> Local:
+def localise(points: Tensor, vertices: Tensor, vertex_transforms: Tensor) -> Local:
     """Points in the world [M, 3] beside a body of vertices [N, 3] with maps from the rest pose [N, 4, 4]."""
     _, nearest = KDTree(vertices.detach().cpu().numpy()).query(points.detach().cpu().numpy())
     bound = torch.from_numpy(nearest).to(vertices.device)
-    turns = polar_rotation(transforms[:, :3, :3])[bound]
+    turns = polar_rotation(vertex_transforms[:, :3, :3])[bound]
     return Local((turns.mT @ (points - vertices[bound])[..., None])[..., 0], turns)

@@ -119,8 +119,8 @@ class PlyBackbone:
             similarity = read_similarity(self.folder / config.transform.format(subject=moment.subject))
             gaussians = move_gaussians(gaussians, similarity)
         gaussians = replace(gaussians, scales=gaussians.scales.clamp(*_SIZES), colors=gaussians.colors.clamp(0, 1))
-        vertices, transforms = moment.vertices.double().cpu(), moment.transforms.double().cpu()
-        local = localise(gaussians.means.double(), vertices, transforms)
+        vertices, vertex_transforms = moment.vertices.double().cpu(), moment.vertex_transforms.double().cpu()
+        local = localise(gaussians.means.double(), vertices, vertex_transforms)
         away = float(local.offsets.norm(dim=1).median())
         if away > _ASTRAY:
             expected = f"expected Gaussians on the body, found half of them more than {away:.3g} m away from it"

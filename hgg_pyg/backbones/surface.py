@@ -104,9 +104,9 @@ class SurfaceBackbone:
         Raises:
             ValueError: shapes do not fit.
         """
-        if moment.transforms.shape != (len(moment.vertices), 4, 4):
-            found = tuple(moment.transforms.shape)
-            raise ValueError(f"SurfaceBackbone: transforms: expected a 4x4 a vertex, found {found}")
+        if moment.vertex_transforms.shape != (len(moment.vertices), 4, 4):
+            found = tuple(moment.vertex_transforms.shape)
+            raise ValueError(f"SurfaceBackbone: vertex_transforms: expected a 4x4 matrix per vertex, found {found}")
         images, masks, Ks = self._blocks(*moment.pixels(), moment.cameras.Ks)
         mesh = Mesh(_float64(moment.vertices), moment.faces.cpu().numpy())
         colors, covers, viewmats, Ks = (_float64(x) for x in (images, masks, moment.cameras.viewmats, Ks))
@@ -151,8 +151,8 @@ def _features(points: Points, cover: np.ndarray, moment: Moment) -> np.ndarray:
 
     cover [n, 1 + reaches] is that of the point, then those of places off the surface.
     """
-    vertices, transforms = moment.vertices.double().cpu(), moment.transforms.double().cpu()
-    local = localise(torch.from_numpy(points.positions), vertices, transforms)
+    vertices, vertex_transforms = moment.vertices.double().cpu(), moment.vertex_transforms.double().cpu()
+    local = localise(torch.from_numpy(points.positions), vertices, vertex_transforms)
     facing = (points.normals * points.toward).sum(1)
     columns = {
         "offset": local.offsets.numpy() / 0.05,

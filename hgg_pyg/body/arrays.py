@@ -43,7 +43,7 @@ class BodyArrays:
 
     @property
     def kind(self) -> str:
-        """smpl, smplh or smplx, by the number of joints; "other" for a skeleton of one's own."""
+        """smpl, smplh or smplx, by the number of joints; "other" for any other skeleton."""
         return KINDS.get(self.weights.shape[1], "other")
 
     def digest(self) -> str:

@@ -119,7 +119,7 @@ def examine(subject: Subject, body: BodyModel, frames: int, cameras: int) -> Exa
     overlaps = scene.overlaps()
     overlap = median_overlap(overlaps)
     names = [capture.camera_names[view] for view in views]
-    height = float(np.ptp(body.rest_vertices(capture.poses.betas)[:, 1].numpy()))
+    height = float(np.ptp(body.shaped_vertices(capture.poses.betas)[:, 1].numpy()))
     diagnoses: tuple[Diagnosis, ...] = ()
     if overlap is not None and not overlap.good:
         exchanged = exchanged_cameras(scene, names)

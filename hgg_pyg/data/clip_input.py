@@ -30,7 +30,7 @@ def load_clip(
     source: FrameSource,
     frames: Sequence[int],
     spec: GraphSpec,
-    chosen: int = 0,
+    ref_frame: int = 0,
     images: int = 0,
     gaussians: Sequence[Gaussians] | None = None,
 ) -> ClipInput:
@@ -40,7 +40,7 @@ def load_clip(
         source: the capture and which of its cameras are input.
         frames: T frames by position in the capture.
         spec: which edges the graph has.
-        chosen: t0, which of the T frames the avatar is made of.
+        ref_frame: t0, the position among the T frames of the one that the avatar is made of.
         images: F, of how many frames images come along: spread evenly from the first to the last. Two cameras across
             from each other see each of them, and others the next.
         gaussians: those of the frames; from the cache if None.
@@ -52,7 +52,7 @@ def load_clip(
     posed = source.body.pose(poses)
     if gaussians is None:
         gaussians = [source.load(frame) for frame in frames]
-    graph = clip_graph(gaussians, posed, source.body.faces, poses.betas, spec, chosen)
+    graph = clip_graph(gaussians, posed, source.body.faces, poses.betas, spec, ref_frame)
     return ClipInput(graph, _load_images(source, frames, posed, images) if images else None)
 
 
@@ -72,7 +72,7 @@ def _load_images(source: FrameSource, frames: Sequence[int], posed: PosedBody, c
         strict=True,
     )
     return InputImages(
-        transforms=posed.transforms[rows],
+        vertex_transforms=posed.vertex_transforms[rows],
         cameras=replace(
             views[0],
             viewmats=torch.stack([view.viewmats for view in views]),

@@ -31,7 +31,7 @@ class ClipPlan:
     """One clip by positions in its capture; nothing is loaded yet."""
 
     frames: tuple[int, ...]  # T, joined in the graph
-    chosen: int  # t0, which of `frames` the avatar is made of
+    ref_frame: int  # t0, the position in `frames` of the one that the avatar is made of
     targets: tuple[Target, ...]
 
 
@@ -95,7 +95,7 @@ def clip_graph(
     faces: Tensor,
     betas: Tensor,
     spec: GraphSpec = GraphSpec(),  # noqa: B008  (frozen)
-    chosen: int = 0,
+    ref_frame: int = 0,
 ) -> HeteroData:
     """The Human Gaussian Graph of a clip, with frame t0's Gaussians in canonical space as a third node type.
 
@@ -105,7 +105,7 @@ def clip_graph(
         faces: [F, 3]
         betas: [B] the person's shape.
         spec: which edges there are.
-        chosen: t0, which frame the avatar is made of.
+        ref_frame: t0, the position of the frame that the avatar is made of.
 
     Returns:
         What `graphs.build_human_graph` gives, and
@@ -120,15 +120,15 @@ def clip_graph(
     """
     features = [frame.features for frame in frames if frame.features is not None]
     data = build_human_graph([frame.means for frame in frames], features, posed.vertices, faces, spec)
-    start = frames[chosen]
-    edges = readout_edges(start.means, posed.vertices[chosen], spec.readout_k)
+    start = frames[ref_frame]
+    edges = readout_edges(start.means, posed.vertices[ref_frame], spec.readout_k)
     binding = edges[0, :: spec.readout_k]  # the nearest comes first
-    canonical = unpose_gaussians(start, posed.transforms[chosen], binding)
+    canonical = unpose_gaussians(start, posed.vertex_transforms[ref_frame], binding)
     avatar = data["avatar"]
     avatar.x, avatar.pos, avatar.quats = canonical.features, canonical.means, canonical.quats
     avatar.scales, avatar.opacities, avatar.colors = canonical.scales, canonical.opacities, canonical.colors
     avatar.binding = binding
-    avatar.axes = tangent_frames(posed.rest, faces)[binding]
+    avatar.axes = tangent_frames(posed.v_shaped, faces)[binding]
     data["vertex", "refines", "avatar"].edge_index = edges
     data.betas = betas
     return data

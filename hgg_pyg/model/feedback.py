@@ -24,7 +24,7 @@ _UNITS = (0.1,) * 3 + (0.012,) * 3 + (0.015,) + (0.03,) * 3
 class InputImages:
     """Images of F input frames by V input cameras each, all of one size."""
 
-    transforms: Tensor  # [F, N, 4, 4] the vertices' maps from the rest pose to the frame's
+    vertex_transforms: Tensor  # [F, N, 4, 4] the vertices' maps from the rest pose to the frame's
     cameras: Cameras  # [F, V]
     rgb: Tensor  # [F, V, H, W, 3] on white
     alpha: Tensor  # [F, V, H, W, 1]
@@ -32,7 +32,7 @@ class InputImages:
     def to(self, device: str | torch.device) -> InputImages:
         """A copy on a device."""
         return InputImages(
-            self.transforms.to(device), self.cameras.to(device), self.rgb.to(device), self.alpha.to(device)
+            self.vertex_transforms.to(device), self.cameras.to(device), self.rgb.to(device), self.alpha.to(device)
         )
 
 
@@ -65,7 +65,7 @@ def add_feedback(graph: HeteroData, images: InputImages, surface: bool) -> None:
         changed = apply_residual(bound, delta, start.axes if surface else None)
         changed = replace(changed, quats=bound.quats, colors=torch.cat([changed.colors, channel], 1))  # no turn is told
         used, binding = start.binding.unique(return_inverse=True)  # half of the vertices have Gaussians to turn
-        posed = pose_gaussians(changed, images.transforms[:, used], binding)
+        posed = pose_gaussians(changed, images.vertex_transforms[:, used], binding)
         rendered = render(posed, images.cameras, background=start.pos.new_tensor([1.0, 1.0, 1.0, 0.0]))
         error = (rendered.rgb[..., :3] - images.rgb).square().sum() + (rendered.alpha - images.alpha).square().sum()
         gradient, weight = torch.autograd.grad(0.5 * error + rendered.rgb[..., 3].sum(), (delta, channel))

@@ -93,13 +93,13 @@ class Figure:
         self._vertices = np.concatenate([surface.vertices for surface in surfaces]).astype(np.float32)
         self._weights = np.concatenate([surface.weights for surface in surfaces]).astype(np.float32)
 
-    def vertices(self, transforms: np.ndarray) -> np.ndarray:
+    def vertices(self, joint_transforms: np.ndarray) -> np.ndarray:
         """Posed vertices under joint transforms [J, 4, 4]. [n, 3]"""
-        return skin(self._vertices, self._weights, transforms)
+        return skin(self._vertices, self._weights, joint_transforms)
 
-    def pose(self, transforms: np.ndarray) -> PosedFigure:
+    def pose(self, joint_transforms: np.ndarray) -> PosedFigure:
         """The figure under joint transforms [J, 4, 4], ready to be rendered."""
-        return PosedFigure(self, self.vertices(transforms))
+        return PosedFigure(self, self.vertices(joint_transforms))
 
 
 class PosedFigure:

@@ -82,7 +82,7 @@ class Trainer(TrainingLoop[LoadedClip]):
         plan = sample_clip(frames, len(capture.cameras), source.cameras, self.config.clip, rng, even)
         targets = [(capture.poses[[target.frame]], *load_target(capture, target)) for target in plan.targets]
         images = self.config.model.feedback_frames
-        return LoadedClip(load_clip(source, plan.frames, self.config.graph, plan.chosen, images), targets)
+        return LoadedClip(load_clip(source, plan.frames, self.config.graph, plan.ref_frame, images), targets)
 
     def loss(self, item: LoadedClip) -> tuple[Tensor, Tensor]:
         """The loss of one clip and the PSNR of its images, means over its targets."""

@@ -18,7 +18,7 @@ def subject(body: BodyModel) -> tuple[Avatar, BodyPose]:
     betas = torch.randn(10, generator=generator)
     binding = torch.randint(body.num_vertices, (500,), generator=generator)
     gaussians = Gaussians(
-        means=body.rest_vertices(betas)[binding] + 0.01,
+        means=body.shaped_vertices(betas)[binding] + 0.01,
         quats=torch.randn(500, 4, generator=generator),
         scales=torch.rand(500, 3, generator=generator),
         opacities=torch.rand(500, generator=generator),

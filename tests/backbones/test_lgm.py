@@ -297,11 +297,11 @@ def test_features_do_not_depend_on_where_the_person_stands(backbone, body: BodyM
         pose = BodyPose(torch.zeros(10), torch.tensor([[0, turn, 0]]), angles, torch.tensor([shift]))
         posed = body.pose(pose)
         # the root turns about its joint, so what moves the body is read off a vertex's map
-        move = posed.transforms[0, 0] @ torch.linalg.inv(found[0][1]) if found else torch.eye(4)
+        move = posed.vertex_transforms[0, 0] @ torch.linalg.inv(found[0][1]) if found else torch.eye(4)
         seen = Cameras(cameras.viewmats @ torch.linalg.inv(move), cameras.Ks, 160, 120)
-        standing = (posed.vertices[0], posed.transforms[0], body.faces)
+        standing = (posed.vertices[0], posed.vertex_transforms[0], body.faces)
         gaussians = backbone(Moment("someone", 0, seen, *standing, lambda: (images, masks)))
-        found.append((gaussians, posed.transforms[0, 0], move))
+        found.append((gaussians, posed.vertex_transforms[0, 0], move))
     (first, _, _), (second, _, move) = found
     assert first.features is not None
     assert second.features is not None

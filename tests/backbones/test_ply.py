@@ -62,7 +62,7 @@ def standing(body: BodyModel) -> tuple[Tensor, Tensor]:
     posed = body.pose(
         BodyPose(torch.zeros(10), torch.zeros(1, 3), 0.2 * torch.randn(1, 69, generator=generator), torch.ones(1, 3))
     )
-    return posed.vertices[0], posed.transforms[0]
+    return posed.vertices[0], posed.vertex_transforms[0]
 
 
 @pytest.fixture(scope="module")
@@ -84,8 +84,8 @@ def gaussians(standing) -> Gaussians:
 @pytest.fixture(scope="module")
 def moment(standing, body: BodyModel) -> Moment:
     cameras = Cameras(torch.eye(4)[None], torch.eye(3)[None], 8, 8)
-    vertices, transforms = standing
-    return Moment("someone", 7, cameras, vertices, transforms, body.faces, no_pixels)
+    vertices, vertex_transforms = standing
+    return Moment("someone", 7, cameras, vertices, vertex_transforms, body.faces, no_pixels)
 
 
 def stored(folder: Path, gaussians: Gaussians, **options) -> PlyBackbone:
@@ -119,10 +119,10 @@ def test_a_frame_s_file_becomes_the_frame_s_gaussians(tmp_path, gaussians, momen
 
 def test_features_say_what_they_are_named_after(tmp_path, gaussians, moment, standing) -> None:
     backbone = stored(tmp_path, gaussians)
-    found, (vertices, transforms) = backbone(moment), standing
+    found, (vertices, vertex_transforms) = backbone(moment), standing
     away = (found.means[:, None] - vertices).norm(dim=-1)
     nearest = away.argmin(1)
-    turns = torch.linalg.svd(transforms[nearest, :3, :3].double())
+    turns = torch.linalg.svd(vertex_transforms[nearest, :3, :3].double())
     turns = turns.U @ turns.Vh  # rest pose to world
     offset = (turns.mT @ (found.means - vertices[nearest])[..., None].double())[..., 0]
     found_offset = column(backbone, found, "offset").double()
@@ -153,7 +153,9 @@ def test_features_move_with_the_body(tmp_path, gaussians, moment) -> None:
     here = backbone(moment)
     motion = similarity(1.0, seed=4)
     vertices = (moment.vertices.double() @ motion[:3, :3].T + motion[:3, 3]).float()
-    elsewhere = replace(moment, vertices=vertices, transforms=(motion @ moment.transforms.double()).float())
+    elsewhere = replace(
+        moment, vertices=vertices, vertex_transforms=(motion @ moment.vertex_transforms.double()).float()
+    )
     there = stored(tmp_path / "there", move_gaussians(gaussians, motion))(elsewhere)
     assert here.features is not None
     assert there.features is not None
@@ -362,7 +364,7 @@ def test_from_files_to_the_model_it_is_direct_binding(tmp_path, tiny_captures, b
     source = frame_sources([capture], 4, make_backbone(config), body, tmp_path / "cache")[0]
     given = read_ply(folder / capture.name / f"{capture.frames[2]:08d}.ply")
     source = replace(source, capture=source.capture.select([0, 2]))
-    graph = load_clip(source, [0, 1], GraphSpec(hops=1, readout_k=3), chosen=1).graph
+    graph = load_clip(source, [0, 1], GraphSpec(hops=1, readout_k=3), ref_frame=1).graph
     assert graph["gaussian"].x.shape[1] == source.backbone.feature_dim
     torch.manual_seed(0)
     settings = ModelConfig(
@@ -372,8 +374,8 @@ def test_from_files_to_the_model_it_is_direct_binding(tmp_path, tiny_captures, b
     loaded = source.load(1)
     torch.testing.assert_close(loaded.means, given.means)
     torch.testing.assert_close(loaded.opacities, given.opacities, rtol=1e-3, atol=1e-3)
-    transforms = body.pose(capture.poses[[2]]).transforms[0]
-    expected = unpose_gaussians(loaded, transforms, avatar.binding)
+    vertex_transforms = body.pose(capture.poses[[2]]).vertex_transforms[0]
+    expected = unpose_gaussians(loaded, vertex_transforms, avatar.binding)
     for name in ("means", "quats", "scales", "opacities", "colors"):
         assert torch.equal(getattr(avatar.gaussians, name), getattr(expected, name)), name
     back = avatar.repose(body, capture.poses[[2]])[0]

@@ -28,11 +28,11 @@ class Scene:
     masks: Tensor  # [V, H, W]
     cameras: Cameras
     vertices: Tensor  # [N, 3]
-    transforms: Tensor  # [N, 4, 4]
+    vertex_transforms: Tensor  # [N, 4, 4]
     faces: Tensor  # [F, 3]
 
     def run(self, config: SurfaceConfig | None = None) -> Gaussians:
-        body = (self.vertices, self.transforms, self.faces)
+        body = (self.vertices, self.vertex_transforms, self.faces)
         moment = Moment("someone", 0, self.cameras, *body, lambda: (self.images, self.masks))
         return SurfaceBackbone(config or SurfaceConfig())(moment)
 
@@ -85,12 +85,12 @@ def person() -> Scene:
     pose = BodyPose(torch.zeros(10), torch.tensor([[0, 0.3, 0]]), turns, torch.zeros(1, 3))
     posed = body.pose(pose)
     middle = (posed.vertices[0].amax(0) + posed.vertices[0].amin(0)) / 2
-    vertices, transforms = posed.vertices[0] - middle, posed.transforms[0].clone()
-    transforms[:, :3, 3] -= middle
+    vertices, vertex_transforms = posed.vertices[0] - middle, posed.vertex_transforms[0].clone()
+    vertex_transforms[:, :3, 3] -= middle
     cameras = ring(4, 64)
-    chart = body.rest_vertices(pose.betas).double().numpy()
+    chart = body.shaped_vertices(pose.betas).double().numpy()
     images, masks = photograph(vertices.double().numpy(), body.faces.numpy(), chart, cameras)
-    return Scene(images, masks, cameras, vertices, transforms, body.faces)
+    return Scene(images, masks, cameras, vertices, vertex_transforms, body.faces)
 
 
 @pytest.fixture(scope="module")
@@ -124,7 +124,9 @@ def moved(scene: Scene, motion: Tensor) -> Scene:
     vertices = scene.vertices.double() @ motion[:3, :3].mT + motion[:3, 3]
     viewmats = scene.cameras.viewmats.double() @ torch.linalg.inv(motion)
     cameras = replace(scene.cameras, viewmats=viewmats)
-    return replace(scene, cameras=cameras, vertices=vertices, transforms=motion @ scene.transforms.double())
+    return replace(
+        scene, cameras=cameras, vertices=vertices, vertex_transforms=motion @ scene.vertex_transforms.double()
+    )
 
 
 def rigid(seed: int) -> Tensor:
@@ -346,7 +348,7 @@ def test_features_do_not_depend_on_the_pose(ball: Scene) -> None:
             torch.cat([first.masks, second.masks]),
             Cameras(viewmats, Ks, first.cameras.width, first.cameras.height),
             torch.cat([first.vertices, second.vertices]),
-            torch.cat([first.transforms, second.transforms]),
+            torch.cat([first.vertex_transforms, second.vertex_transforms]),
             torch.cat([first.faces, second.faces + len(first.vertices)]),
         )
 
@@ -362,10 +364,10 @@ def test_features_do_not_depend_on_the_pose(ball: Scene) -> None:
 def test_a_turned_body_part_turns_its_features(ball: Scene) -> None:
     """The rest frame is the transform's rotation, whatever stretch comes with it."""
     turn = torch.tensor(Rotation.from_rotvec([0.3, -1.2, 0.5]).as_matrix()).float()
-    transforms = ball.transforms.clone()
-    transforms[:, :3, :3] = turn @ torch.tensor([[1.1, 0.05, 0], [0.05, 0.9, 0], [0, 0, 1.0]])
+    vertex_transforms = ball.vertex_transforms.clone()
+    vertex_transforms[:, :3, :3] = turn @ torch.tensor([[1.1, 0.05, 0], [0.05, 0.9, 0], [0, 0, 1.0]])
     before = ball.run()
-    after = replace(ball, transforms=transforms).run()
+    after = replace(ball, vertex_transforms=vertex_transforms).run()
     for name in ("offset", "normal", "view"):
         torch.testing.assert_close(column(after, name), column(before, name) @ turn, atol=1e-4, rtol=0)
     for name in ("color", "facing", "outline_pixels", "footprint"):
@@ -431,8 +433,8 @@ def test_shapes_are_checked(person: Scene) -> None:
         replace(person, images=person.images[:3]).run()
     with pytest.raises(ValueError, match=r"masks: expected \(4, 64, 64\), found \(4, 64, 32\)"):
         replace(person, masks=person.masks[..., :32]).run()
-    with pytest.raises(ValueError, match="transforms: expected a 4x4 a vertex"):
-        replace(person, transforms=person.transforms[:5]).run()
+    with pytest.raises(ValueError, match="vertex_transforms: expected a 4x4 matrix per vertex"):
+        replace(person, vertex_transforms=person.vertex_transforms[:5]).run()
 
 
 @pytest.mark.parametrize(
@@ -463,7 +465,7 @@ def test_rendering_the_gaussians_gives_the_images_back(person: Scene) -> None:
     error = (again.rgb - white).square()
     assert -10 * torch.log10(error.mean()) > 24
     assert (again.alpha - cover).abs().mean() < 0.025
-    chart = load_body().rest_vertices(torch.zeros(10)).double().numpy()
+    chart = load_body().shaped_vertices(torch.zeros(10)).double().numpy()
     between = ring(4, 64, turn=math.pi / 4)
     images, masks = photograph(person.vertices.double().numpy(), person.faces.numpy(), chart, between)
     rendered = render(gaussians, between)

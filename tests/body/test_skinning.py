@@ -26,10 +26,10 @@ def test_unpose_is_the_exact_inverse_of_pose():
     body = load_body()
     gaussians = random_gaussians(5000)
     binding = torch.randint(body.num_vertices, (5000,), generator=torch.Generator().manual_seed(1))
-    transforms = body.pose(random_pose(4)).transforms
-    posed = pose_gaussians(gaussians, transforms, binding)
+    vertex_transforms = body.pose(random_pose(4)).vertex_transforms
+    posed = pose_gaussians(gaussians, vertex_transforms, binding)
     assert posed.means.shape == (4, 5000, 3)
-    back = unpose_gaussians(posed, transforms, binding)
+    back = unpose_gaussians(posed, vertex_transforms, binding)
     assert (back.means - gaussians.means).abs().max() < 1e-5
     assert same_rotation(back.quats, gaussians.quats, 1e-5)
     assert torch.equal(back.scales[2], gaussians.scales)
@@ -40,9 +40,9 @@ def test_a_gaussian_on_a_vertex_goes_where_smplx_puts_the_vertex():
     pose = random_pose(2, seed=3)
     binding = torch.arange(body.num_vertices)
     start = random_gaussians(body.num_vertices)
-    start = Gaussians(body.rest_vertices(pose.betas), start.quats, start.scales, start.opacities, start.colors)
+    start = Gaussians(body.shaped_vertices(pose.betas), start.quats, start.scales, start.opacities, start.colors)
     posed = body.pose(pose)
-    assert torch.allclose(pose_gaussians(start, posed.transforms, binding).means, posed.vertices, atol=1e-5)
+    assert torch.allclose(pose_gaussians(start, posed.vertex_transforms, binding).means, posed.vertices, atol=1e-5)
 
 
 def test_global_rotation_turns_every_gaussian_by_it():
@@ -50,7 +50,7 @@ def test_global_rotation_turns_every_gaussian_by_it():
     pose = random_pose(1)
     still = type(pose)(pose.betas, pose.global_orient, torch.zeros(1, 69), pose.transl)
     gaussians, binding = random_gaussians(50), torch.arange(50)
-    posed = pose_gaussians(gaussians, body.pose(still).transforms, binding)
+    posed = pose_gaussians(gaussians, body.pose(still).vertex_transforms, binding)
     turn = Rotation.from_rotvec(pose.global_orient[0].numpy())
     expected = (turn * Rotation.from_quat(gaussians.quats.numpy(), scalar_first=True)).as_quat(scalar_first=True)
     assert same_rotation(posed.quats[0], torch.from_numpy(expected).float(), 1e-5)
@@ -88,17 +88,17 @@ def test_gradients():
     blend.requires_grad_()
     assert torch.autograd.gradcheck(lambda a: matrix_to_quaternion(polar_rotation(a)), (blend,))
     gaussians = random_gaussians(4, dtype=torch.float64)
-    transforms = torch.eye(4, dtype=torch.float64).repeat(2, 1, 1)
-    transforms[:, :3, :3] = blend.detach()[:2]
+    vertex_transforms = torch.eye(4, dtype=torch.float64).repeat(2, 1, 1)
+    vertex_transforms[:, :3, :3] = blend.detach()[:2]
     binding = torch.tensor([0, 1, 1, 0])
 
-    def there_and_back(means, quats, transforms):
+    def there_and_back(means, quats, vertex_transforms):
         start = Gaussians(means, quats, gaussians.scales, gaussians.opacities, gaussians.colors)
-        posed = pose_gaussians(start, transforms, binding)
-        back = unpose_gaussians(posed, transforms.flip(0), binding)
+        posed = pose_gaussians(start, vertex_transforms, binding)
+        back = unpose_gaussians(posed, vertex_transforms.flip(0), binding)
         return posed.means, posed.quats, back.means, back.quats
 
-    inputs = [t.clone().requires_grad_() for t in (gaussians.means, gaussians.quats, transforms)]
+    inputs = [t.clone().requires_grad_() for t in (gaussians.means, gaussians.quats, vertex_transforms)]
     assert torch.autograd.gradcheck(there_and_back, inputs)
 
 

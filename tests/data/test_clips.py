@@ -89,7 +89,7 @@ def test_sampled_clips_are_what_the_configuration_says(frames, cameras):
         assert list(plan.frames) == sorted(set(plan.frames))
         assert plan.frames[0] >= 0
         assert plan.frames[-1] < frames
-        assert 0 <= plan.chosen < len(plan.frames)
+        assert 0 <= plan.ref_frame < len(plan.frames)
         assert len(plan.targets) == 2
         for target in plan.targets:
             assert len(set(target.cameras)) == 4
@@ -125,8 +125,8 @@ def test_targets_are_composited_on_white(source):
     assert torch.equal(rgb[0][inside], torch.from_numpy(source.capture.image(2, 5))[inside])
 
 
-def test_a_clip_s_graph_holds_every_gaussian_and_the_avatar_of_the_chosen_frame(source):
-    graph = load_clip(source, [0, 2], GraphSpec(hops=1, readout_k=3), chosen=1).graph
+def test_a_clip_s_graph_holds_every_gaussian_and_the_avatar_of_the_reference_frame(source):
+    graph = load_clip(source, [0, 2], GraphSpec(hops=1, readout_k=3), ref_frame=1).graph
     graph.validate()
     frames: list[Gaussians] = [source.load(0), source.load(2)]
     assert graph["gaussian"].num_nodes == len(frames[0]) + len(frames[1])
@@ -135,7 +135,7 @@ def test_a_clip_s_graph_holds_every_gaussian_and_the_avatar_of_the_chosen_frame(
     edges = graph["vertex", "refines", "avatar"].edge_index
     assert edges.shape[1] == 3 * len(frames[1])
     assert torch.equal(edges[0, ::3], graph["avatar"].binding)
-    rest = source.body.rest_vertices(source.capture.poses.betas)
+    rest = source.body.shaped_vertices(source.capture.poses.betas)
     distance = (graph["avatar"].pos - rest[graph["avatar"].binding]).norm(dim=-1)
     assert distance.median() < 0.03
 

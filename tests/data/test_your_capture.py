@@ -1,4 +1,4 @@
-"""The page on bringing one's own capture: its Python runs and is right, what it names exists."""
+"""The page on bringing your own capture: its Python runs and is right, what it names exists."""
 
 from __future__ import annotations
 

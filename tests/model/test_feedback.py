@@ -28,7 +28,7 @@ def source(tiny_captures, body, tmp_path_factory):
 
 @pytest.fixture
 def clip(source) -> ClipInput:
-    return load_clip(source, [0, 2, 3], SPEC, chosen=1, images=2)
+    return load_clip(source, [0, 2, 3], SPEC, ref_frame=1, images=2)
 
 
 def bound_of(graph) -> Gaussians:
@@ -38,9 +38,9 @@ def bound_of(graph) -> Gaussians:
 
 def render_views(gaussians, images, binding):
     """Image by image, as `add_feedback` renders them at once."""
-    for f, transforms in enumerate(images.transforms):
+    for f, vertex_transforms in enumerate(images.vertex_transforms):
         views = images.cameras[f : f + 1].map(lambda part: part[0])
-        yield render(pose_gaussians(gaussians, transforms, binding), views)
+        yield render(pose_gaussians(gaussians, vertex_transforms, binding), views)
 
 
 def error(graph, images, delta, axes):
@@ -65,7 +65,7 @@ def double(clip: ClipInput) -> ClipInput:
         graph["avatar"][name] = graph["avatar"][name].double()
     images = replace(
         images,
-        transforms=images.transforms.double(),
+        vertex_transforms=images.vertex_transforms.double(),
         cameras=images.cameras.to(torch.float64),
         rgb=images.rgb.double(),
         alpha=images.alpha.double(),
@@ -106,7 +106,9 @@ def test_a_vertex_hears_the_sum_of_its_gaussians(clip):
 
 def test_where_direct_binding_is_right_there_is_nothing_to_say(clip):
     graph, images = clip.graph, clip.images
-    rendered = render(pose_gaussians(bound_of(graph), images.transforms, graph["avatar"].binding), images.cameras)
+    rendered = render(
+        pose_gaussians(bound_of(graph), images.vertex_transforms, graph["avatar"].binding), images.cameras
+    )
     add_feedback(graph, replace(images, rgb=rendered.rgb, alpha=rendered.alpha), True)
     for kind in ("avatar", "vertex"):
         assert graph[kind].feedback.shape == (graph[kind].num_nodes, FEEDBACK_DIM)

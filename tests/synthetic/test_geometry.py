@@ -156,23 +156,23 @@ def test_images_need_not_be_square():
 def test_the_skeleton_moves_as_the_body_model_does(body, make_pose):
     pose = make_pose(2, seed=3)
     expected = body.pose(pose).vertices.numpy()
-    rest, joints = body.rest_vertices(pose.betas).numpy(), body.rest_joints(pose.betas).numpy()
+    rest, joints = body.shaped_vertices(pose.betas).numpy(), body.rest_joints(pose.betas).numpy()
     skeleton = Skeleton(joints.astype(float), body.parents.numpy(), JOINTS)
     for frame in range(2):
         rotvecs = torch.cat([pose.global_orient[frame], pose.body_pose[frame]]).reshape(-1, 3).double().numpy()
-        transforms = skeleton.transforms(rotvecs, pose.transl[frame].double().numpy())
-        np.testing.assert_allclose(skin(rest, body.weights.numpy(), transforms), expected[frame], atol=2e-5)
+        joint_transforms = skeleton.joint_transforms(rotvecs, pose.transl[frame].double().numpy())
+        np.testing.assert_allclose(skin(rest, body.weights.numpy(), joint_transforms), expected[frame], atol=2e-5)
 
 
 def test_euler_angles_turn_about_fixed_axes():
     rotvec = rotvecs_from_euler(np.array([[90.0, 90, 0]]))
-    body_axis = Skeleton(np.zeros((1, 3)), np.array([-1]), ("root",)).transforms(rotvec)[0, :3, :3]
+    body_axis = Skeleton(np.zeros((1, 3)), np.array([-1]), ("root",)).joint_transforms(rotvec)[0, :3, :3]
     # y turns to z by x, then z to x by y.
     np.testing.assert_allclose(body_axis @ [0, 1, 0], [1, 0, 0], atol=1e-12)
 
 
 def test_the_dress_form_is_the_body(body, form):
-    rest = body.rest_vertices(torch.tensor([0.5, -1, 0.3, 0, 0.8, 0, 0, 0, 0, -0.4])).numpy()
+    rest = body.shaped_vertices(torch.tensor([0.5, -1, 0.3, 0, 0.8, 0, 0, 0, 0, -0.4])).numpy()
     np.testing.assert_allclose(form.surface.vertices[: len(rest)], rest, atol=1e-6)
     assert len(form.surface.faces) == 4 * len(body.faces)
     np.testing.assert_allclose(form.soft_weights.sum(1), 1)
@@ -206,7 +206,7 @@ def test_subjects_are_whole_and_differ(body):
         assert subject.betas.shape == (10,)
         rest = subject.figure.vertices(np.tile(np.eye(4), (len(JOINTS), 1, 1)))
         assert np.isfinite(rest).all()
-        bare = body.rest_vertices(torch.from_numpy(subject.betas)).numpy()
+        bare = body.shaped_vertices(torch.from_numpy(subject.betas)).numpy()
         assert (rest.max(0) >= bare.max(0) - 0.01).all()
         assert (rest.min(0) <= bare.min(0) + 0.01).all()
         assert (rest.max(0) < bare.max(0) + 0.15).all()
@@ -218,7 +218,7 @@ def test_a_bodysuit_is_as_large_as_the_body(body):
     dressed, suit = (draw_subject(np.random.default_rng(3), body, clothes) for clothes in ("any", "bodysuit"))
     np.testing.assert_array_equal(dressed.betas, suit.betas)
     still = np.tile(np.eye(4), (len(JOINTS), 1, 1))
-    bare = body.rest_vertices(torch.from_numpy(suit.betas)).numpy()
+    bare = body.shaped_vertices(torch.from_numpy(suit.betas)).numpy()
     np.testing.assert_allclose(suit.figure.vertices(still)[: len(bare)], bare, atol=1e-5)
     assert len(dressed.figure.paints) > len(suit.figure.paints) == 1
 
@@ -229,7 +229,7 @@ def test_a_pose_uses_what_smpl_params_say(body):
     rotvecs = np.zeros((len(JOINTS), 3))
     rotvecs[0] = [0.1, 1.2, -0.2]
     transl = np.array([0.3, 0.9, -0.1])
-    dressed = subject.figure.vertices(subject.skeleton.transforms(rotvecs, transl))
+    dressed = subject.figure.vertices(subject.skeleton.joint_transforms(rotvecs, transl))
     pose = BodyPose(
         torch.from_numpy(subject.betas),
         torch.tensor(rotvecs[:1], dtype=torch.float32),

@@ -93,7 +93,9 @@ class LGMBackbone:
         with torch.autocast(own.type, torch.bfloat16, enabled=own.type == "cuda"):
             predicted = self.network(inputs[None], anchors)
         gaussians = to_world(predicted, frame)
-        features = _features(predicted, gaussians, localise(gaussians.means, vertices, moment.transforms.to(own)))
+        features = _features(
+            predicted, gaussians, localise(gaussians.means, vertices, moment.vertex_transforms.to(own))
+        )
         return replace(gaussians, features=features).to(device="cpu", dtype=torch.float32)
 
 

@@ -1,4 +1,4 @@
-"""What the read-out did to the Gaussians of the chosen frame."""
+"""What the read-out did to the Gaussians of the reference frame t0."""
 
 from __future__ import annotations
 

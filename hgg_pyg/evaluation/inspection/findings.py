@@ -93,10 +93,10 @@ def findings_of(subject: RunSubject) -> Findings:
     frame, count = graph["gaussian"].frame, len(subject.frames)
     edges = graph[BINDS].edge_index
     bindings = Attention(0, edges[0], edges[1], torch.ones(edges.shape[1], 1, 1), body.num_vertices)
-    rest = body.rest_vertices(graph["betas"])
+    v_shaped = body.shaped_vertices(graph["betas"])
 
     def reach(layer: Attention) -> InterFindings:
-        apart = (rest[layer.source] - rest[layer.target]).norm(dim=-1)
+        apart = (v_shaped[layer.source] - v_shaped[layer.target]).norm(dim=-1)
         hops = hop_distances(layer, body.faces, subject.spec.hops)
         hops, metres = mean_of_sources(layer, torch.stack([hops, apart], 1)).unbind(1)
         return InterFindings(layer.block, hops, 100 * metres, relative_entropy(layer))
@@ -114,7 +114,7 @@ def findings_of(subject: RunSubject) -> Findings:
     return Findings(
         subject=capture.name,
         frames=tuple(capture.frames[frame] for frame in subject.frames),
-        vertices=rest,
+        vertices=v_shaped,
         faces=body.faces,
         bound=bindings.degree,
         even_shares=frame_shares(bindings.even(), frame, count),

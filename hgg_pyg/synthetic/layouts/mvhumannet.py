@@ -190,8 +190,9 @@ def _write_smpl(folder: Path, footage: Footage) -> np.ndarray:
 def _posed_joints(body: BodyModel, poses: BodyPose) -> torch.Tensor:
     """The skeleton's joints in the world. [F, 24, 3]"""
     rest = body.rest_joints(poses.betas)
-    rigid, _ = body.bend(poses, rest)
-    return torch.einsum("tjab,jb->tja", rigid[..., :3, :3], rest) + rigid[..., :3, 3] + poses.transl[:, None]
+    joint_transforms, _ = body.bend(poses, rest)
+    linear, shift = joint_transforms[..., :3, :3], joint_transforms[..., :3, 3] + poses.transl[:, None]
+    return torch.einsum("tjab,jb->tja", linear, rest) + shift
 
 
 def _write_smplx(folder: Path, footage: Footage) -> None:
