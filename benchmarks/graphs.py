@@ -24,7 +24,7 @@ VERTICES = 6890
 FRAMES = 8
 _SIZE = 128  # pixels: LGM's maps
 _HALF_WIDTH = 1.05  # metres from the middle of a map to its border: all of the body in any of the poses
-_TURN = 0.2  # radians that the person turns from one frame to the next
+_ROTATION = 0.2  # radians that the person rotates from one frame to the next
 _NOISE = 0.006  # metres, standard deviation of a Gaussian about the surface
 _DEPTH = 0.2  # metres, standard deviation of a background pixel's Gaussian about the middle of its ray
 _DISTANCE = 2.0  # metres from the body's middle to where the rays start
@@ -123,7 +123,7 @@ def _walk(frames: int) -> BodyPose:
     """One cycle of a walk."""
     swing = torch.sin(2 * torch.pi * torch.arange(frames) / frames + 0.3)
     angles = torch.zeros(frames, len(JOINTS), 3)
-    angles[:, 0, 1] = _TURN * torch.arange(frames)
+    angles[:, 0, 1] = _ROTATION * torch.arange(frames)
     for side, sign in (("left", 1), ("right", -1)):
         angles[:, JOINTS.index(f"{side}_hip"), 0] = 0.4 * sign * swing
         angles[:, JOINTS.index(f"{side}_shoulder"), 1] = -0.3 * swing

@@ -1,6 +1,6 @@
 """`python -m benchmarks.headroom`: how much better than direct binding an avatar could be, and by what.
 
-The network predicts a residual for every Gaussian of one frame: it shifts, turns, resizes, fades and recolours. Here
+The network predicts a residual for every Gaussian of one frame: it shifts, rotates, resizes, fades and recolours. Here
 that residual is fitted to each subject's own images instead, all of it or a part of it. What a fit reaches on views and
 poses it has not seen is what the network could reach if it knew the subject; parts that help most are what it must
 learn. Nothing is trained, and subjects are those of training and validation: test subjects are not for choosing.
@@ -49,7 +49,7 @@ class Part:
 PARTS = (
     Part("all", range(13)),
     Part("shift", range(3)),
-    Part("turn", range(3, 6)),
+    Part("rotation", range(3, 6)),
     Part("size", range(6, 9)),
     Part("opacity", range(9, 10)),
     Part("colour", range(10, 13)),

@@ -66,13 +66,13 @@ def pelvis(folder, arrays):
     return load_body_for(folder).rest_joints(torch.from_numpy(arrays["betas"][0]))[0].double().numpy()
 
 
-def turn_poses(folder, turn):
+def rotate_poses(folder, rotation):
     """The poses in a world with other axes, x' = A x."""
 
     def change(arrays):
         root = pelvis(folder, arrays)
-        turned = Rotation.from_matrix(turn @ orientation(arrays)).as_rotvec()
-        return {"global_orient": turned, "transl": arrays["transl"] @ turn.T + turn @ root - root}
+        rotated = Rotation.from_matrix(rotation @ orientation(arrays)).as_rotvec()
+        return {"global_orient": rotated, "transl": arrays["transl"] @ rotation.T + rotation @ root - root}
 
     parameters(folder, change)
 
@@ -80,7 +80,7 @@ def turn_poses(folder, turn):
 def easymocap(folder, sign):
     """In a world with z up, where it matters: Rh and Th for global_orient and transl, or the reverse."""
     cameras(folder, lambda K, R, T: (K, R @ Z_UP.T, T))
-    turn_poses(folder, Z_UP)
+    rotate_poses(folder, Z_UP)
 
     def change(arrays):
         root = pelvis(folder, arrays)
@@ -146,9 +146,9 @@ FAULTS = {
         "images 1.4 times",
     ),
     "x for y": (exchange_axes, "exchange fx with fy and cx with cy"),
-    "z up": (lambda f: turn_poses(f, Z_UP), "A = [[1, 0, 0], [0, 0, 1], [0, -1, 0]]"),
-    "-z up": (lambda f: turn_poses(f, Z_UP.T), "A = [[1, 0, 0], [0, 0, -1], [0, 1, 0]]"),
-    "-y up": (lambda f: turn_poses(f, FLIP), "A = [[1, 0, 0], [0, -1, 0], [0, 0, -1]]"),
+    "z up": (lambda f: rotate_poses(f, Z_UP), "A = [[1, 0, 0], [0, 0, 1], [0, -1, 0]]"),
+    "-z up": (lambda f: rotate_poses(f, Z_UP.T), "A = [[1, 0, 0], [0, 0, -1], [0, 1, 0]]"),
+    "-y up": (lambda f: rotate_poses(f, FLIP), "A = [[1, 0, 0], [0, -1, 0], [0, 0, -1]]"),
     "late": (lambda f: shift(f, -2), "they come 2 frames too late for the images; remove the first 2 rows"),
     "early": (lambda f: shift(f, 2), "they come 2 frames too early for the images; put 2 rows"),
     "mirrored": (lambda f: change_images(f, ImageOps.mirror), "mirrored left to right; mirror them back"),

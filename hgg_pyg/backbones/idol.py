@@ -58,7 +58,7 @@ def gaussians_from_idol(
         raise ValueError(f"gaussians_from_idol: positions: expected more than {_NEIGHBOURS}, found {count}")
     spread = (radius.double() + 1) * spacing(positions).double()[:, None]
     axes, sizes, _ = torch.linalg.svd(rotations.double() * spread[:, None, :])
-    axes = axes * torch.linalg.det(axes).sign()[:, None, None]  # an axis has no direction: a mirrored set is turned
+    axes = axes * torch.linalg.det(axes).sign()[:, None, None]  # an axis has no direction: a mirrored set is flipped
     return Gaussians(
         means=positions,
         quats=matrix_to_quaternion(axes).to(positions),

@@ -27,7 +27,7 @@ _FARTHEST = 100.0  # units of 5 cm that an offset is cut off at, for the sake of
 _ASTRAY = 0.5  # metres from the body, where half of a person's Gaussians cannot be
 _FEATURES = (
     ("offset", 3),  # from the nearest vertex, 5 cm, at most 5 m
-    ("turn", 4),  # orientation, quaternion wxyz, w >= 0
+    ("rotation", 4),  # orientation, quaternion wxyz, w >= 0
     ("opacity", 1),
     ("size", 3),  # log, 2 cm, in the file's order
     ("color", 3),
@@ -146,9 +146,9 @@ def read_similarity(path: Path) -> Tensor:
     if not np.array_equal(matrix[3], [0, 0, 0, 1]):
         raise UserError(f"{path}: expected 0 0 0 1 as the last row, found {' '.join(f'{x:g}' for x in matrix[3])}")
     lengths = np.linalg.svd(matrix[:3, :3], compute_uv=False)
-    turned = np.linalg.det(matrix[:3, :3]) > 0
-    if not turned or lengths[0] > 1.001 * lengths[2]:
-        mirrored = "" if turned else ", without a positive determinant"
+    proper = np.linalg.det(matrix[:3, :3]) > 0
+    if not proper or lengths[0] > 1.001 * lengths[2]:
+        mirrored = "" if proper else ", without a positive determinant"
         found = f"singular values {', '.join(f'{x:.6g}' for x in lengths)}{mirrored}"
         raise UserError(f"{path}: expected a rotation times one scale in the upper left 3x3, found {found}")
     return torch.from_numpy(matrix)
@@ -158,7 +158,7 @@ def move_gaussians(gaussians: Gaussians, similarity: Tensor) -> Gaussians:
     """Gaussians [M] under x -> s R x + t: mu' = s R mu + t, R' = R R_m, sigma' = s sigma. Features stay.
 
     Args:
-        gaussians: with colours [M, D]; harmonics would have to turn as well.
+        gaussians: with colours [M, D]; harmonics would have to rotate as well.
         similarity: [4, 4] the matrix [s R, t; 0, 1].
 
     Raises:
@@ -168,12 +168,12 @@ def move_gaussians(gaussians: Gaussians, similarity: Tensor) -> Gaussians:
         raise ValueError(f"move_gaussians: colors: expected [M, D], found {tuple(gaussians.colors.shape)}")
     linear, shift = similarity[:3, :3].double(), similarity[:3, 3].double()
     scale = linear.det() ** (1 / 3)
-    turn = matrix_to_quaternion(polar_rotation(linear / scale))
+    rotation = matrix_to_quaternion(polar_rotation(linear / scale))
     kind = gaussians.means.dtype
     return replace(
         gaussians,
         means=(gaussians.means.double() @ linear.T + shift).to(kind),
-        quats=quaternion_multiply(turn.expand_as(gaussians.quats), gaussians.quats.double()).to(kind),
+        quats=quaternion_multiply(rotation.expand_as(gaussians.quats), gaussians.quats.double()).to(kind),
         scales=(gaussians.scales * scale).to(kind),
     )
 
@@ -197,12 +197,12 @@ def _features(gaussians: Gaussians, local: Local) -> Tensor:
     near = torch.from_numpy(found.reshape(-1, count))
     weights = opacities[near] + 1e-6  # a mean even where all is transparent
     color_near = (weights[..., None] * colors[near]).sum(1) / weights.sum(1, keepdim=True)
-    turn = local.quats(quats)
-    normal = _axis(turn, scales.argmin(1))
+    rotation = local.quats(quats)
+    normal = _axis(rotation, scales.argmin(1))
     normal = torch.where((normal * local.offsets).sum(1, keepdim=True) < 0, -normal, normal)
     columns = {
         "offset": (local.offsets / 0.05).clamp(-_FARTHEST, _FARTHEST),
-        "turn": turn,
+        "rotation": rotation,
         "opacity": opacities[:, None],
         "size": (scales / 0.02).log(),
         "color": (colors - 0.5) / 0.25,

@@ -206,12 +206,12 @@ class BodyModel(nn.Module):
         """The vertices' maps from rest pose to world, of what `bend` returns and translations [T, 3]. [T, N, 4, 4]"""
         blended = torch.einsum("nj,tjab->tnab", self.weights, joint_transforms)
         linear, shift = blended[..., :3, :3], blended[..., :3, 3] + transl[:, None]
-        turns = (self.num_joints - 1) * 9
+        pose_size = (self.num_joints - 1) * 9
         if self.posedirs.shape[0]:
-            offsets = (bends[:, :turns] @ self.posedirs).view(len(bends), -1, 3)
+            offsets = (bends[:, :pose_size] @ self.posedirs).view(len(bends), -1, 3)
             shift = shift + (linear @ offsets[..., None])[..., 0]
-        if bends.shape[1] > turns:
-            shift = shift + (linear @ self._expression_offsets(bends[:, turns:])[..., None])[..., 0]
+        if bends.shape[1] > pose_size:
+            shift = shift + (linear @ self._expression_offsets(bends[:, pose_size:])[..., None])[..., 0]
         top = torch.cat([linear, shift[..., None]], -1)
         bottom = torch.tensor([0, 0, 0, 1], dtype=top.dtype, device=top.device).expand(*top.shape[:-2], 1, 4)
         return torch.cat([top, bottom], -2)
@@ -227,7 +227,7 @@ class BodyModel(nn.Module):
 
 
 def rotation_matrices(axis_angle: Tensor) -> Tensor:
-    """Rodrigues' formula, R = I + sin(a) K + (1 - cos(a)) K^2 for a turn by a radians. [..., 3] -> [..., 3, 3]"""
+    """Rodrigues' formula, R = I + sin(a) K + (1 - cos(a)) K^2 for a rotation by a radians. [..., 3] -> [..., 3, 3]"""
     return batch_rodrigues(axis_angle.reshape(-1, 3)).view(*axis_angle.shape[:-1], 3, 3)
 
 

@@ -84,7 +84,7 @@ def diagnose(scene: Scene, height: float) -> tuple[Diagnosis, ...]:
         best = _measured(scene, before, [*search.rank(_pairs(search, singles, height)), *ranked])
     if not best:
         return ()
-    # What is only half as good as the best is its echo: a turn by a quarter where one by a half is needed.
+    # What is only half as good as the best is its echo: a rotation by 90 degrees where one by 180 is needed.
     good = [d for d in best if d.after.iou > best[0].after.iou - 0.1 and d.after.good >= best[0].after.good]
     return tuple(d for d in good if not d.searched or d is good[0])[:_SHOWN]
 

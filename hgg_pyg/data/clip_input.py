@@ -83,7 +83,7 @@ def _load_images(source: FrameSource, frames: Sequence[int], posed: PosedBody, c
     )
 
 
-def _opposite(cameras: tuple[int, ...], turn: int) -> tuple[int, ...]:
-    """The turn-th of the input cameras, which go around the person, and the one across from it if there are two."""
+def _opposite(cameras: tuple[int, ...], index: int) -> tuple[int, ...]:
+    """The index-th of the input cameras, which go around the person, and the one across from it if there are two."""
     across = len(cameras) // 2
-    return tuple(dict.fromkeys(cameras[(turn + step) % len(cameras)] for step in (0, across)))
+    return tuple(dict.fromkeys(cameras[(index + step) % len(cameras)] for step in (0, across)))

@@ -13,7 +13,7 @@ from hgg_pyg.model.residual import RESIDUAL_DIM, apply_residual
 from hgg_pyg.render import render
 from hgg_pyg.types import Cameras, Gaussians
 
-_TOLD = (0, 1, 2, *range(6, RESIDUAL_DIM))  # all channels but the turn, in which a disc's image hardly changes
+_TOLD = (0, 1, 2, *range(6, RESIDUAL_DIM))  # all channels but the rotation, in which a disc's image hardly changes
 FEEDBACK_DIM = len(_TOLD) + 1
 _LEAST_WEIGHT = 0.3  # pixels: below this a Gaussian is hardly seen, and its gradient says little
 # Usual gradients per pixel, of shift, size, opacity and colour: features come out at about 1.
@@ -63,8 +63,10 @@ def add_feedback(graph: HeteroData, images: InputImages, surface: bool) -> None:
         # The gradient of a channel that is zero everywhere is w, and adds nothing to any other gradient.
         channel = start.pos.new_zeros(len(bound), 1, requires_grad=True)
         changed = apply_residual(bound, delta, start.axes if surface else None)
-        changed = replace(changed, quats=bound.quats, colors=torch.cat([changed.colors, channel], 1))  # no turn is told
-        used, binding = start.binding.unique(return_inverse=True)  # half of the vertices have Gaussians to turn
+        changed = replace(
+            changed, quats=bound.quats, colors=torch.cat([changed.colors, channel], 1)
+        )  # without the rotation
+        used, binding = start.binding.unique(return_inverse=True)  # half of the vertices have Gaussians to rotate
         posed = pose_gaussians(changed, images.vertex_transforms[:, used], binding)
         rendered = render(posed, images.cameras, background=start.pos.new_tensor([1.0, 1.0, 1.0, 0.0]))
         error = (rendered.rgb[..., :3] - images.rgb).square().sum() + (rendered.alpha - images.alpha).square().sum()

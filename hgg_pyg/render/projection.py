@@ -61,8 +61,8 @@ def project(scene: Scene) -> Projection:
 
     # [S, 3, 3, N] column k: the Gaussian's k-th half axis, in the world
     axes = _rotation_components(scene.quats) * scales.mT[:, None]
-    turned = (rotation @ axes.reshape(scenes, 3, 3 * count)).view(scenes, views, 3, 3, count)
-    axis_x, axis_y, axis_z = turned.unbind(2)  # [S, V, 3, N]
+    rotated = (rotation @ axes.reshape(scenes, 3, 3 * count)).view(scenes, views, 3, 3, count)
+    axis_x, axis_y, axis_z = rotated.unbind(2)  # [S, V, 3, N]
     row_x = (focal_x * inverse_z)[:, :, None] * (axis_x - u_near[:, :, None] * axis_z)  # [S, V, 3, N] rows of J R Q S
     row_y = (focal_y * inverse_z)[:, :, None] * (axis_y - v_near[:, :, None] * axis_z)
     size_x, cov_xy, size_y = (row_x * row_x).sum(2), (row_x * row_y).sum(2), (row_y * row_y).sum(2)  # [S, V, N]

@@ -81,8 +81,8 @@ def _film(subject: Subject, performance: Performance, frames: int, still_hands: 
     rotvecs = rotvecs_from_euler(angles)
     if still_hands:
         rotvecs[:, _HANDS] = 0
-    turned = Rotation.from_rotvec(np.radians(heading)[:, None] * [0, 1, 0]) * Rotation.from_rotvec(rotvecs[:, 0])
-    rotvecs[:, 0] = turned.as_rotvec()
+    rotated = Rotation.from_rotvec(np.radians(heading)[:, None] * [0, 1, 0]) * Rotation.from_rotvec(rotvecs[:, 0])
+    rotvecs[:, 0] = rotated.as_rotvec()
     transl = np.tile(-subject.skeleton.joints[0], (frames, 1))
     for frame in range(frames):
         transl[frame, 1] = 0

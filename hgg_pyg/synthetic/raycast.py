@@ -18,7 +18,7 @@ Paint = Callable[[np.ndarray, np.ndarray], np.ndarray]
 _SUBPIXELS = 0.25 + 0.5 * np.stack(np.meshgrid([0, 1], [0, 1], indexing="ij"), -1).reshape(4, 2)
 _LIGHT = np.array([0.35, 0.75, 0.56], np.float32)  # towards the lamp, fixed in the world
 _LIGHT /= np.linalg.norm(_LIGHT)
-_AMBIENT = 0.65  # light on what is turned away from the lamp
+_AMBIENT = 0.65  # light on what faces away from the lamp
 _LINING = 0.55  # light on the inner side of a sleeve or a hem
 _RAYS_AT_ONCE = 1 << 19
 

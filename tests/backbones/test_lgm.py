@@ -194,11 +194,11 @@ def test_lgm_s_own_cameras_stay_as_they_are() -> None:
     size, metres = 64, 2.0  # metres for each of LGM's units
     viewmats = []
     for azimuth in (0.3, 0.3 + math.pi / 2, 0.3 + math.pi, 0.3 + 1.5 * math.pi):
-        turn = torch.tensor(
+        rotation = torch.tensor(
             [[math.cos(azimuth), 0, math.sin(azimuth)], [0, 1, 0], [-math.sin(azimuth), 0, math.cos(azimuth)]]
         )
         viewmat = torch.eye(4)
-        viewmat[:3, :3] = torch.diag(torch.tensor([1.0, -1, -1])) @ turn
+        viewmat[:3, :3] = torch.diag(torch.tensor([1.0, -1, -1])) @ rotation
         viewmat[:3, 3] = torch.tensor([0, 0, RADIUS * metres])
         viewmats.append(viewmat)
     focal = 0.5 * size / math.tan(FOVY / 2)
@@ -293,10 +293,10 @@ def test_features_do_not_depend_on_where_the_person_stands(backbone, body: BodyM
     cameras = scattered_cameras()
     images, masks = torch.rand(4, 120, 160, 3, generator=generator), torch.ones(4, 120, 160)
     found: list[tuple[Gaussians, Tensor, Tensor]] = []
-    for turn, shift in ((0.0, [0.3, 1, -0.2]), (0.7, [4.0, 0.5, 2.0])):
-        pose = BodyPose(torch.zeros(10), torch.tensor([[0, turn, 0]]), angles, torch.tensor([shift]))
+    for yaw, shift in ((0.0, [0.3, 1, -0.2]), (0.7, [4.0, 0.5, 2.0])):
+        pose = BodyPose(torch.zeros(10), torch.tensor([[0, yaw, 0]]), angles, torch.tensor([shift]))
         posed = body.pose(pose)
-        # the root turns about its joint, so what moves the body is read off a vertex's map
+        # the root rotates about its joint, so what moves the body is read off a vertex's map
         move = posed.vertex_transforms[0, 0] @ torch.linalg.inv(found[0][1]) if found else torch.eye(4)
         seen = Cameras(cameras.viewmats @ torch.linalg.inv(move), cameras.Ks, 160, 120)
         standing = (posed.vertices[0], posed.vertex_transforms[0], body.faces)
@@ -313,7 +313,7 @@ def test_features_do_not_depend_on_where_the_person_stands(backbone, body: BodyM
 
 
 def test_orientations_come_back_with_the_frame() -> None:
-    """A Gaussian's covariance in our world, turned into LGM's frame and scaled, is what the network said."""
+    """A Gaussian's covariance in our world, rotated into LGM's frame and scaled, is what the network said."""
     points, cameras = person(), scattered_cameras()
     frame = lgm_frame(points, cameras)
     raw = torch.randn(1, 50, 14, generator=torch.Generator().manual_seed(0))

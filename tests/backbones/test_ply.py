@@ -122,15 +122,15 @@ def test_features_say_what_they_are_named_after(tmp_path, gaussians, moment, sta
     found, (vertices, vertex_transforms) = backbone(moment), standing
     away = (found.means[:, None] - vertices).norm(dim=-1)
     nearest = away.argmin(1)
-    turns = torch.linalg.svd(vertex_transforms[nearest, :3, :3].double())
-    turns = turns.U @ turns.Vh  # rest pose to world
-    offset = (turns.mT @ (found.means - vertices[nearest])[..., None].double())[..., 0]
+    rotations = torch.linalg.svd(vertex_transforms[nearest, :3, :3].double())
+    rotations = rotations.U @ rotations.Vh  # rest pose to world
+    offset = (rotations.mT @ (found.means - vertices[nearest])[..., None].double())[..., 0]
     found_offset = column(backbone, found, "offset").double()
     torch.testing.assert_close(found_offset, (offset / 0.05).clamp(-100, 100), rtol=1e-4, atol=1e-4)
     torch.testing.assert_close(
-        matrices(column(backbone, found, "turn")), turns.mT @ matrices(found.quats), rtol=0, atol=1e-5
+        matrices(column(backbone, found, "rotation")), rotations.mT @ matrices(found.quats), rtol=0, atol=1e-5
     )
-    assert (column(backbone, found, "turn")[:, 0] >= 0).all()
+    assert (column(backbone, found, "rotation")[:, 0] >= 0).all()
     assert torch.equal(column(backbone, found, "opacity")[:, 0], found.opacities)
     torch.testing.assert_close(column(backbone, found, "size").exp() * 0.02, found.scales)
     torch.testing.assert_close(column(backbone, found, "color") * 0.25 + 0.5, found.colors)
@@ -142,7 +142,7 @@ def test_features_say_what_they_are_named_after(tmp_path, gaussians, moment, sta
     torch.testing.assert_close(normal.norm(dim=1), torch.ones(400, dtype=torch.float64))
     assert ((normal * offset).sum(1) > 0).all()
     shortest = found.scales.double().amin(1)
-    world = (turns @ normal[..., None])[..., 0]
+    world = (rotations @ normal[..., None])[..., 0]
     # an eigenvector of the covariance with the smallest eigenvalue
     pressed = (covariance(found) @ world[..., None])[..., 0]
     torch.testing.assert_close(pressed, shortest[:, None] ** 2 * world, rtol=0, atol=1e-8)

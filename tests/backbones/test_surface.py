@@ -37,10 +37,10 @@ class Scene:
         return SurfaceBackbone(config or SurfaceConfig())(moment)
 
 
-def ring(count: int, size: int, turn: float = 0.0, distance: float = 2.6) -> Cameras:
+def ring(count: int, size: int, start: float = 0.0, distance: float = 2.6) -> Cameras:
     """Cameras around the y axis that look at the origin, y up."""
     viewmats = []
-    for angle in turn + 2 * math.pi * np.arange(count) / count:
+    for angle in start + 2 * math.pi * np.arange(count) / count:
         forward = -np.array([math.sin(angle), 0, math.cos(angle)])
         right = np.cross([0, -1.0, 0], forward)
         viewmat = np.eye(4)
@@ -80,9 +80,9 @@ def photograph(vertices: np.ndarray, faces: np.ndarray, chart: np.ndarray, camer
 def person() -> Scene:
     """The default body with its arms lowered, seen by four cameras."""
     body = load_body()
-    turns = torch.zeros(1, 69)
-    turns[0, 47], turns[0, 50], turns[0, 0] = -1.0, 0.9, -0.4  # shoulders, left hip
-    pose = BodyPose(torch.zeros(10), torch.tensor([[0, 0.3, 0]]), turns, torch.zeros(1, 3))
+    angles = torch.zeros(1, 69)
+    angles[0, 47], angles[0, 50], angles[0, 0] = -1.0, 0.9, -0.4  # shoulders, left hip
+    pose = BodyPose(torch.zeros(10), torch.tensor([[0, 0.3, 0]]), angles, torch.zeros(1, 3))
     posed = body.pose(pose)
     middle = (posed.vertices[0].amax(0) + posed.vertices[0].amin(0)) / 2
     vertices, vertex_transforms = posed.vertices[0] - middle, posed.vertex_transforms[0].clone()
@@ -208,7 +208,7 @@ def test_on_a_ball_everything_is_known_by_formula(ball: Scene) -> None:
 
 def test_what_is_background_to_any_camera_is_too_faint_to_render(ball: Scene) -> None:
     """A second camera, from the side, that sees only the ball's near half: the far half fades, but stays above zero."""
-    side = ring(2, 48, turn=math.pi / 2)[:1]
+    side = ring(2, 48, start=math.pi / 2)[:1]
     half = ball.masks.clone()
     half[..., :24] = 0
     cameras = replace(
@@ -361,15 +361,15 @@ def test_features_do_not_depend_on_the_pose(ball: Scene) -> None:
     assert (before.features - after.features).abs().mean() < 1e-3
 
 
-def test_a_turned_body_part_turns_its_features(ball: Scene) -> None:
+def test_a_rotated_body_part_rotates_its_features(ball: Scene) -> None:
     """The rest frame is the transform's rotation, whatever stretch comes with it."""
-    turn = torch.tensor(Rotation.from_rotvec([0.3, -1.2, 0.5]).as_matrix()).float()
+    rotation = torch.tensor(Rotation.from_rotvec([0.3, -1.2, 0.5]).as_matrix()).float()
     vertex_transforms = ball.vertex_transforms.clone()
-    vertex_transforms[:, :3, :3] = turn @ torch.tensor([[1.1, 0.05, 0], [0.05, 0.9, 0], [0, 0, 1.0]])
+    vertex_transforms[:, :3, :3] = rotation @ torch.tensor([[1.1, 0.05, 0], [0.05, 0.9, 0], [0, 0, 1.0]])
     before = ball.run()
     after = replace(ball, vertex_transforms=vertex_transforms).run()
     for name in ("offset", "normal", "view"):
-        torch.testing.assert_close(column(after, name), column(before, name) @ turn, atol=1e-4, rtol=0)
+        torch.testing.assert_close(column(after, name), column(before, name) @ rotation, atol=1e-4, rtol=0)
     for name in ("color", "facing", "outline_pixels", "footprint"):
         torch.testing.assert_close(column(after, name), column(before, name))
 
@@ -466,7 +466,7 @@ def test_rendering_the_gaussians_gives_the_images_back(person: Scene) -> None:
     assert -10 * torch.log10(error.mean()) > 24
     assert (again.alpha - cover).abs().mean() < 0.025
     chart = load_body().shaped_vertices(torch.zeros(10)).double().numpy()
-    between = ring(4, 64, turn=math.pi / 4)
+    between = ring(4, 64, start=math.pi / 4)
     images, masks = photograph(person.vertices.double().numpy(), person.faces.numpy(), chart, between)
     rendered = render(gaussians, between)
     assert -10 * torch.log10((rendered.rgb - images * masks[..., None] - 1 + masks[..., None]).square().mean()) > 23.5

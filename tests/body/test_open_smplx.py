@@ -156,11 +156,11 @@ def test_posed_vertices_equal_smplx(written, flat, count):
 
 
 def test_an_expression_moves_the_joints_it_moves_the_vertices_of(arrays):
-    """Joints come of the expressive face, frame by frame: the jaw turns about another point."""
+    """Joints come of the expressive face, frame by frame: the jaw rotates about another point."""
     body = BodyModel(arrays)
-    turned = torch.zeros(2, 162)
-    turned[:, 63:66] = draw(3, seed=0)
-    pose = BodyPose(torch.zeros(10), torch.zeros(2, 3), turned, torch.zeros(2, 3))
+    angles = torch.zeros(2, 162)
+    angles[:, 63:66] = draw(3, seed=0)
+    pose = BodyPose(torch.zeros(10), torch.zeros(2, 3), angles, torch.zeros(2, 3))
     strong = torch.zeros(2, 10)
     strong[1, 6] = 20  # cheeks, next to the hinge of the jaw
     joints = body.rest_joints(pose.betas)

@@ -45,22 +45,22 @@ def test_a_gaussian_on_a_vertex_goes_where_smplx_puts_the_vertex():
     assert torch.allclose(pose_gaussians(start, posed.vertex_transforms, binding).means, posed.vertices, atol=1e-5)
 
 
-def test_global_rotation_turns_every_gaussian_by_it():
+def test_global_rotation_rotates_every_gaussian_by_it():
     body = load_body()
     pose = random_pose(1)
     still = type(pose)(pose.betas, pose.global_orient, torch.zeros(1, 69), pose.transl)
     gaussians, binding = random_gaussians(50), torch.arange(50)
     posed = pose_gaussians(gaussians, body.pose(still).vertex_transforms, binding)
-    turn = Rotation.from_rotvec(pose.global_orient[0].numpy())
-    expected = (turn * Rotation.from_quat(gaussians.quats.numpy(), scalar_first=True)).as_quat(scalar_first=True)
+    rotation = Rotation.from_rotvec(pose.global_orient[0].numpy())
+    expected = (rotation * Rotation.from_quat(gaussians.quats.numpy(), scalar_first=True)).as_quat(scalar_first=True)
     assert same_rotation(posed.quats[0], torch.from_numpy(expected).float(), 1e-5)
 
 
 @pytest.mark.parametrize("shear", [0.0, 0.4])
 def test_polar_rotation_equals_the_singular_value_decomposition(shear):
-    turn = torch.from_numpy(Rotation.random(500, random_state=0).as_matrix())
+    rotation = torch.from_numpy(Rotation.random(500, random_state=0).as_matrix())
     other = torch.from_numpy(Rotation.random(500, random_state=1).as_matrix())
-    blend = (1 - shear) * turn + shear * other
+    blend = (1 - shear) * rotation + shear * other
     blend = blend[torch.linalg.det(blend) > 0.05]
     u, _, v = torch.linalg.svd(blend)
     assert len(blend) > 100
@@ -68,14 +68,14 @@ def test_polar_rotation_equals_the_singular_value_decomposition(shear):
 
 
 def test_polar_rotation_of_rotations_that_nearly_cancel():
-    turn, about = Rotation.random(500, random_state=0), Rotation.random(500, random_state=1)
-    other = about * Rotation.from_euler("x", 176, degrees=True) * about.inv() * turn
-    blend = torch.from_numpy(0.5 * (turn.as_matrix() + other.as_matrix()))
+    rotation, about = Rotation.random(500, random_state=0), Rotation.random(500, random_state=1)
+    other = about * Rotation.from_euler("x", 176, degrees=True) * about.inv() * rotation
+    blend = torch.from_numpy(0.5 * (rotation.as_matrix() + other.as_matrix()))
     u, _, v = torch.linalg.svd(blend)
     assert torch.allclose(polar_rotation(blend), u @ v, atol=1e-10)
 
 
-def test_matrix_to_quaternion_equals_scipy_near_half_turns():
+def test_matrix_to_quaternion_equals_scipy_near_rotations_by_pi():
     axes = torch.nn.functional.normalize(torch.randn(300, 3, generator=torch.Generator().manual_seed(0)), dim=-1)
     angles = torch.linspace(0, torch.pi, 300)[:, None]
     rotations = Rotation.from_rotvec((axes * angles).numpy())

@@ -118,8 +118,8 @@ def test_every_known_fault_changes_the_scene_and_says_where_to_look(scene, captu
         text = fault.advice(places)
         assert any(word in text for word in ("calibration_full.json", "smpl_params.npz", "images and masks")), text
         names.add(fault.name)
-    turns = [name for name in names if name.startswith("poses' (x, y, z)")]
-    assert len(turns) == 23
+    rotations = [name for name in names if name.startswith("poses' (x, y, z)")]
+    assert len(rotations) == 23
     assert len(names) == len(known_faults(scene)) + len(frame_faults(scene))
 
 

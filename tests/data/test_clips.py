@@ -22,12 +22,12 @@ def source(tiny_captures, body, tmp_path_factory):
     return frame_sources(captures, 4, SurfaceBackbone(SurfaceConfig()), body, tmp_path_factory.mktemp("frames"))[0]
 
 
-def turned(capture, matrix: np.ndarray):
-    """The same capture in a world turned by a rotation about the origin, the person standing at the origin."""
-    turn = Rotation.from_matrix(matrix)
+def rotated(capture, matrix: np.ndarray):
+    """The same capture in a world rotated by a matrix about the origin, the person standing at the origin."""
+    rotation = Rotation.from_matrix(matrix)
     poses = capture.poses
-    orient = (turn * Rotation.from_rotvec(poses.global_orient.double().numpy())).as_rotvec()
-    transl = turn.apply(poses.transl.double().numpy())
+    orient = (rotation * Rotation.from_rotvec(poses.global_orient.double().numpy())).as_rotvec()
+    transl = rotation.apply(poses.transl.double().numpy())
     view = capture.cameras.viewmats.clone()
     view[:, :3, :3] = view[:, :3, :3] @ torch.from_numpy(matrix.T).float()
     moved = replace(poses, global_orient=torch.from_numpy(orient).float(), transl=torch.from_numpy(transl).float())
@@ -46,7 +46,7 @@ def test_input_cameras_surround_the_person_in_any_world(source):
     front = Rotation.from_rotvec(capture.poses.global_orient[0].numpy()).apply([0, 0, 1])
     assert away[0].numpy() @ front > 0.8
     for seed in range(3):
-        assert spread_cameras(turned(capture, Rotation.random(random_state=seed).as_matrix()), 3) == chosen
+        assert spread_cameras(rotated(capture, Rotation.random(random_state=seed).as_matrix()), 3) == chosen
     with pytest.raises(UserError, match="at least 7 cameras as input, found 6"):
         spread_cameras(capture, 7)
 

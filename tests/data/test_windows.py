@@ -69,8 +69,8 @@ def test_a_shrunk_capture_has_the_same_windows(tiny_captures: Path, pair: tuple[
 
 def test_a_camera_that_does_not_see_the_person_keeps_its_image(pair: tuple[Capture, Capture], body: BodyModel) -> None:
     whole = pair[0]
-    turn = torch.diag(torch.tensor([-1.0, 1.0, -1.0, 1.0]))
-    away = replace(whole.cameras, viewmats=turn @ whole.cameras.viewmats)
+    rotation = torch.diag(torch.tensor([-1.0, 1.0, -1.0, 1.0]))
+    away = replace(whole.cameras, viewmats=rotation @ whole.cameras.viewmats)
     windows = person_windows(body, whole.poses, away)
     np.testing.assert_array_equal(windows, np.broadcast_to([0, 0, 32], windows.shape))
     assert not np.array_equal(person_windows(body, whole.poses, whole.cameras), windows)

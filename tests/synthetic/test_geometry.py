@@ -164,7 +164,7 @@ def test_the_skeleton_moves_as_the_body_model_does(body, make_pose):
         np.testing.assert_allclose(skin(rest, body.weights.numpy(), joint_transforms), expected[frame], atol=2e-5)
 
 
-def test_euler_angles_turn_about_fixed_axes():
+def test_euler_angles_rotate_about_fixed_axes():
     rotvec = rotvecs_from_euler(np.array([[90.0, 90, 0]]))
     body_axis = Skeleton(np.zeros((1, 3)), np.array([-1]), ("root",)).joint_transforms(rotvec)[0, :3, :3]
     # y turns to z by x, then z to x by y.

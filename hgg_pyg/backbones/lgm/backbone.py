@@ -111,7 +111,7 @@ def to_world(predicted: Predicted, frame: LGMFrame) -> Gaussians:
 
 
 def _named() -> Iterator[str]:
-    for name, width in (("offset", 3), ("turn", 4), ("raw_opacity", 1), ("raw_size", 3), ("raw_color", 3),
+    for name, width in (("offset", 3), ("rotation", 4), ("raw_opacity", 1), ("raw_size", 3), ("raw_color", 3),
                         ("opacity", 1), ("size", 3), ("color", 3)):  # fmt: skip
         yield from ([name] if width == 1 else [f"{name}_{i}" for i in range(width)])
 

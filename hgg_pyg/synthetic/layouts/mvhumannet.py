@@ -104,7 +104,7 @@ class MVHumanNet(Layout):
         save_png(path, to_bytes(rendered.cover))
 
     def write(self, folder: Path, footage: Footage) -> None:
-        footage = footage.turned(MINUS_Z_UP)
+        footage = footage.rotated(MINUS_Z_UP)
         views = [_calibrated(view, self.rig) for view in footage.views]
         self._write_cameras(folder, footage.cameras, views)
         vertices = _write_smpl(folder / "smpl_param", footage)

@@ -43,7 +43,7 @@ class MVHumanNetPP(Layout):
         return f"masks/{camera}/{_TICK * (frame + 1):04d}.jpg"
 
     def write(self, folder: Path, footage: Footage) -> None:
-        footage = footage.turned(MINUS_Z_UP)
+        footage = footage.rotated(MINUS_Z_UP)
         for camera, view in zip(footage.cameras, footage.views, strict=True):
             path = folder / "cameras" / camera / "camera.npz"
             path.parent.mkdir(parents=True)

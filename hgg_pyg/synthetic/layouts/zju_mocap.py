@@ -59,7 +59,7 @@ class ZjuMocap(Layout):
         save_png(path, np.where(rendered.cover >= 0.5, labels, 0).astype(np.uint8))
 
     def write(self, folder: Path, footage: Footage) -> None:
-        footage = footage.turned(Z_UP)
+        footage = footage.rotated(Z_UP)
         views = footage.views
         cameras = {
             "K": [view.intrinsics.tolist() for view in views],
