@@ -66,7 +66,7 @@ class AblationBenchmark(TrainConfig):
     """whose scores are shown: val to choose by, test to report"""
     release_tokens: int = 8
     """S of the read-out as released, and the largest S compared; the release has 20, which takes ten times the default
-    setting's time and 5 GB of memory a run"""
+    setting's time and 5 GB of memory per run"""
     timed_clips: int = 24
     """by so many, one after the other and setting by setting in turn, times of training are compared; times.csv beside
     the runs keeps them, and without it they are measured again; 0 goes without"""
@@ -274,7 +274,7 @@ def _about(config: AblationBenchmark, captures: CaptureSet, outcomes: Sequence[O
     lines = [
         f"Captures: {name}, {len(first.frames)} frames, {len(first.cameras)} cameras, {_size(first)}; "
         f"{_count(len(captures.train), 'training')}, scores are of {_count(len(scored), config.split)}.",
-        f"Training: {_effort(config)}, one thread a run. Mean ± standard deviation over seeds, which change the "
+        f"Training: {_effort(config)}, one thread per run. Mean ± standard deviation over seeds, which change the "
         "weights and the clips that are drawn, not the subjects. Times of training are medians over clips, each "
         "measured at all settings in turn on one thread, in units of the default setting's time of that clip.",
         f"Default: {config.model.layers} layers, D = {config.model.dim}, S = {config.model.tokens}, k = "

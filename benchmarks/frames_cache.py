@@ -1,4 +1,4 @@
-"""`python -m benchmarks.frames_cache`: frames a second that the cache of per-frame Gaussians writes and reads.
+"""`python -m benchmarks.frames_cache`: frames per second that the cache of per-frame Gaussians writes and reads.
 
 Frames are read in random order, one from each shard, as training meets them: from a disk whose cached pages have been
 dropped (the host of a virtual machine may still hold them), and from memory.
@@ -73,8 +73,8 @@ class Found:
     """What was measured of one way to keep frames."""
 
     bytes_per_frame: float
-    written: Spread  # milliseconds a frame
-    read: dict[tuple[str, int], Spread]  # (cold or warm, threads) to milliseconds a frame
+    written: Spread  # milliseconds per frame
+    read: dict[tuple[str, int], Spread]  # (cold or warm, threads) to milliseconds per frame
 
 
 def _shard(folder: Path, number: int) -> Path:
@@ -115,7 +115,7 @@ READERS: dict[str, tuple[str, Read]] = {
     "a frame of a shard": ("shards", _read_frame),
     "the same, file mapped": ("shards", _read_mapped),
     "the whole shard": ("shards", _read_whole),
-    "torch.save, a file a frame": ("files", _read_file),
+    "torch.save, a file per frame": ("files", _read_file),
 }
 """Name to what it reads, and how; the first is what the package does."""
 
@@ -237,10 +237,10 @@ def _print(gaussians: int, features: int, ways: dict[str, Found]) -> None:
     ours = next(iter(ways.values()))
     total, hours = (PAPERS_FRAMES * each for each in (ours.bytes_per_frame / 1e12, ours.written.median / 3.6e6))
     print(
-        f"\n{gaussians:,} Gaussians of {features} features: {ours.bytes_per_frame / 1e6:.3g} MB a frame; "
+        f"\n{gaussians:,} Gaussians of {features} features: {ours.bytes_per_frame / 1e6:.3g} MB per frame; "
         f"{PAPERS_FRAMES:,} frames, as many as the paper has: {total:.3g} TB, {hours:.1f} hours of writing"
     )
-    print(f"{'frames a second':28}{'written':>12}" + "".join(f"{s + ', ' + str(t):>12}" for s, t in ours.read))
+    print(f"{'frames per second':28}{'written':>12}" + "".join(f"{s + ', ' + str(t):>12}" for s, t in ours.read))
     for name, found in ways.items():
         rates = [found.written, *found.read.values()]
         print(f"{name:28}" + "".join(f"{1e3 / spread.median:12.1f}" for spread in rates))

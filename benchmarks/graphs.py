@@ -71,7 +71,7 @@ def inter(hops: int, shuffled: bool = False, targets: int = VERTICES) -> Edges:
         hops: largest distance in mesh edges.
         shuffled: give the vertices random ids; neighbours on the body have ids near one another.
         targets: N. Where it is not the body's own number the mesh is the hull of a Fibonacci lattice on a sphere, with
-            six neighbours a vertex as the body has, and ids along the spiral.
+            six neighbours per vertex as the body has, and ids along the spiral.
     """
     faces = load_body().faces if targets == VERTICES else _sphere(targets)
     index = mesh_hop_edges(faces, hops, targets, self_loops=True)
@@ -90,7 +90,7 @@ def to_device(edges: Edges, device: str) -> Edges:
 def body_bindings(frames: int = FRAMES) -> np.ndarray:
     """The vertex nearest to each Gaussian of a person who walks on the spot and turns. -> [T * 65,536] int64
 
-    The Gaussians are those of pixel-aligned orthographic maps, four a frame from four sides, 128 x 128 pixels each, in
+    The Gaussians are those of pixel-aligned orthographic maps, four per frame from four sides, 128 x 128 pixels each, in
     the order of frames, sides and pixels. A pixel whose ray meets the body has its Gaussian near the surface; that of
     any other pixel stays on its ray, and binds to the vertex nearest to it: a few vertices of the outline collect most
     of these, which makes the heavy tail of the degrees.

@@ -43,7 +43,7 @@ class Part:
 
     name: str
     channels: range  # of the 13 that `apply_residual` takes
-    shared: str = "gaussian"  # one residual a Gaussian, a vertex (all that are bound to it), or one for the person
+    shared: str = "gaussian"  # one residual per Gaussian, per vertex (for all Gaussians bound to it), or for the person
 
 
 PARTS = (
@@ -53,8 +53,8 @@ PARTS = (
     Part("size", range(6, 9)),
     Part("opacity", range(9, 10)),
     Part("colour", range(10, 13)),
-    Part("all, one a vertex", range(13), "vertex"),
-    Part("shift, one a vertex", range(3), "vertex"),
+    Part("all, one per vertex", range(13), "vertex"),
+    Part("shift, one per vertex", range(3), "vertex"),
     Part("all, one a person", range(13), "person"),
 )
 
@@ -78,7 +78,7 @@ class HeadroomBenchmark:
     steps: int = 200
     """of Adam, of four images each"""
     views: int = 24
-    """images a subject and task that are scored, evenly spaced"""
+    """images per subject and task that are scored, evenly spaced"""
     backbone: BackboneConfig = field(default_factory=BackboneConfig)
     out: Path = Path("benchmarks/results/headroom.csv")
     """where the table goes"""

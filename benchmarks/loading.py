@@ -1,4 +1,4 @@
-"""`python -m benchmarks.loading`: images a second read from files, beside plain Pillow, and the memory it takes.
+"""`python -m benchmarks.loading`: images per second read from files, beside plain Pillow, and the memory it takes.
 
 Synthetic photographs of MVHumanNet's smaller size: textures of all scales and a sensor's noise as JPEGs, masks as PNGs
 and JPEGs. All files are in the kernel's memory: what is measured is decoding and what follows it.
@@ -163,7 +163,7 @@ def _check(config: LoadingBenchmark, found: Mapping[str, Read], path: Path) -> N
 
 
 def measure(config: LoadingBenchmark, paths: Paths, found: Mapping[str, Read]) -> dict[tuple[str, int], Spread]:
-    """Time ways of reading by turns, a frame a sample. Returns (name, threads) to milliseconds an image."""
+    """Time ways of reading by turns, a frame per sample. Returns (name, threads) to milliseconds per image."""
     keys = {f"{name} {threads}": (name, threads) for threads in sorted({1, config.threads}) for name in found}
     with ThreadPoolExecutor(config.threads) as pool:
         works = {
@@ -206,7 +206,7 @@ def _watch_memory(config: LoadingBenchmark, paths: Mapping[str, Paths], progress
 
 
 def main(config: LoadingBenchmark) -> None:
-    """Write synthetic photographs and masks, and say how many a second are read in which way."""
+    """Write synthetic photographs and masks, and say how many per second are read in which way."""
     config = config.sized()
     about = machine("cpu", config.threads)
     print(", ".join(f"{k} {v}" for k, v in about.items()))
@@ -256,7 +256,7 @@ def _rows(kind: str, spreads: Mapping[tuple[str, int], Spread]) -> Iterator[dict
 
 def _print(title: str, spreads: Mapping[tuple[str, int], Spread]) -> None:
     threads = list(dict.fromkeys(count for _, count in spreads))
-    print(f"\n{title}: images a second (times Pillow's decoding)")
+    print(f"\n{title}: images per second (times Pillow's decoding)")
     print(f"{'':28}" + "".join(f"{f'{count} thread' + 's' * (count > 1):>18}" for count in threads))
     for name in dict.fromkeys(name for name, _ in spreads):
         taken = [(spreads[name, count].median, spreads[BASE, count].median) for count in threads]

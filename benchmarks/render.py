@@ -1,4 +1,4 @@
-"""`python -m benchmarks.render`: rendering beside gsplat's torch code, and frames a second of an avatar."""
+"""`python -m benchmarks.render`: rendering beside gsplat's torch code, and frames per second of an avatar."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What `benchmarks.render` shows of its results: ratios, plots, frames a second, and the bars that we set ourselves."""
+"""What `benchmarks.render` shows of its results: ratios, plots, frames per second, and the bars that we set ourselves."""
 
 from __future__ import annotations
 
@@ -69,13 +69,13 @@ def describe(case: RenderCase) -> str:
 
 
 def print_entries(entries: Sequence[Entry], bars: Sequence[Bar], settings: Sequence[str]) -> None:
-    """Tables with ratios, frames a second, then the aims with what was found."""
+    """Tables with ratios, frames per second, then the aims with what was found."""
     for entry in entries:
         print_results(f"{entry.table}: {describe(entry.case)}", entry.results, settings, (GSPLAT,))
         if entry.table == "posing":
             for name in (FRAME, COMPILED_FRAME):
                 took = [entry.results[name].median("forward", setting) for setting in settings]
-                print(f"{name}, frames a second: " + ", ".join(f"{1e3 / ms:.1f}" for ms in took if ms))
+                print(f"{name}, frames per second: " + ", ".join(f"{1e3 / ms:.1f}" for ms in took if ms))
     print_bars(bars, settings)
 
 

@@ -45,7 +45,7 @@ class PrecomputeConfig:
     crop: bool = False
     """cut every image out around the person: a square of image_size pixels"""
     protocol: ProtocolName = "own"
-    """own: splits.json or the order of names; paper: its ten test scans, 60 frames a subject, evenly spread clips"""
+    """own: splits.json or the order of names; paper: its ten test scans, 60 frames per subject, evenly spread clips"""
     input_views: int = 4
     """cameras whose images the per-frame network sees: clip.input_views of training"""
     cache: Path = Path("runs/cache")
@@ -82,7 +82,7 @@ class Estimate:
         size, left = self.frames * self.bytes_per_frame, self.missing * self.bytes_per_frame
         said = (
             f"{cache}: {self.frames - self.missing:,} of {self.frames:,} frames are there; about {self.gaussians:,} "
-            f"Gaussians and {self.bytes_per_frame / 1e6:.3g} MB a frame, {gigabytes(size)} in all"
+            f"Gaussians and {self.bytes_per_frame / 1e6:.3g} MB per frame, {gigabytes(size)} in all"
         )
         if self.seconds_per_frame is None or not self.missing:
             return said

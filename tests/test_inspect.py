@@ -386,7 +386,7 @@ def test_a_network_of_another_body_or_backbone_is_refused(tiny_captures, tmp_pat
     folder = make_run(tiny_captures, tmp_path, body)
     for name, message in (
         ("num_vertices", "expected a body of 7 vertices, the body has 6890 vertices"),
-        ("feature_dim", "expected 7 features a Gaussian, the per-frame network gives"),
+        ("feature_dim", "expected 7 features per Gaussian, the per-frame network gives"),
     ):
         model = HumanGaussianGraph.load(folder / MODEL_FOLDER)
         HumanGaussianGraph(replace(model.config, **{name: 7})).save(folder / MODEL_FOLDER)

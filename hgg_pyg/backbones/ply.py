@@ -61,7 +61,7 @@ class PlyConfig:
 
 
 class PlyBackbone:
-    """Gaussians from one file a frame, brought into the capture's world. The images are not looked at.
+    """Gaussians from one file per frame, brought into the capture's world. The images are not looked at.
 
     Colours are clamped to [0, 1], where those of images are: the network adds to them and is supervised by images, so
     what lies outside would first have to be undone. Sizes are clamped to [1e-6, 10] m. Features are what a file says of

@@ -167,7 +167,7 @@ def _arrays(path: Path, content: dict[str, Any]) -> dict[str, np.ndarray]:
 
 
 def _unpack(path: Path, raw: dict[str, np.ndarray]) -> None:
-    """Undo the compact storage of the default body: sparse triplets, four weights a vertex, half precision."""
+    """Undo the compact storage of the default body: sparse triplets, four weights per vertex, half precision."""
     if "jr_row" not in raw:
         return
     try:

@@ -1,4 +1,4 @@
-"""A capture: one person filmed by calibrated cameras, a body pose a frame; images are decoded when asked for."""
+"""A capture: one person filmed by calibrated cameras, a body pose per frame; images are decoded when asked for."""
 
 from __future__ import annotations
 

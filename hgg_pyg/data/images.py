@@ -108,7 +108,7 @@ def read_pixels(
     except _BROKEN as error:
         raise UserError(f"{path}: cannot read this image, the file is broken or missing ({error})") from error
     if pixels is None:
-        raise UserError(f"{path}: expected an image of 8 or 16 bits a channel, found one of floating point numbers")
+        raise UserError(f"{path}: expected an image of 8 or 16 bits per channel, found one of floating point numbers")
     if lens is None:
         left, upper = window.left * shrunk[0] - box[0], window.top * shrunk[1] - box[1]
         inside = Window(left, upper, window.width * shrunk[0], window.height * shrunk[1])

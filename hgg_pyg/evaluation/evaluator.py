@@ -37,7 +37,7 @@ from hgg_pyg.types import Cameras, Gaussians, UserError
 
 METHODS = (DIRECT, OURS)
 _AT_ONCE = 8  # images that are rendered and scored together: bounds the memory
-_RENDERS = 3  # of each avatar, for frames a second
+_RENDERS = 3  # of each avatar, for frames per second
 
 Result = TypeVar("Result")
 
@@ -57,7 +57,7 @@ class Extras:
     """What an evaluation does beside PSNR and SSIM of whole images of direct binding and ours."""
 
     regions: bool = True  # the mask's and the box's PSNR and SSIM too
-    timing: bool = True  # seconds to an avatar, frames a second
+    timing: bool = True  # seconds to an avatar, frames per second
     shown: int = 4  # images of each kind and task that are kept to be looked at
     lpips: tuple[LPIPS, ...] = ()
     also: tuple[Contender, ...] = ()  # models on the same per-frame Gaussians
@@ -88,7 +88,7 @@ def evaluate(
         sources: test captures, one body for all.
         spec: the graph that the model was trained on.
         frames: T.
-        limit: images a subject and task at most.
+        limit: images per subject and task at most.
         seen_in_training: what to say of the subjects.
         extras: what else to do; `LEAN` for the least.
 
@@ -135,10 +135,10 @@ class _Evaluation:
         sizes = [source.capture.size() for source in sources]
         least = min(min(size) for size in sizes)
         if least < LEAST_SIZE:
-            raise UserError(f"images: expected at least {LEAST_SIZE} pixels a side to be scored, found {least}")
+            raise UserError(f"images: expected at least {LEAST_SIZE} pixels per side to be scored, found {least}")
         self.lpips = extras.lpips if least >= LPIPS_SIZE else ()
         if len(self.lpips) < len(extras.lpips):
-            self.notes.append(f"LPIPS is not computed: it takes {LPIPS_SIZE} pixels a side, the images have {least}")
+            self.notes.append(f"LPIPS is not computed: it takes {LPIPS_SIZE} pixels per side, the images have {least}")
         for network in self.lpips:
             network.to(self.device)
         self.plan = make_plan(sources, frames, limit, extras.folders, extras.allow_missing)

@@ -31,7 +31,7 @@ class FinetuneConfig(RunConfig):
     steps: int = 2000
     """optimiser steps"""
     accumulation: int = 1
-    """batches a process adds up for one optimiser step"""
+    """batches whose gradients each process adds up before an optimiser step"""
     lr: float = 2e-3
     """peak of the one-cycle learning rate; 4e-4 for released weights, as the paper has it"""
     surface: float = 0.0

@@ -156,7 +156,7 @@ def _vertices(path: Path, data: bytes, encoding: str, count: int, properties: li
         return np.loadtxt(lines, [(name, "f8") for name, _ in properties], comments=None, ndmin=1)
     except ValueError as error:
         reason = str(error).partition(";")[0]
-        raise UserError(f"{path}: expected {len(properties)} numbers a vertex ({reason})") from None
+        raise UserError(f"{path}: expected {len(properties)} numbers per vertex ({reason})") from None
 
 
 def _check_numbers(path: Path, names: list[str], table: Tensor, quats: Tensor) -> None:

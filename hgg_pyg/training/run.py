@@ -50,11 +50,11 @@ class RunConfig:
     crop: bool = False
     """cut every image out around the person: a square of image_size pixels"""
     protocol: ProtocolName = "own"
-    """own: splits.json or the order of names; paper: its ten test scans, 60 frames a subject, evenly spread clips"""
+    """own: splits.json or the order of names; paper: its ten test scans, 60 frames per subject, evenly spread clips"""
     steps: int = 960
     """optimiser steps"""
     accumulation: int = 1
-    """clips a process adds up for one optimiser step (the paper: 8, of many more clips)"""
+    """clips whose gradients each process adds up before an optimiser step"""
     lr: float = 2e-3
     """peak of the one-cycle learning rate (the paper: 4e-4, over many more steps)"""
     weight_decay: float = 0.05

@@ -84,7 +84,7 @@ def load_network(run: Path, body: BodyModel, backbone: Backbone, device: torch.d
         raise UserError(f"{run}: expected a body of {model.config.num_vertices} vertices, {found}")
     if backbone.feature_dim != model.config.feature_dim:
         found = f"the per-frame network gives {backbone.feature_dim}"
-        raise UserError(f"{run}: expected {model.config.feature_dim} features a Gaussian, {found}")
+        raise UserError(f"{run}: expected {model.config.feature_dim} features per Gaussian, {found}")
     return model.to(device).eval()
 
 

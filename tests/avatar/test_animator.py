@@ -59,8 +59,8 @@ def test_the_animator_is_repose_with_an_expression(compiled: bool) -> None:
 def test_a_pose_of_another_body_is_refused(body: BodyModel) -> None:
     avatar, pose = subject(body)
     wrong = BodyPose(pose.betas, pose.global_orient, pose.body_pose[:, :-3], pose.transl)
-    with pytest.raises(UserError, match="body_pose: this body has 24 joints and expects 69 values a frame, found 66"):
+    with pytest.raises(UserError, match="body_pose: this body has 24 joints and expects 69 values per frame, found 66"):
         Animator(avatar, body)(wrong)
     smile = replace(pose, expression=torch.zeros(2, 10))
-    with pytest.raises(UserError, match="expression: this body has 0 expression directions, found 10 values a frame"):
+    with pytest.raises(UserError, match="expression: this body has 0 expression directions, found 10 values per frame"):
         Animator(avatar, body)(smile)

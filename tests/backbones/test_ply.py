@@ -354,7 +354,7 @@ def test_what_is_no_similarity_is_refused(tmp_path) -> None:
 
 
 def test_from_files_to_the_model_it_is_direct_binding(tmp_path, tiny_captures, body: BodyModel) -> None:
-    """The whole way, from a file a frame of a capture to an avatar, and to another cache once a file has changed."""
+    """The whole way, from a file per frame of a capture to an avatar, and to another cache once a file has changed."""
     capture = open_captures(tiny_captures).train[0]
     surface = frame_sources([capture], 4, SurfaceBackbone(SurfaceConfig(stride=2)), body, tmp_path / "cache")[0]
     folder = tmp_path / "files"

@@ -194,7 +194,7 @@ def check_results(config: AblationBenchmark, runs: list[TrainConfig], shown: str
         text = f"{statistics.fmean(values):+.2f} ± {statistics.stdev(values):.2f}"
         assert any(line.startswith(f"| {label} | 2 |") and f"| {text} |" in line for line in markdown.splitlines())
         assert any(line.startswith(label) and f" {text} " in line for line in shown.splitlines())
-    assert "one thread a run" in markdown
+    assert "one thread per run" in markdown
     times = read_times(config.folder)
     assert {name: time.clips for name, time in times.items()} == {"default": 2, "frames1": 2}
     for row in rows:

@@ -27,4 +27,4 @@ def test_a_table_of_all_parts(tiny_captures: Path, tmp_path: Path, monkeypatch, 
         "opacity",
         "colour",
     }
-    assert "shift, one a vertex" in capsys.readouterr().out
+    assert "shift, one per vertex" in capsys.readouterr().out

@@ -91,6 +91,6 @@ def test_tables_and_plots_of_a_whole_run(inline_workers, tmp_path, capsys, monke
     for name in ("gaussians", "size", "views"):
         assert (tmp_path / f"render_{name}.png").read_bytes()[:4] == b"\x89PNG"
     shown = capsys.readouterr().out
-    assert shown.count("frames a second") == 4
+    assert shown.count("frames per second") == 4
     for bar in bars:
         assert bar["what"] in shown

@@ -117,9 +117,9 @@ def test_a_skeleton_of_another_size():
 
 
 def test_pose_of_another_skeleton_is_refused(body):
-    with pytest.raises(UserError, match="24 joints and expects 69 values a frame, found 63"):
+    with pytest.raises(UserError, match="24 joints and expects 69 values per frame, found 63"):
         body.pose(random_pose(2, joints=22))
     with pytest.raises(UserError, match="10 shape directions, found 16"):
         body.shaped_vertices(torch.zeros(16))
-    with pytest.raises(UserError, match="expression: this body has 0 expression directions, found 10 values a frame"):
+    with pytest.raises(UserError, match="expression: this body has 0 expression directions, found 10 values per frame"):
         body.pose(replace(random_pose(2), expression=torch.zeros(2, 10)))

@@ -1,4 +1,4 @@
-"""The poses of MVHumanNet: a file a frame, SMPL's pickled by PyTorch or SMPL-X's as EasyMocap writes them."""
+"""The poses of MVHumanNet: a file per frame, SMPL's pickled by PyTorch or SMPL-X's as EasyMocap writes them."""
 
 from __future__ import annotations
 

@@ -48,7 +48,7 @@ def read_zju_mocap(folder: Path, body: BodyModel) -> Recording:
     `Camera (1)/CoreView_313_Camera_(1)_0001_2019-08-23_16-08-50.592.jpg` goes with params/1.npy and is frame 0.
 
     EasyMocap poses by V = R(Rh) LBS(poses, shapes) + Th about the origin; smplx rotates about the pelvis. See
-    `easymocap_to_smplx`. Shapes are one a frame: their median is the person's. Frames whose parameters are damaged are
+    `easymocap_to_smplx`. There is one shape per frame: their median is the person's. Frames whose parameters are damaged are
     left out, those without any have no pose.
 
     Args:
@@ -145,7 +145,7 @@ def _calibration(path: Path, cameras: Sequence[str], cams: Any) -> Calibration:
     for key, values in columns.items():
         if len(values) != len(cameras):
             raise UserError(
-                f"{where}: key '{key}': expected {len(cameras)}, one a camera of 'ims', found {len(values)}"
+                f"{where}: key '{key}': expected {len(cameras)}, one per camera of 'ims', found {len(values)}"
             )
     entries = []
     for name, K, D, R, T in zip(cameras, *columns.values(), strict=True):

@@ -1,4 +1,4 @@
-"""Everything that is found out about one run on one subject, as numbers a vertex, a Gaussian and a pixel."""
+"""Everything that is found out about one run on one subject, as numbers per vertex, per Gaussian and per pixel."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The images of an inspection: one page a question, in the order in which a network works."""
+"""The images of an inspection: one page per question, in the order in which a network works."""
 
 from __future__ import annotations
 
@@ -64,15 +64,15 @@ def _gaussians(found: Findings, body: BodyMap) -> Figure:
     some = np.where(bound > 0, bound, np.nan)
     there = some[np.isfinite(some)]
     most = max(2, there.max())
-    bar = _paint(left, body, some, LogNorm(1, most), colormaps["viridis"], "Gaussians a vertex (log scale)")
+    bar = _paint(left, body, some, LogNorm(1, most), colormaps["viridis"], "Gaussians per vertex (log scale)")
     ticks = [tick for power in range(6) for tick in (10**power, 2 * 10**power, 5 * 10**power) if tick <= most]
     bar.set_ticks(ticks, labels=[f"{tick:,}" for tick in ticks])
     bar.minorticks_off()
-    left.set_title(f"Gaussians a vertex, at most {there.max():,.0f}")
+    left.set_title(f"Gaussians per vertex, at most {there.max():,.0f}")
     high = np.percentile(there, 99.5)
     each = np.ceil(high / 40)  # whole numbers: else some bars would hold more of them than others
     bars = int(np.ceil(high / each))
-    _histogram(right, there, (0.5, 0.5 + each * bars), "Gaussians a vertex", "vertices", bars=bars)
+    _histogram(right, there, (0.5, 0.5 + each * bars), "Gaussians per vertex", "vertices", bars=bars)
     return figure
 
 
@@ -277,7 +277,7 @@ def _distance(one: Tensor, other: Tensor) -> np.ndarray:
 
 
 def _frame_colors(count: int) -> np.ndarray:
-    """A colour a frame, [T, 3]: as unlike one another as can be up to nine, then along a rainbow; none is grey."""
+    """A colour per frame, [T, 3]: as unlike one another as can be up to nine, then along a rainbow; none is grey."""
     if count > len(_COLORS):
         return np.asarray(colormaps["turbo"](np.linspace(0.05, 0.95, count)))[:, :3]
     return np.asarray(colormaps["tab10"](_COLORS[:count]))[:, :3]

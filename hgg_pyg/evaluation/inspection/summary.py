@@ -49,7 +49,7 @@ def rows_of(found: Findings) -> tuple[Row, ...]:
 
 
 def _rows(found: Findings) -> Iterator[Row]:
-    yield Row.of("binding", None, "Gaussians a vertex, of those with any", "", found.bound[found.bound > 0].double())
+    yield Row.of("binding", None, "Gaussians per vertex, of those with any", "", found.bound[found.bound > 0].double())
     if found.intra:
         leading = found.even_shares.amax(1)
         yield Row.of("intra", None, "share of the leading frame, without preference", "", leading)

@@ -61,7 +61,7 @@ def image_file(path: Path) -> str:
 
 
 def psnr_over_frames(scores: Sequence[ImageScore], tasks: Sequence[str], methods: Sequence[str]) -> str:
-    """PSNR of each frame, mean over subjects and cameras, a panel a task with a line a method."""
+    """PSNR of each frame, mean over subjects and cameras, a panel per task with a line per method."""
     shown = [task for task in tasks if any(score.task == task for score in scores)]
     figure, axes = plt.subplots(
         1, len(shown), figsize=(5.6 * len(shown), 3.4), layout="constrained", sharey=True, squeeze=False

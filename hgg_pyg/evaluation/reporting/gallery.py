@@ -26,7 +26,7 @@ class Gallery:
     """Keeps the images that are worst for our method, those where it gains least, and a few of each subject.
 
     Args:
-        shown: how many of each kind a task.
+        shown: how many of each kind per task.
     """
 
     shown: int

@@ -119,7 +119,7 @@ class SavedImages:
     """Writes ground truth and renders as folders that `--method` reads back, and `targets.json`, what to render.
 
     Args:
-        folder: gets a folder a method, named by it.
+        folder: gets a folder per method, named by it.
     """
 
     def __init__(self, folder: Path) -> None:

@@ -29,7 +29,7 @@ def save_sheet(
     titles: tuple[str, str],
     columns: Sequence[str] = COLUMNS,
 ) -> None:
-    """Two blocks side by side, one comparison a row: `columns` for `titles[0]`, then again for `titles[1]`."""
+    """Two blocks side by side, one comparison per row: `columns` for `titles[0]`, then again for `titles[1]`."""
     pixels = max(c.images[0].shape[0] for c in (*left, *right))
     zoom = max(1, round(256 / pixels))
     blocks = [_block(rows, title, zoom, columns) for rows, title in zip((left, right), titles, strict=True) if rows]
