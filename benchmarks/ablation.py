@@ -59,33 +59,33 @@ class AblationBenchmark(TrainConfig):
     """What to compare, and all options of training: they are the default setting, which each setting changes."""
 
     study: tuple[StudyName | Literal["all"], ...] = ("all",)
-    """components and layers are the paper's Table 2; any of them, or all"""
+    """studies to run, or all; components and layers are the paper's Table 2"""
     seeds: int = 3
-    """runs of every setting, from `seed` on"""
+    """runs per setting, with seeds from `seed` on"""
     split: Split = "test"
-    """whose scores are shown: val to choose by, test to report"""
+    """split whose scores are shown: val for choosing, test for reporting"""
     release_tokens: int = 8
-    """S of the read-out as released, and the largest S compared; the release has 20, which takes ten times the default
-    setting's time and 5 GB of memory per run"""
+    """S of the read-out as released, and the largest S compared; with the release's 20 a run takes ten times as long
+    and 5 GB of memory"""
     timed_clips: int = 24
-    """by so many, one after the other and setting by setting in turn, times of training are compared; times.csv beside
-    the runs keeps them, and without it they are measured again; 0 goes without"""
+    """clips on which the settings' times of training are compared, measured in alternation; the times are kept in
+    times.csv beside the runs; 0 measures none"""
     workers: int = field(default_factory=lambda: os.cpu_count() or 1)
     """runs side by side, each on one thread"""
     quick: bool = False
-    """small captures, networks and few steps, one seed: minutes that say nothing about the settings"""
+    """small captures and networks, few steps, one seed: takes minutes, and its scores mean nothing"""
     dry_run: bool = False
-    """list the runs and about how long they take, and stop"""
+    """list the runs and the time they need, and stop"""
     table: Path | None = None
-    """where the table goes, by subject, as Markdown and drawn beside it; benchmarks/results/ablation.csv, or the runs'
-    folder if quick"""
+    """table to write, beside it scores by subject, Markdown and a plot; by default benchmarks/results/ablation.csv,
+    or the runs' folder if quick"""
     name: str = "ablation"
-    """the runs are written to OUT/NAME/SETTING-SEED"""
+    """folder of the runs, which are written to OUT/NAME/SETTING-SEED"""
     resume: tyro.conf.Suppress[bool] = True
     synthetic: SynthesizeConfig = field(
         default_factory=lambda: SynthesizeConfig(out=Path("captures/ablation"), subjects=48)
     )
-    """captures to make when `data` is not given: 36 subjects to train on, 8 to test on"""
+    """options of the synthetic captures made when `data` is not given: 36 subjects to train on, 8 to test on"""
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -40,25 +40,25 @@ class FramesCacheBenchmark:
     """What to write and read."""
 
     gaussians: int = 65_536
-    """of a frame: LGM big at its own size"""
+    """Gaussians per frame, as LGM big gives at its own size"""
     features: int = 149
-    """of a Gaussian"""
+    """features per Gaussian"""
     small_gaussians: int = 16_384
-    """of a frame of the second case"""
+    """Gaussians per frame of the second case"""
     small_features: int = 53
-    """of its Gaussians"""
+    """features per Gaussian of the second case"""
     shards: int = 8
-    """files; 2.8 GB of disk in the end"""
+    """files, in all 2.8 GB of disk"""
     repeats: int = 7
-    """samples of each rate; one reads a frame of every shard"""
+    """samples per rate, each of one frame from every shard"""
     threads: int = 2
-    """that read side by side, beside one alone"""
+    """threads that read side by side, compared with one alone"""
     folder: Path | None = None
-    """on the disk to be measured; removed again. The system's folder for temporary files by default"""
+    """folder on the disk to measure, whose files are removed again; by default the system's for temporary files"""
     quick: bool = False
     """an eighth of the Gaussians, three samples: a few seconds"""
     out: Path = Path("benchmarks/results/frames_cache.csv")
-    """where the table goes"""
+    """table to write"""
 
     def sized(self) -> FramesCacheBenchmark:
         """What is measured in the end, `quick` taken into account."""

@@ -55,7 +55,7 @@ PARTS = (
     Part("colour", range(10, 13)),
     Part("all, one per vertex", range(13), "vertex"),
     Part("shift, one per vertex", range(3), "vertex"),
-    Part("all, one a person", range(13), "person"),
+    Part("all, one per person", range(13), "person"),
 )
 
 
@@ -64,24 +64,24 @@ class HeadroomBenchmark:
     """What to fit, and to whom."""
 
     data: Path = Path("captures/demo")
-    """folder of captures; `make train` makes the default one"""
+    """folder of captures; the default one is made by `make train`"""
     body: Path | None = None
-    """as in training"""
+    """body model file, or its folder; as in training"""
     image_size: int = 128
-    """as in training"""
+    """longest side of the images, in pixels; as in training"""
     input_views: int = 4
-    """as in training"""
+    """input cameras of the per-frame network; as in training"""
     frames: int = 8
-    """T, input frames: the fit sees these from all cameras but those that novel views are scored on"""
+    """T, input frames: the fit sees them from all cameras but those on which novel views are scored"""
     subjects: int = 4
-    """at most so many, those of validation first"""
+    """largest number of subjects, those of validation first"""
     steps: int = 200
-    """of Adam, of four images each"""
+    """steps of Adam, four images each"""
     views: int = 24
     """images per subject and task that are scored, evenly spaced"""
     backbone: BackboneConfig = field(default_factory=BackboneConfig)
     out: Path = Path("benchmarks/results/headroom.csv")
-    """where the table goes"""
+    """table to write"""
 
     def __post_init__(self) -> None:
         for name in ("frames", "subjects", "steps", "views", "input_views"):

@@ -40,29 +40,29 @@ class LoadingBenchmark:
     """What to write and read."""
 
     frames: int = 8
-    """one is a sample"""
+    """frames, one per sample"""
     views: int = 8
-    """files of a frame"""
+    """files per frame"""
     width: int = 1224
-    """pixels of a file"""
+    """width of the files, in pixels"""
     height: int = 1024
-    """pixels of a file"""
+    """height of the files, in pixels"""
     quality: int = 90
-    """of the JPEGs"""
+    """quality of the JPEG files, 0 to 100"""
     sizes: tuple[int, ...] = (256, 512)
-    """longest sides to read at"""
+    """longest sides to which images are shrunk, in pixels"""
     repeats: int = 15
-    """samples of each rate"""
+    """samples per rate"""
     threads: int = 2
-    """that read side by side, beside one alone"""
+    """threads that read side by side, compared with one alone"""
     clips: int = 100
-    """all frames and masks, cropped, read one after the other while memory is watched; and a tenth as many"""
+    """times that all frames and masks are read, cropped, while memory is watched; and a tenth as often"""
     folder: Path | None = None
-    """where the files go; removed again. The system's folder for temporary files by default"""
+    """folder for the files, which are removed again; by default the system's folder for temporary files"""
     quick: bool = False
     """an eighth of the pixels, three samples, ten clips: a few seconds"""
     out: Path = Path("benchmarks/results/loading.csv")
-    """where the table goes"""
+    """table to write"""
 
     def sized(self) -> LoadingBenchmark:
         """What is measured in the end, `quick` taken into account."""

@@ -38,13 +38,13 @@ class GalleryConfig:
     """What to render."""
 
     size: int = 320
-    """width and height of the images"""
+    """width and height of the images, in pixels"""
     seed: int = 0
-    """another seed, another person"""
+    """random seed: another one gives another person"""
     amplify: float = 1e4
-    """how much differences are enlarged"""
+    """factor by which differences are multiplied in the sheet"""
     out: Path = Path("docs/render.png")
-    """where the sheet goes"""
+    """file to write"""
 
 
 def synthetic_avatar(config: GalleryConfig) -> tuple[Gaussians, Tensor, Cameras]:

@@ -1,4 +1,4 @@
-"""What `benchmarks.render` shows of its results: ratios, plots, frames per second, and the bars that we set ourselves."""
+"""What `benchmarks.render` shows of its results: ratios, plots, frames per second, and the bars that we set."""
 
 from __future__ import annotations
 

@@ -38,19 +38,19 @@ class CheckConfig:
     """
 
     data: Annotated[Path, tyro.conf.Positional]
-    """a subject's folder, or a folder of subjects, in any of the known layouts"""
+    """folder of a subject, or of several, in any of the known layouts"""
     body: Path | None = None
-    """a body file, or the folder that holds it; what the layout needs when none is given"""
+    """body model file, or its folder; by default what the layout needs"""
     frames: int = 6
-    """of each subject, evenly spaced, on which the body is laid"""
+    """frames per subject, evenly spaced, on which the body is compared with the images"""
     cameras: int = 48
-    """of each subject, evenly spaced, on which the body is laid"""
+    """cameras per subject, evenly spaced, in which the body is compared with the images"""
     subjects: int = 4
-    """of a folder of many, evenly spaced"""
+    """number of subjects to check, evenly spaced over those found"""
     image_size: int = 512
-    """longest side at which images are read for check.png, pixels"""
+    """longest side of the images in check.png, in pixels; larger images are shrunk"""
     out: Path | None = None
-    """where check.png goes; runs/check/ and the folder's name when none is given"""
+    """folder for check.png; by default runs/check/ and the folder's name"""
 
     def __post_init__(self) -> None:
         for name, least in (("frames", 1), ("cameras", 1), ("subjects", 1), ("image_size", 32)):

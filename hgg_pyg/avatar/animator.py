@@ -17,8 +17,8 @@ class Animator:
         avatar: on the body's device.
         body: of any shape; the avatar has its own.
         compiled: skin in one step that `torch.compile` makes, for half a minute, at the first pose and once for each
-            other number of frames, or of values of expression. On a GPU it saves hundreds of launches per frame; on a CPU
-            it needs a C++ compiler.
+            other number of frames, or of values of expression. On a GPU it saves hundreds of launches per frame; on
+            a CPU it needs a C++ compiler.
     """
 
     def __init__(self, avatar: Avatar, body: BodyModel, compiled: bool = False) -> None:

@@ -33,7 +33,7 @@ def gaussians_from_idol(
     All numbers are in `forward_render` of IDOL's decoder (`lib/models/decoders/uvmaps_decoder_gender.py`, class
     `UVNDecoder_gender`), of one scene: positions are `xyzs`, after posing; colors are `rgbs`; radius is `radius`, from
     -1 to 1; rotations are `R_def_batch`, the bones' matrices times the first rotation times the predicted one.
-    opacities are `sigmas`, which are 1 as it is released. Put them through this function and `write_ply` once per frame,
+    opacities are `sigmas`, which are 1 as it is released. Give them to this function and `write_ply` once per frame,
     with the pose of that frame, into DIR/SUBJECT/00000000.ply and on, and train with `--backbone ply
     --backbone.ply.folder DIR`. IDOL's world is that of the SMPL-X parameters it was given; where your capture's is
     another, say how they lie with `--backbone.ply.transform`.

@@ -43,11 +43,11 @@ class PlyConfig:
     folder: Path | None = None
     """folder of 3DGS .ply files"""
     pattern: str = "{subject}/{frame:08d}.ply"
-    """a frame's file in the folder, by the subject's name and the frame's number; without {subject}, of any subject"""
+    """path of a frame's file in the folder; {frame} is the frame's number, {subject} the subject's name (optional)"""
     transform: str | None = None
-    """text file in the folder, {subject} allowed: a 4x4 similarity from the files' world to the capture's, in metres"""
+    """text file in the folder, {subject} optional: 4x4 similarity from the files' world to the capture's, in metres"""
     keep: int = 0
-    """keep only this many Gaussians, those of highest opacity; 0 keeps all"""
+    """number of Gaussians to keep per frame, the most opaque ones; 0 keeps all"""
 
     def __post_init__(self) -> None:
         if not (_fits(self.pattern, {"subject", "frame"}, {"frame"}) and self.pattern.endswith(".ply")):

@@ -46,15 +46,15 @@ class SurfaceConfig:
     """How pixels become Gaussians."""
 
     stride: int = 1
-    """one Gaussian for each block of this many pixels squared, its colour their mean"""
+    """side of the square block of pixels that becomes one Gaussian of their mean colour"""
     footprint: float = 0.35
-    """standard deviation along the surface, in pixels"""
+    """standard deviation of a Gaussian along the surface, in pixels"""
     thickness: float = 0.3
-    """standard deviation along the normal, in units of that along the surface"""
+    """standard deviation along the normal, as a share of that along the surface"""
     max_stretch: float = 3.0
-    """how much longer a Gaussian may get along the slope of a surface seen at a grazing angle"""
+    """largest factor by which a Gaussian is stretched along a surface seen at a grazing angle"""
     opacity: float = 0.85
-    """opacity of a Gaussian well inside the outline"""
+    """opacity of Gaussians well inside the outline"""
 
     def __post_init__(self) -> None:
         if self.stride < 1:

@@ -18,9 +18,9 @@ class LossConfig:
     """Weights of the loss; the paper takes both from LGM, 1 and 1."""
 
     lpips: float = 1.0
-    """alpha_1, of LPIPS where its weights are on disk"""
+    """alpha_1, weight of LPIPS; without LPIPS weights on disk the term is left out (the paper: 1)"""
     alpha: float = 1.0
-    """alpha_2, of the squared error of the alpha image"""
+    """alpha_2, weight of the mean squared error of alpha (the paper: 1)"""
 
 
 def rendering_loss(

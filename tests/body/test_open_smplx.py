@@ -180,9 +180,7 @@ def test_fewer_values_of_expression_are_the_first_ones(arrays):
     assert torch.allclose(*found, atol=1e-6)
     none = body.pose(replace(pose, expression=torch.zeros(1, 10))).vertices
     assert torch.allclose(none, body.pose(pose).vertices, atol=1e-6)
-    with pytest.raises(
-        UserError, match="expression: this body has 10 expression directions, found 11 values per frame"
-    ):
+    with pytest.raises(UserError, match="this body has 10 expression directions, found 11 values per frame"):
         body.pose(replace(pose, expression=torch.zeros(1, 11)))
 
 

@@ -257,9 +257,7 @@ def test_errors(tmp_path, mode):
     with pytest.raises(UserError, match=r"a\.png: expected 64x96 pixels, found 96x64"):
         read_pixels(path, mode, (64, 96), (64, 96))
     save(tmp_path / "a.tif", Image.fromarray(np.zeros((64, 96), np.float32)))
-    with pytest.raises(
-        UserError, match=r"a\.tif: expected an image of 8 or 16 bits per channel, found one of floating"
-    ):
+    with pytest.raises(UserError, match=r"a\.tif: expected an image of 8 or 16 bits per channel, found one of"):
         read_pixels(tmp_path / "a.tif", mode, FULL, FULL)
 
 

@@ -281,7 +281,7 @@ BROKEN: dict[str, tuple[Callable[[Any], Any], str]] = {
     "odd cams": (lambda c: c.update(cams=[1]), r"key 'cams': expected \{K, D, R, T\}, found \[1\]"),
     "odd column": (lambda c: c["cams"].update(K=3), "key 'cams': key 'K': expected a list .* found 3"),
     "no K": (lambda c: c["cams"].pop("K"), "key 'cams': key 'K' is missing; found D, R, T"),
-    "camera without K": (lambda c: c["cams"]["K"].pop(), "key 'cams': key 'K': expected 3, one a camera .* found 2"),
+    "camera without K": (lambda c: c["cams"]["K"].pop(), "key 'cams': key 'K': expected 3, one per camera .* found 2"),
     "K of 8": (_cams("K", 1, [1.0] * 8), "camera 'Camera_B10': key 'K': expected 9 numbers, found 8"),
     "R no rotation": (_cams("R", 2, 2 * np.eye(3)), "camera 'Camera_B1': key 'R': expected a rotation .* found R R"),
     "T with NaN": (_cams("T", 0, [np.nan] * 3), "camera 'Camera_B2': key 'T': expected finite numbers, found NaN"),

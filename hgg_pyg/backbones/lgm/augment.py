@@ -21,9 +21,9 @@ class AugmentConfig:
     """How often input views 1 to 3 are made to disagree with view 0, which stays as it is."""
 
     distort: float = 0.5
-    """share of the objects whose images are distorted by a bent grid"""
+    """probability that the input images of a sample are distorted by a bent grid"""
     jitter: float = 0.5
-    """share of the objects whose cameras are said to stand up to 18 degrees from where they do"""
+    """probability that the input cameras of a sample are rotated by up to 18 degrees"""
 
     def __post_init__(self) -> None:
         for name in ("distort", "jitter"):

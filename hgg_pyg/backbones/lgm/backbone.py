@@ -26,11 +26,11 @@ class LGMConfig:
     """Which LGM."""
 
     checkpoint: Path | None = None
-    """safetensors file: the public model_fp16_fixrot.safetensors, or what finetuning wrote"""
+    """safetensors file: the released model_fp16_fixrot.safetensors, or one written by fine-tuning"""
     preset: Preset | None = None
-    """big, small and tiny as published, micro ours, for a CPU; the checkpoint's own, else big, when none is given"""
+    """network size: big, small or tiny as released, or our micro; by default the checkpoint's, else big"""
     size: int | None = None
-    """width and height that the person is cut out at; the checkpoint's own, else 256, when none is given"""
+    """width and height of the input images, cropped to the person, in pixels; by default the checkpoint's, else 256"""
 
     def __post_init__(self) -> None:
         if self.size is not None and (self.size < 32 or self.size % 32):

@@ -38,8 +38,8 @@ class Page:
     tasks: tuple[str, ...]
     gallery: Gallery
     summary: Table
-    gains: tuple[Table, ...]  # one a task
-    subjects: tuple[Table, ...]  # one a task
+    gains: tuple[Table, ...]  # one per task
+    subjects: tuple[Table, ...]  # one per task
     remarks: tuple[str, ...]
     definitions: tuple[str, ...]
 
