@@ -90,7 +90,7 @@ def to_device(edges: Edges, device: str) -> Edges:
 def body_bindings(frames: int = FRAMES) -> np.ndarray:
     """The vertex nearest to each Gaussian of a person who walks on the spot and turns. -> [T * 65,536] int64
 
-    The Gaussians are those of pixel-aligned orthographic maps, one from each of four sides per frame, 128 x 128 pixels, in
+    The Gaussians are those of pixel-aligned orthographic maps, four per frame, one per side, 128 x 128 pixels each, in
     the order of frames, sides and pixels. A pixel whose ray meets the body has its Gaussian near the surface; that of
     any other pixel stays on its ray, and binds to the vertex nearest to it: a few vertices of the outline collect most
     of these, which makes the heavy tail of the degrees.
