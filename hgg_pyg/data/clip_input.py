@@ -57,7 +57,7 @@ def load_clip(
 
 
 def graph_for(clip: ClipInput, model: ModelConfig, device: str | torch.device = "cpu") -> HeteroData:
-    """A clip's graph on a device, with feedback if the network hears of it: then the clip comes with images."""
+    """A clip's graph on a device, with feedback if the network takes it; the clip must then have images."""
     graph = clip.graph.to(str(device))
     if model.feedback_frames and clip.images is not None:
         add_feedback(graph, clip.images.to(device), model.shift == "surface")

@@ -1,11 +1,11 @@
 import pytest
 import torch
 from scipy.spatial.transform import Rotation
-from test_body import random_pose
 
 from hgg_pyg.body import load_body, pose_gaussians, unpose_gaussians
 from hgg_pyg.body.skinning import matrix_to_quaternion, polar_rotation, quaternion_multiply
 from hgg_pyg.types import Gaussians
+from tests.body.test_body import random_pose
 
 
 def random_gaussians(count: int, seed: int = 0, dtype: torch.dtype = torch.float32) -> Gaussians:
