@@ -94,13 +94,13 @@ class AttentionProblem:
 
         def forward() -> Tensor:
             with torch.no_grad():
-                return attend(self.query, self.key, self.value, self.edges, variant=name)
+                return attend(self.query, self.key, self.value, self.edges, backend=name)
 
         def forward_backward() -> tuple[Tensor, ...]:
             given = self.case.form == "given"
             asked = [x.detach().requires_grad_() for x in (self.query, self.key, self.value)[: 3 if given else 1]]
             key, value = asked[1:] if given else (self.key, self.value)
-            out = attend(asked[0], key, value, self.edges, variant=name)
+            out = attend(asked[0], key, value, self.edges, backend=name)
             if not out.requires_grad:  # a mean of frozen features
                 return out, *(torch.zeros_like(x) for x in asked)
             return out, *torch.autograd.grad(out, asked, self.grad, materialize_grads=True)

@@ -15,9 +15,9 @@ from benchmarks import graphs
 from benchmarks.check import TOLERANCE, ProjectedSources, solve, worst
 from benchmarks.suite import Subject
 from graphs import BINDS, NEAR
-from hgg_pyg import HumanGaussianGraph
+from hgg_pyg import HGGNet
 from hgg_pyg.attention import variants
-from hgg_pyg.config import ModelConfig
+from hgg_pyg.model.config import ModelConfig
 from hgg_pyg.nn import InterConv, IntraConv, PyGConv
 
 Kind = Literal["intra", "inter", "model"]
@@ -242,14 +242,14 @@ class ModelProblem:
         tolerance = TOLERANCE[torch.float32]
         return Subject(forward, forward_backward, check if known else None, tolerance)
 
-    def _model(self, layer: Layer) -> HumanGaussianGraph:
+    def _model(self, layer: Layer) -> HGGNet:
         case = self.case
         torch.manual_seed(0)
         config = ModelConfig(
             layers=case.layers, dim=case.dim, heads=case.heads, feature_dim=case.features, num_vertices=case.targets,
             attention=layer.attention, fold=layer.fold, storage=layer.storage, layer=layer.layer,
         )  # fmt: skip
-        return HumanGaussianGraph(config).to(case.device)
+        return HGGNet(config).to(case.device)
 
     def _solve(self, storage: Literal["float32", "bfloat16"]) -> Tensor:
         """The refined queries, float64."""

@@ -15,8 +15,9 @@ if TYPE_CHECKING:
     from graphs import GraphSpec
     from hgg_pyg.avatar import Avatar
     from hgg_pyg.body import BodyModel, load_body, pose_gaussians, unpose_gaussians
-    from hgg_pyg.config import ClipConfig, ModelConfig
-    from hgg_pyg.model.network import HumanGaussianGraph
+    from hgg_pyg.config import ClipConfig
+    from hgg_pyg.model.config import ModelConfig
+    from hgg_pyg.model.network import HGGNet
     from hgg_pyg.nn import GraphBlock, InterConv, IntraConv, ReadoutConv
     from hgg_pyg.types import BodyPose, Cameras, Gaussians, RenderOutput, UserError
 
@@ -29,7 +30,7 @@ __all__ = [
     "Gaussians",
     "GraphBlock",
     "GraphSpec",
-    "HumanGaussianGraph",
+    "HGGNet",
     "InterConv",
     "IntraConv",
     "ModelConfig",
@@ -45,8 +46,9 @@ _ROOMS = {
     "graphs": ("GraphSpec",),
     "hgg_pyg.avatar": ("Avatar",),
     "hgg_pyg.body": ("BodyModel", "load_body", "pose_gaussians", "unpose_gaussians"),
-    "hgg_pyg.config": ("ClipConfig", "ModelConfig"),
-    "hgg_pyg.model.network": ("HumanGaussianGraph",),
+    "hgg_pyg.config": ("ClipConfig",),
+    "hgg_pyg.model.config": ("ModelConfig",),
+    "hgg_pyg.model.network": ("HGGNet",),
     "hgg_pyg.nn": ("GraphBlock", "InterConv", "IntraConv", "ReadoutConv"),
     "hgg_pyg.types": ("BodyPose", "Cameras", "Gaussians", "RenderOutput", "UserError"),
 }

@@ -1,71 +1,18 @@
-"""Configuration that more than one package reads. Frozen, typed, handed whole; every field shows in `--help`."""
+"""Configuration that more than one room reads, and how every configuration is checked, written and read."""
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import json
+import types
+import typing
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from typing import Any, Literal
+from pathlib import Path
+from typing import Any, Literal, TypeVar
 
-import tyro
-
-
-@dataclass(frozen=True)
-class ModelConfig:
-    """The Human Gaussian Graph network. `variant` gives the rows of the paper's Table 2 (a), `layers` those of (b)."""
-
-    variant: Literal["full", "no_intra", "no_inter", "baseline"] = "full"
-    """full; without the intra or the inter operation; or direct binding, which has neither queries nor graph"""
-    layers: int = 2
-    """L, the number of intra + inter pairs (the paper: 6)"""
-    dim: int = 64
-    """D, width of the vertex queries"""
-    heads: int = 4
-    """attention heads; they divide dim"""
-    tokens: int = 1
-    """S, learnable queries a vertex (the paper: 1, its release: 20)"""
-    ffn_ratio: int = 2
-    """hidden width of a feed-forward network, in units of dim"""
-    dropout: float = 0.0
-    """dropout on attention weights and feed-forward outputs"""
-    norm: Literal["pre", "post"] = "pre"
-    """LayerNorm before each operation, or after its residual"""
-    attention: str = "auto"
-    """how attention is computed, a name that `python -m hgg_pyg` lists; auto: fused where it runs, else scatter"""
-    fold: bool = True
-    """project the intra attention on the vertices' side where that is cheaper; the results are the same"""
-    storage: Literal["float32", "bfloat16"] = "float32"
-    """how the Gaussians' features are kept for the intra attention; sums are float32 either way"""
-    shift: Literal["rest", "surface"] = "rest"
-    """axes of the read-out's shift: those of the rest pose (the paper), or the body's normal and tangents at the vertex
-    that a Gaussian is bound to"""
-    feedback: int = 0
-    """input frames in whose images, two of each, the network is told what direct binding gets wrong (`add_feedback`;
-    not without the intra operation, for they are of other frames too)"""
-    layer: Literal["ours", "transformer_conv", "gatv2_conv"] = "ours"
-    """our attention layers, or one of PyG's in their place"""
-
-    feature_dim: tyro.conf.Suppress[int] = 1
-    """C, features of a Gaussian: the backbone gives it"""
-    num_vertices: tyro.conf.Suppress[int] = 6890
-    """N, vertices of the body: the body gives it"""
-
-    def __post_init__(self) -> None:
-        for name in ("feature_dim", "num_vertices", "dim", "heads", "tokens", "ffn_ratio"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"ModelConfig.{name}: expected at least 1, found {getattr(self, name)}")
-        for name in ("layers", "feedback"):
-            if getattr(self, name) < 0:
-                raise ValueError(f"ModelConfig.{name}: expected 0 or more, found {getattr(self, name)}")
-        if self.dim % self.heads:
-            raise ValueError(f"ModelConfig.heads: expected a divisor of dim {self.dim}, found {self.heads}")
-        if not 0 <= self.dropout < 1:
-            raise ValueError(f"ModelConfig.dropout: expected 0 <= dropout < 1, found {self.dropout}")
-
-    @property
-    def feedback_frames(self) -> int:
-        """`feedback`, or 0 where the variant takes no part in it."""
-        return self.feedback if self.variant in ("full", "no_inter") else 0
+Config = TypeVar("Config")
 
 
 @dataclass(frozen=True)
@@ -82,6 +29,7 @@ class ClipConfig:
     """frames over which the supervised images are spread"""
 
     def __post_init__(self) -> None:
+        check_choices(self)
         for name in ("frames", "input_views", "target_views", "target_poses"):
             if getattr(self, name) < 1:
                 raise ValueError(f"ClipConfig.{name}: expected at least 1, found {getattr(self, name)}")
@@ -92,9 +40,83 @@ class ClipConfig:
             )
 
 
+def check_choices(config: Any) -> None:
+    """Refuse values that are not of their field's type; of choices, the right ones are listed.
+
+    What `__post_init__` of a configuration dataclass calls first, so that a wrong value ends here wherever it came
+    from: Python, a command line or a file.
+
+    Raises:
+        ValueError: the field, what was expected and what was found.
+    """
+    hints = typing.get_type_hints(type(config), include_extras=False)
+    for field in dataclasses.fields(config):
+        value, hint = getattr(config, field.name), hints[field.name]
+        if not _fits(value, hint):
+            raise ValueError(f"{type(config).__name__}.{field.name}: expected {_described(hint)}, found {value!r}")
+
+
+def _fits(value: Any, hint: Any) -> bool:
+    origin, options = typing.get_origin(hint), typing.get_args(hint)
+    if origin is Literal:
+        return any(value == option and type(value) is type(option) for option in options)
+    if origin in (typing.Union, types.UnionType):
+        return any(_fits(value, option) for option in options)
+    if origin is tuple:
+        if not isinstance(value, tuple):
+            return False
+        if len(options) == 2 and options[1] is Ellipsis:
+            return all(_fits(item, options[0]) for item in value)
+        return len(value) == len(options) and all(map(_fits, value, options))
+    if hint is float:
+        return isinstance(value, float | int) and not isinstance(value, bool)
+    if hint is int:
+        return isinstance(value, int) and not isinstance(value, bool)
+    return not isinstance(hint, type) or isinstance(value, hint)
+
+
+def _described(hint: Any) -> str:
+    origin, options = typing.get_origin(hint), typing.get_args(hint)
+    if origin is Literal:
+        return "one of " + ", ".join(map(str, options))
+    if origin in (typing.Union, types.UnionType):
+        return " or ".join(map(_described, options))
+    if origin is tuple:
+        return f"a tuple of {_described(options[0])}"
+    return {type(None): "nothing", int: "an integer", float: "a number", str: "a text", bool: "True or False"}.get(
+        hint, getattr(hint, "__name__", str(hint))
+    )
+
+
 def config_json(config: Any) -> str:
     """A configuration dataclass as readable JSON."""
     return json.dumps(asdict(config), indent=2, default=str)
+
+
+def config_from_json(kind: type[Config], values: Mapping[str, Any]) -> Config:
+    """A configuration dataclass from what JSON has: objects for dataclasses, strings for paths, lists for tuples.
+
+    Raises:
+        ValueError: a name is unknown, or a value is refused by the dataclass.
+    """
+    hints = typing.get_type_hints(kind)
+    unknown = [name for name in values if name not in hints]
+    if unknown:
+        raise ValueError(f"{kind.__name__}: expected some of {', '.join(hints)}; found {', '.join(unknown)}")
+    return kind(**{name: _from_json(hints[name], value) for name, value in values.items()})
+
+
+def _from_json(hint: Any, value: Any) -> Any:
+    options = typing.get_args(hint)
+    if isinstance(hint, type) and dataclasses.is_dataclass(hint):
+        if not isinstance(value, Mapping):
+            raise ValueError(f"{hint.__name__}: expected an object, found {value!r}")
+        return config_from_json(hint, value)
+    if isinstance(value, list):
+        return tuple(_from_json(options[0] if options else Any, item) for item in value)
+    if isinstance(value, str) and (hint is Path or Path in options):
+        return Path(value)
+    return value
 
 
 def config_digest(*parts: Any) -> str:

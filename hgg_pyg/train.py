@@ -23,20 +23,18 @@ log = logging.getLogger("hgg_pyg")
 
 
 def _check_attention(config: TrainConfig, device: str) -> None:
-    """Refuse, before any work, a variant of attention that could not train here."""
+    """Refuse, before any work, a way of computing attention that could not train here."""
     dtype = torch.bfloat16 if config.precision == "bf16" else torch.float32
     try:
-        variant = get_variant(config.model.attention, device, dtype)
+        variant = get_variant(config.model.backend, device, dtype)
     except ValueError as error:
-        raise UserError(f"model.{error}") from None
+        raise UserError(f"model.backend: {error}") from None
     if not variant.backward:
-        raise UserError(f"model.attention: expected a variant with gradients, found {variant.name!r}, which has none")
+        raise UserError(f"model.backend: expected one with gradients, found {variant.name!r}, which has none")
 
 
 def main(config: TrainConfig) -> None:
     """Train the Human Gaussian Graph on captures, evaluate it on test subjects, leave everything in runs/NAME."""
-    if config.model.variant == "baseline":
-        raise UserError("model.variant: baseline is direct binding, which has nothing to train: evaluate shows it")
     accelerator = join_processes(config.precision, config.accumulation)
     _check_attention(config, accelerator.device.type)
     checkpoint = find_checkpoint(config)

@@ -17,9 +17,10 @@ from PIL import Image
 
 from hgg_pyg.backbones import make_backbone
 from hgg_pyg.body import load_body
-from hgg_pyg.config import ClipConfig, ModelConfig
+from hgg_pyg.config import ClipConfig
 from hgg_pyg.evaluate import EvaluateConfig, main
-from hgg_pyg.model.network import HumanGaussianGraph
+from hgg_pyg.model.config import ModelConfig
+from hgg_pyg.model.network import HGGNet
 from hgg_pyg.runtime import run_command
 from hgg_pyg.training.run import MODEL_FOLDER, TrainConfig, create_run
 from hgg_pyg.types import UserError
@@ -40,7 +41,7 @@ def make_run(captures: Path, out: Path, name: str, seed: int = 0, frames: int = 
     create_run(config)
     features = make_backbone(config.backbone).feature_dim
     torch.manual_seed(seed)
-    model = HumanGaussianGraph(replace(config.model, feature_dim=features, num_vertices=load_body().num_vertices))
+    model = HGGNet(replace(config.model, feature_dim=features, num_vertices=load_body().num_vertices))
     torch.nn.init.normal_(model.head[-1].weight, std=0.3)
     model.save(config.folder / MODEL_FOLDER)
     return config.folder

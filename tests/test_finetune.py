@@ -14,11 +14,12 @@ from hgg_pyg.backbones.lgm import LGM, PRESETS, LGMBackbone
 from hgg_pyg.backbones.lgm.augment import AugmentConfig
 from hgg_pyg.backbones.lgm.cameras import lgm_frame
 from hgg_pyg.backbones.lgm.network import Predicted
-from hgg_pyg.config import ClipConfig, ModelConfig
+from hgg_pyg.config import ClipConfig
 from hgg_pyg.data import FrameSource, open_captures
 from hgg_pyg.finetuning.config import FinetuneConfig
 from hgg_pyg.finetuning.scores import TASKS
 from hgg_pyg.finetuning.tuner import Subject, ViewLoader, surface_distance
+from hgg_pyg.model.config import ModelConfig
 from hgg_pyg.training.run import Checkpoint, TrainConfig, read_config
 from hgg_pyg.types import UserError
 

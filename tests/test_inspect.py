@@ -19,7 +19,7 @@ from hgg_pyg import inspect as inspect_command
 from hgg_pyg.backbones import make_backbone
 from hgg_pyg.body import BodyModel
 from hgg_pyg.body.open_smplx import open_smplx
-from hgg_pyg.config import ClipConfig, ModelConfig
+from hgg_pyg.config import ClipConfig
 from hgg_pyg.data.clips import clip_graph
 from hgg_pyg.evaluation.inspection import (
     PAGES,
@@ -38,7 +38,8 @@ from hgg_pyg.evaluation.inspection import (
 )
 from hgg_pyg.evaluation.inspection.body_map import NOTHING, BodyMap
 from hgg_pyg.inspect import InspectConfig
-from hgg_pyg.model.network import HumanGaussianGraph
+from hgg_pyg.model.config import ModelConfig
+from hgg_pyg.model.network import HGGNet
 from hgg_pyg.runtime import run_command
 from hgg_pyg.synthetic import SynthesizeConfig, synthesize
 from hgg_pyg.training.run import MODEL_FOLDER, TrainConfig, create_run
@@ -56,11 +57,11 @@ def graph(body, make_pose, make_frames):
     )
 
 
-def make_model(body, seed: int = 0, **settings) -> HumanGaussianGraph:
+def make_model(body, seed: int = 0, **settings) -> HGGNet:
     """A network with weights drawn at random, the head's last projection too, as training leaves them."""
     torch.manual_seed(seed)
     settings = {"layers": 2, "dim": 8, "heads": 2, **settings}
-    model = HumanGaussianGraph(ModelConfig(feature_dim=FEATURES, num_vertices=body.num_vertices, **settings)).eval()
+    model = HGGNet(ModelConfig(feature_dim=FEATURES, num_vertices=body.num_vertices, **settings)).eval()
     with torch.no_grad():
         for parameter in model.parameters():
             parameter.copy_(torch.randn_like(parameter))
@@ -171,17 +172,15 @@ def test_distances_count_edges_of_the_mesh():
 
 
 def test_an_untrained_network_changes_nothing(body, graph):
-    model = HumanGaussianGraph(
-        ModelConfig(feature_dim=FEATURES, num_vertices=body.num_vertices, layers=1, dim=8, heads=2)
-    ).eval()
-    before = HumanGaussianGraph(replace(model.config, variant="baseline"))(graph)
+    model = HGGNet(ModelConfig(feature_dim=FEATURES, num_vertices=body.num_vertices, layers=1, dim=8, heads=2)).eval()
+    before = HGGNet(replace(model.config, variant="baseline"))(graph)
     with torch.no_grad():
         for change in read_out_changes(before, model(graph)):
             assert (change.values == 0).all(), change.name
 
 
 def test_changes_are_in_the_units_that_they_say(body, graph):
-    before = HumanGaussianGraph(ModelConfig(variant="baseline"))(graph)
+    before = HGGNet(ModelConfig(variant="baseline"))(graph)
     half = torch.tensor(np.pi / 12, dtype=torch.float32)  # of a rotation by 30 degrees about x
     angle = torch.stack([half.cos(), half.sin(), torch.tensor(0.0), torch.tensor(0.0)])
     after = replace(
@@ -241,7 +240,7 @@ def make_run(captures: Path, folder: Path, body, spec: GraphSpec | None = None, 
     create_run(config)
     features = make_backbone(config.backbone).feature_dim
     torch.manual_seed(0)
-    model = HumanGaussianGraph(replace(config.model, feature_dim=features, num_vertices=body.num_vertices))
+    model = HGGNet(replace(config.model, feature_dim=features, num_vertices=body.num_vertices))
     with torch.no_grad():
         for name, parameter in model.named_parameters():
             if name.startswith("head"):
@@ -388,7 +387,7 @@ def test_a_network_of_another_body_or_backbone_is_refused(tiny_captures, tmp_pat
         ("num_vertices", "expected a body of 7 vertices, the body has 6890 vertices"),
         ("feature_dim", "expected 7 features per Gaussian, the per-frame network gives"),
     ):
-        model = HumanGaussianGraph.load(folder / MODEL_FOLDER)
-        HumanGaussianGraph(replace(model.config, **{name: 7})).save(folder / MODEL_FOLDER)
+        model = HGGNet.load(folder / MODEL_FOLDER)
+        HGGNet(replace(model.config, **{name: 7})).save(folder / MODEL_FOLDER)
         assert message in run(monkeypatch, capsys, str(folder))
         model.save(folder / MODEL_FOLDER)

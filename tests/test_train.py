@@ -16,8 +16,9 @@ from PIL import Image
 from graphs import GraphSpec
 from hgg_pyg import evaluate as evaluate_command
 from hgg_pyg import train as train_command
-from hgg_pyg.config import ClipConfig, ModelConfig
+from hgg_pyg.config import ClipConfig
 from hgg_pyg.evaluate import EvaluateConfig
+from hgg_pyg.model.config import ModelConfig
 from hgg_pyg.runtime import run_command
 from hgg_pyg.training.run import Checkpoint, TrainConfig, find_checkpoint, read_config
 from hgg_pyg.training.trainer import Trainer

@@ -5,17 +5,17 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from hgg_pyg.attention.edges import Edges
-from hgg_pyg.attention.registry import get_variant
+from hgg_pyg.attention.edges import AnyEdges, Edges
+from hgg_pyg.attention.registry import Variant, get_variant
 
 
 def attend(
     query: Tensor,
     key: Tensor,
     value: Tensor,
-    edge_index: Tensor | Edges,
+    edge_index: AnyEdges,
     ptr: Tensor | None = None,
-    variant: str = "scatter",
+    backend: str | Variant = "scatter",
 ) -> Tensor:
     r"""Attention of N targets over their sources (Eqs. 9-12 after the projections).
 
@@ -29,20 +29,21 @@ def attend(
         query: [N, H, C], or [N, S, H, C] for S slots that attend to the same keys independently.
         key: [M, H, C], of the query's type, or of half precision under a float32 query.
         value: [M, H, C], of the key's type.
-        edge_index: [2, E] int64, sources in row 0, targets in row 1, in any order; a PyG `EdgeIndex`; or `Edges`, which
-            spare the sorting and checking of the others.
+        edge_index: [2, E] integers, sources in row 0, targets in row 1, in any order, or another format that
+            `Edges.from_index` takes; `Edges` themselves spare the sorting and checking of the others.
         ptr: [N + 1] row pointers, which say that the edges are sorted by target.
-        variant: a name from `variants()`, or "auto".
+        backend: how it is computed: a `Variant`, a name from `variants()`, "module:NAME" of a `Variant` of yours, or
+            "auto".
 
     Returns:
         Of the shape and type of `query`.
 
     Raises:
         ValueError: shapes, types or devices do not fit one another, edges are wrong (see `Edges.from_index`), or the
-            variant is unknown or cannot run here.
+            backend is unknown or cannot run here.
     """
     _check(query, key, value)
-    chosen = get_variant(variant, query.device.type, query.dtype)
+    chosen = get_variant(backend, query.device.type, query.dtype)
     edges = Edges.from_index(edge_index, len(key), len(query), ptr)
     slots = query if query.ndim == 4 else query.unsqueeze(1)
     if not len(edges.source) or not query.numel():

@@ -5,13 +5,17 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any, TypeVar
+from typing import Any, TypeAlias, TypeVar
 
 import torch
 from torch import Tensor
 from torch_geometric import EdgeIndex
+from torch_geometric.typing import SparseTensor
+from torch_geometric.utils import is_torch_sparse_tensor
 
 Derived = TypeVar("Derived")
+AnyEdges: TypeAlias = "Tensor | SparseTensor | Edges"
+"""[2, E] integers, a PyG `EdgeIndex`, a transposed adjacency (`SparseTensor`, torch.sparse), or `Edges`."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -28,17 +32,18 @@ class Edges:
     num_sources: int  # M
     num_targets: int  # N
     in_order: bool = False  # source e is the source of edge e, as `lay_out` leaves it
+    order: Tensor | None = None  # [E] where each edge stood in what these were made of; None: in the same place
     _derived: dict[Callable[[Edges], Any], Any] = field(default_factory=dict, repr=False)
 
     @classmethod
-    def from_index(
-        cls, edge_index: Tensor | Edges, num_sources: int, num_targets: int, ptr: Tensor | None = None
-    ) -> Edges:
+    def from_index(cls, edge_index: AnyEdges, num_sources: int, num_targets: int, ptr: Tensor | None = None) -> Edges:
         """Check edges, and sort them unless they are sorted.
 
         Args:
-            edge_index: [2, E] int64, sources in row 0, targets in row 1; or a PyG
-                `EdgeIndex`; or edges made before, which are returned as they are.
+            edge_index: [2, E] int64 or int32, sources in row 0, targets in row 1; a PyG `EdgeIndex`, whose cached order
+                and pointers are used; the adjacency of targets (rows) by sources, PyG's `adj_t`, as `SparseTensor` or
+                torch.sparse CSR, CSC or COO, whose values are not looked at; or edges made before, which are returned
+                as they are.
             num_sources: M.
             num_targets: N.
             ptr: [N + 1] row pointers, which say that the edges are sorted by target.
@@ -53,22 +58,35 @@ class Edges:
                 raise ValueError(f"edges: expected {wanted} sources and targets, found edges made for {sizes}")
             return edge_index
         if isinstance(edge_index, EdgeIndex):
-            edge_index = edge_index.as_tensor()
+            if not edge_index.is_sorted:
+                return cls.from_index(edge_index.as_tensor(), num_sources, num_targets, ptr)
+            return cls._from_csc(edge_index, num_sources, num_targets)
+        edge_index = as_edge_index(edge_index)
         if edge_index.ndim != 2 or len(edge_index) != 2 or edge_index.dtype != torch.int64:
-            raise ValueError(f"edge_index: expected [2, E] int64, found {list(edge_index.shape)} {edge_index.dtype}")
+            raise ValueError(f"edge_index: expected [2, E] integers, found {list(edge_index.shape)} {edge_index.dtype}")
+        _check_range(edge_index, num_sources, num_targets)
         source, target = edge_index.contiguous()
-        for what, index, size in (("source", source, num_sources), ("target", target, num_targets)):
-            if index.numel():
-                low, high = (int(x) for x in index.aminmax())
-                if low < 0 or high >= size:
-                    raise ValueError(f"edge_index: expected {what} indices in 0..{size - 1}, found {low}..{high}")
         if ptr is not None:
             _check_pointers(ptr, target, num_targets)
             return cls(source, target, ptr.to(target), num_sources, num_targets)
+        order = None
         if not bool((target[1:] >= target[:-1]).all()):
             target, order = target.sort(stable=True)
             source = source[order]
-        return cls(source, target, _pointers(target, num_targets), num_sources, num_targets)
+        return cls(source, target, _pointers(target, num_targets), num_sources, num_targets, order=order)
+
+    @classmethod
+    def _from_csc(cls, edge_index: EdgeIndex, num_sources: int, num_targets: int) -> Edges:
+        """By the column pointers that a sorted `EdgeIndex` keeps, which it computes once if they are not there yet."""
+        _check_range(edge_index.as_tensor(), num_sources, num_targets)
+        if edge_index.sparse_size(1) not in (None, num_targets):
+            raise ValueError(f"edge_index: expected {num_targets} columns, found {edge_index.sparse_size(1)}")
+        (ptr, source), order = edge_index.get_csc()
+        if len(ptr) <= num_targets:  # without a size, pointers end with the last target that has an edge
+            ptr = torch.cat([ptr, ptr[-1:].expand(num_targets + 1 - len(ptr))])
+        target = edge_index.as_tensor()[1].long()
+        target = target if order is None else target[order]
+        return cls(source.long(), target, ptr.long(), num_sources, num_targets, order=order)
 
     @cached_property
     def edge_index(self) -> Tensor:
@@ -106,7 +124,49 @@ class Edges:
             return x, self
         count = len(self.source)
         line = torch.arange(count, device=self.source.device)
-        return x.index_select(0, self.source), Edges(line, self.target, self.ptr, count, self.num_targets, True)
+        laid_out = Edges(line, self.target, self.ptr, count, self.num_targets, True, self.order)
+        return x.index_select(0, self.source), laid_out
+
+
+def as_edge_index(edges: AnyEdges) -> Tensor:
+    """Any format of edges as [2, E] int64 (an `EdgeIndex` stays one), in the order in which the format has them.
+
+    Adjacencies are PyG's `adj_t`: rows are targets.
+    """
+    if isinstance(edges, Edges):
+        return edges.edge_index
+    if not isinstance(edges, Tensor):  # SparseTensor
+        row, column, _ = edges.coo()
+        return torch.stack([column, row])
+    if is_torch_sparse_tensor(edges):
+        return _of_sparse(edges)
+    small = edges.dtype == torch.int32  # torch_scatter takes int64 only
+    return edges.long() if small else edges
+
+
+def _of_sparse(adjacency: Tensor) -> Tensor:
+    """[2, E] int64 of a torch.sparse adjacency, targets by sources, in the order of its values."""
+    if adjacency.layout == torch.sparse_coo:
+        row, column = adjacency._indices()
+    elif adjacency.layout == torch.sparse_csr:
+        column = adjacency.col_indices()
+        row = _rows(adjacency.crow_indices())
+    else:
+        row = adjacency.row_indices()
+        column = _rows(adjacency.ccol_indices())
+    return torch.stack([column, row]).long()
+
+
+def _rows(pointers: Tensor) -> Tensor:
+    return torch.arange(len(pointers) - 1, device=pointers.device).repeat_interleave(pointers.diff())
+
+
+def _check_range(edge_index: Tensor, num_sources: int, num_targets: int) -> None:
+    for what, index, size in (("source", edge_index[0], num_sources), ("target", edge_index[1], num_targets)):
+        if index.numel():
+            low, high = (int(x) for x in index.aminmax())
+            if low < 0 or high >= size:
+                raise ValueError(f"edge_index: expected {what} indices in 0..{size - 1}, found {low}..{high}")
 
 
 def _pointers(ascending: Tensor, size: int) -> Tensor:

@@ -6,7 +6,8 @@ import torch
 from torch import Tensor
 
 from hgg_pyg.attention.attend import attend
-from hgg_pyg.attention.edges import Edges
+from hgg_pyg.attention.edges import AnyEdges, Edges
+from hgg_pyg.attention.registry import Variant
 
 
 def attend_folded(
@@ -14,8 +15,8 @@ def attend_folded(
     key_weight: Tensor,
     value_weight: Tensor,
     features: Tensor,
-    edge_index: Tensor | Edges,
-    variant: str = "scatter",
+    edge_index: AnyEdges,
+    backend: str | Variant = "scatter",
 ) -> Tensor:
     r"""`attend` of keys W_K x and values W_V x, without ever making them.
 
@@ -35,7 +36,7 @@ def attend_folded(
         value_weight: [H, C, F].
         features: [M, F], of the query's type, or of half precision under a float32 query.
         edge_index: as `attend` takes it.
-        variant: a name from `variants()`, or "auto".
+        backend: as `attend` takes it.
 
     Returns:
         [N, S, H, C] of the query's type; exactly zero for a target without a source.
@@ -53,7 +54,7 @@ def attend_folded(
         asked = asked.permute(2, 0, 1, 3).flatten(1, 2)
         asked = torch.bmm(asked, to_key).view(heads, num_targets, slots, -1).permute(1, 2, 0, 3).flatten(1, 2)
         shared = features.unsqueeze(1)
-        sums = attend(asked.unsqueeze(2), shared, shared, edges, variant=variant).squeeze(2)  # [N, S * H, F]
+        sums = attend(asked.unsqueeze(2), shared, shared, edges, backend=backend).squeeze(2)  # [N, S * H, F]
         sums = sums.unflatten(1, (slots, heads)).permute(2, 0, 1, 3).flatten(1, 2)
         out = torch.bmm(sums, to_value.transpose(1, 2)).view(heads, num_targets, slots, channels)
         return out.permute(1, 2, 0, 3).to(query.dtype)

@@ -1,4 +1,4 @@
-"""Which ways of computing attention there are: every file of `methods/` that defines a `VARIANT`."""
+"""Which ways of computing attention there are: each file of `methods/` that defines a `VARIANT`, and yours."""
 
 from __future__ import annotations
 
@@ -68,9 +68,34 @@ class Variant:
         return None
 
 
-@cache
+_registered: dict[str, Variant] = {}
+
+
+def register(variant: Variant) -> Variant:
+    """Make a variant of yours known by its name, to `attend`, the layers, the tests and the benchmarks.
+
+    Returns:
+        The variant, so that a module can say `VARIANT = register(Variant(...))`.
+
+    Raises:
+        ValueError: the name is taken by another variant, or cannot be told from "auto" or "module:NAME".
+    """
+    known = variants().get(variant.name)
+    if known is not None and known != variant:
+        raise ValueError(f"attention: expected a name that is free, found {variant.name!r}: {known.summary}")
+    if variant.name == "auto" or ":" in variant.name or not variant.name:
+        raise ValueError(f"attention: expected a plain name other than auto, found {variant.name!r}")
+    _registered[variant.name] = variant
+    return variant
+
+
 def variants() -> dict[str, Variant]:
-    """Every variant by name, the reference and the semantics of record first."""
+    """Every variant by name: the reference, the semantics of record, our others, then what was registered."""
+    return {**_shipped(), **_registered}
+
+
+@cache
+def _shipped() -> dict[str, Variant]:
     package = importlib.import_module("hgg_pyg.attention.methods")
     found: list[Variant] = []
     for info in pkgutil.iter_modules(package.__path__):
@@ -81,18 +106,43 @@ def variants() -> dict[str, Variant]:
     return {variant.name: variant for variant in found}
 
 
-def get_variant(name: str, device: str, dtype: torch.dtype) -> Variant:
-    """The variant of a name; "auto" is `fused` where that runs, and `scatter` elsewhere.
+def find_variant(backend: str | Variant) -> Variant | None:
+    """The variant that is meant, wherever it may run; None for "auto".
 
     Raises:
-        ValueError: no variant has this name, or it cannot run on this device or with this type.
+        ValueError: no variant has this name, or "module:NAME" cannot be imported or is no `Variant`.
     """
+    if isinstance(backend, Variant):
+        return backend
+    if backend == "auto":
+        return None
     known = variants()
-    if name == "auto":
+    if backend in known:
+        return known[backend]
+    if ":" not in backend:
+        raise ValueError(
+            f"attention backend: expected one of auto, {', '.join(known)}, or module:NAME of a Variant of yours; "
+            f"found {backend!r}"
+        )
+    try:
+        found = pkgutil.resolve_name(backend)
+    except (ImportError, AttributeError, ValueError) as error:
+        raise ValueError(f"attention backend: {backend!r} cannot be imported from here ({error})") from None
+    if not isinstance(found, Variant):
+        raise ValueError(f"attention backend: expected {backend!r} to be a Variant, found {type(found).__name__}")
+    return found
+
+
+def get_variant(backend: str | Variant, device: str, dtype: torch.dtype) -> Variant:
+    """The variant that is meant, for a device and a type; "auto" is `fused` where that runs, and `scatter` elsewhere.
+
+    Raises:
+        ValueError: what `find_variant` refuses, or the variant cannot run on this device or with this type.
+    """
+    chosen = find_variant(backend)
+    if chosen is None:
+        known = variants()
         return known["scatter" if known["fused"].missing(device, dtype) else "fused"]
-    if name not in known:
-        listed = "; ".join(n + (f" ({why})" if (why := v.missing(device)) else "") for n, v in known.items())
-        raise ValueError(f"attention: expected one of auto; {listed}; found {name!r}")
-    if why := known[name].missing(device, dtype):
-        raise ValueError(f"attention: expected a variant that runs here, found {name!r}, which {why}")
-    return known[name]
+    if why := chosen.missing(device, dtype):
+        raise ValueError(f"attention backend: expected one that runs here, found {chosen.name!r}, which {why}")
+    return chosen

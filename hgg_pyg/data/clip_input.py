@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import Protocol
 
 import numpy as np
 import torch
@@ -11,11 +12,20 @@ from torch_geometric.data import HeteroData
 
 from graphs import GraphSpec
 from hgg_pyg.body import PosedBody
-from hgg_pyg.config import ModelConfig
 from hgg_pyg.data.clips import Target, clip_graph, load_target
 from hgg_pyg.data.frames import FrameSource
 from hgg_pyg.model.feedback import InputImages, add_feedback
 from hgg_pyg.types import Gaussians
+
+
+class HearsFeedback(Protocol):
+    """A network, or its configuration: how many input frames' images it is told about, along which axes."""
+
+    @property
+    def feedback(self) -> int: ...
+
+    @property
+    def shift(self) -> str: ...
 
 
 @dataclass(frozen=True)
@@ -56,10 +66,10 @@ def load_clip(
     return ClipInput(graph, _load_images(source, frames, posed, images) if images else None)
 
 
-def graph_for(clip: ClipInput, model: ModelConfig, device: str | torch.device = "cpu") -> HeteroData:
+def graph_for(clip: ClipInput, model: HearsFeedback, device: str | torch.device = "cpu") -> HeteroData:
     """A clip's graph on a device, with feedback if the network takes it; the clip must then have images."""
     graph = clip.graph.to(str(device))
-    if model.feedback_frames and clip.images is not None:
+    if model.feedback and clip.images is not None:
         add_feedback(graph, clip.images.to(device), model.shift == "surface")
     return graph
 

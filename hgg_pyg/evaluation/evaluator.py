@@ -6,7 +6,7 @@ import math
 import time
 from collections.abc import Callable, Iterator, Sequence
 from copy import deepcopy
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import TypeVar
@@ -31,7 +31,8 @@ from hgg_pyg.evaluation.reporting.image_folder import SavedImages, Wanted
 from hgg_pyg.evaluation.reporting.plan import make_plan, wanted_image
 from hgg_pyg.evaluation.reporting.report import DIRECT, OURS, TASKS
 from hgg_pyg.evaluation.scores import ImageScore, Values
-from hgg_pyg.model.network import HumanGaussianGraph
+from hgg_pyg.model.direct_binding import DirectBinding
+from hgg_pyg.model.network import HGGNet
 from hgg_pyg.render import render
 from hgg_pyg.types import Cameras, Gaussians, UserError
 
@@ -47,7 +48,7 @@ class Contender:
     """A trained model, and the clips that it makes avatars of."""
 
     name: str
-    model: HumanGaussianGraph
+    model: HGGNet | DirectBinding
     spec: GraphSpec  # of the graphs that it was trained on
     frames: int  # T
 
@@ -71,7 +72,7 @@ LEAN = Extras(regions=False, timing=False, shown=0)
 
 @torch.no_grad()
 def evaluate(
-    model: HumanGaussianGraph,
+    model: HGGNet,
     sources: Sequence[FrameSource],
     spec: GraphSpec,
     frames: int,
@@ -111,7 +112,7 @@ class _Evaluation:
 
     def __init__(
         self,
-        model: HumanGaussianGraph,
+        model: HGGNet,
         sources: Sequence[FrameSource],
         spec: GraphSpec,
         frames: int,
@@ -120,9 +121,8 @@ class _Evaluation:
     ) -> None:
         self.device = next((p.device for p in model.parameters()), torch.device("cpu"))
         self.sources, self.extras = sources, extras
-        baseline = HumanGaussianGraph(replace(model.config, variant="baseline"))
         ours = Contender(OURS, model, spec, frames)
-        self.contenders = (Contender(DIRECT, baseline, spec, 1), ours, *extras.also)
+        self.contenders = (Contender(DIRECT, DirectBinding(), spec, 1), ours, *extras.also)
         for contender in self.contenders:
             contender.model.to(self.device).eval()
         self.methods = (*(contender.name for contender in self.contenders), *(f.name for f in extras.folders))
@@ -200,8 +200,8 @@ class _Evaluation:
 
         def make() -> Avatar:
             gaussians = [predicted[frame][0] for frame in inputs]
-            clip = load_clip(source, inputs, contender.spec, images=model.config.feedback_frames, gaussians=gaussians)
-            return model.avatar(graph_for(clip, model.config, self.device))
+            clip = load_clip(source, inputs, contender.spec, images=model.feedback, gaussians=gaussians)
+            return model.avatar(graph_for(clip, model, self.device))
 
         avatar, seconds = self._timed(make)
         return _Built(avatar, seconds + sum(predicted[frame][1] for frame in inputs))

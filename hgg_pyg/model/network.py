@@ -1,30 +1,34 @@
-"""Human Gaussian Graph: queries on the mesh, L blocks of message passing, a read-out, one avatar (Algorithm 2)."""
+"""The network: queries on the mesh, L blocks of message passing, a read-out, one avatar (Algorithm 2)."""
 
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
-from typing import cast
+from typing import cast, overload
 
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
-from torch_geometric.data import HeteroData
+from torch_geometric.data import Batch, HeteroData
 
-from graphs import BINDS, NEAR
 from hgg_pyg.attention import Edges
 from hgg_pyg.avatar import Avatar
-from hgg_pyg.config import ModelConfig, config_json
+from hgg_pyg.config import config_from_json, config_json
 from hgg_pyg.io.files import write_atomically
+from hgg_pyg.model.config import ModelConfig
+from hgg_pyg.model.direct_binding import as_avatar, bound_gaussians
 from hgg_pyg.model.feedback import FEEDBACK_DIM
 from hgg_pyg.model.residual import RESIDUAL_DIM, apply_residual
-from hgg_pyg.nn import GraphBlock, ReadoutConv
+from hgg_pyg.nn import FusedReadoutConv, GraphBlock, ReadoutConv
+from hgg_pyg.nn.block import EdgeType, reset_parameters
+from hgg_pyg.nn.fused import FusedConv
 from hgg_pyg.types import Gaussians, UserError
 
 
-class HumanGaussianGraph(nn.Module):
+class HGGNet(nn.Module):
     r"""Refines one frame's Gaussians with what the Gaussians of all frames know.
 
     .. math::
@@ -33,117 +37,145 @@ class HumanGaussianGraph(nn.Module):
         h_m &= \mathrm{Att}(g_m^{t_0}, q_n) + W g_m^{t_0} \qquad \text{Eq. 17} \\
         g_m^{smpl} &= g_m^{t_0} \oplus \mathrm{head}(h_m)
 
-    The residual :math:`\oplus` shifts the mean, turns the Gaussian about itself, multiplies its size, moves its opacity
-    in logits and adds to its colour. The shift is in the axes of the rest pose, or with shift="surface" in those of the
-    body's surface at the vertex that the Gaussian is bound to, :math:`\mu + [n\,t\,u]\,\delta`: clothes lie off the
-    body along its normal, which is then one number, the same all around, and no direction to be learnt at each vertex.
-    With `feedback`, queries start at :math:`q_n + \mathrm{MLP}(x_n)` and h_m has a linear map of x_m added to it, where
-    x is what `add_feedback` says of vertices and Gaussians. The head's last projection starts at zero, so an untrained
-    model returns the frame's Gaussians bit for bit: the paper's baseline, direct binding.
+    The residual :math:`\oplus` shifts the mean, rotates the Gaussian about itself, multiplies its size, moves its
+    opacity in logits and adds to its colour. The shift is in the axes of the rest pose, or with shift="surface" in
+    those of the body's surface at the vertex that the Gaussian is bound to, :math:`\mu + [n\,t\,u]\,\delta`: clothes
+    lie off the body along its normal, which is then one number, the same all around, and no direction to be learnt per
+    vertex.
+    With `feedback`, queries start at :math:`q_n + W_v x_n` and h_m has :math:`W_g x_m` added to it, where x is what
+    `add_feedback` says of vertices and Gaussians. The head's last projection starts at zero, so an untrained network
+    returns the frame's Gaussians bit for bit: the paper's baseline, `DirectBinding`.
 
-    Input: a `HeteroData` as `hgg_pyg.data.clip_graph` makes it, with feedback if the configuration says so (see
-    `hgg_pyg.model.feedback.graph_for`), or a `Batch` of such graphs.
+    Each block passes messages along `config.relations`, in order; see `GraphBlock`. The read-out is always ours.
+
+    Args:
+        config: what the network is made of; `ModelConfig.for_graph` fits it to a graph.
+
+    Input: a `HeteroData` as `graphs` builds it, with feedback if the configuration says so, or a `Batch` of them.
     """
 
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
         self.config = config
-        if config.variant == "baseline":
-            return
-        self.queries = nn.Parameter(torch.empty(config.num_vertices, config.tokens, config.dim))
-        self.vertex_feedback = self.gaussian_feedback = None
-        if config.feedback_frames:
-            self.vertex_feedback = nn.Linear(FEEDBACK_DIM, config.dim)
-            self.gaussian_feedback = nn.Linear(FEEDBACK_DIM, config.dim)
+        channels = config.hidden_channels
+        self.queries = nn.Parameter(torch.empty(config.num_vertices, config.num_tokens, channels))
+        self.vertex_feedback = nn.Linear(FEEDBACK_DIM, channels) if config.feedback else None
+        self.gaussian_feedback = nn.Linear(FEEDBACK_DIM, channels) if config.feedback else None
         self.blocks = nn.ModuleList(
-            GraphBlock(
-                dim=config.dim,
-                source_dim=config.feature_dim,
-                heads=config.heads,
-                ffn_ratio=config.ffn_ratio,
-                dropout=config.dropout,
-                norm=config.norm,
-                intra=config.variant != "no_intra",
-                inter=config.variant != "no_inter",
-                attention=config.attention,
-                fold=config.fold,
-                layer=config.layer,
-            )
-            for _ in range(config.layers)
+            GraphBlock(channels, _convs(config), config.ffn_ratio, config.dropout, config.norm)
+            for _ in range(config.num_layers)
         )
-        self.readout_norm = nn.LayerNorm(config.dim)
-        self.readout = ReadoutConv(config.feature_dim, config.dim, config.heads, attention=config.attention)
-        self.residual = nn.Linear(config.feature_dim, config.dim)
+        self.readout_norm = nn.LayerNorm(channels)
+        between = (channels, config.in_channels)
+        self.readout = (
+            ReadoutConv(between, channels, config.heads)
+            if config.conv == "attention"
+            else FusedReadoutConv(between, channels, config.heads, config.backend)
+        )
+        self.residual = nn.Linear(config.in_channels, channels)
         self.head = nn.Sequential(
-            nn.LayerNorm(config.dim),
-            nn.Linear(config.dim, config.ffn_ratio * config.dim),
+            nn.LayerNorm(channels),
+            nn.Linear(channels, config.ffn_ratio * channels),
             nn.GELU(),
-            nn.Linear(config.ffn_ratio * config.dim, config.dim),
+            nn.Linear(config.ffn_ratio * channels, channels),
             nn.GELU(),
-            nn.Linear(config.dim, RESIDUAL_DIM),
+            nn.Linear(channels, RESIDUAL_DIM),
         )
         self.reset_parameters()
+
+    @property
+    def feedback(self) -> int:
+        """Input frames whose images the network is told about."""
+        return self.config.feedback
+
+    @property
+    def shift(self) -> str:
+        """Axes of the read-out's shift."""
+        return self.config.shift
 
     def reset_parameters(self) -> None:
         """Draw all weights anew; the head's last projection becomes zero."""
         nn.init.normal_(self.queries, std=0.02)
-        for block in self.blocks:
-            cast(GraphBlock, block).reset_parameters()
-        self.readout.reset_parameters()
-        self.residual.reset_parameters()
-        for part in (self.vertex_feedback, self.gaussian_feedback, self.readout_norm, self.head):
-            for layer in () if part is None else part.modules():
-                if isinstance(layer, nn.Linear | nn.LayerNorm):
-                    layer.reset_parameters()
+        reset_parameters(self)
         last = cast(nn.Linear, self.head[-1])
         nn.init.zeros_(last.weight)
         nn.init.zeros_(last.bias)
 
     def forward(self, graph: HeteroData) -> Gaussians:
-        """Canonical Gaussians of the graph's chosen frame, refined. -> Gaussians [M], without features
+        """Canonical Gaussians of the graph's reference frame, refined. -> Gaussians [M], without features
 
         Raises:
-            ValueError: the graph's features or vertices are not what the model was made for, or it lacks feedback.
+            ValueError: the graph's features, vertices or relations are not what the network was made for, or it lacks
+                feedback.
         """
         start = graph["avatar"]
-        gaussians = Gaussians(start.pos, start.quats, start.scales, start.opacities, start.colors)
-        if self.config.variant == "baseline":
-            return gaussians
         queries = self.refine_queries(graph)
         context = self.readout((self.readout_norm(queries), start.x), graph["vertex", "refines", "avatar"].edge_index)
         context = context + self.residual(start.x)
         if self.gaussian_feedback is not None:
             context = context + self.gaussian_feedback(start.feedback)
-        return apply_residual(gaussians, self.head(context), start.axes if self.config.shift == "surface" else None)
+        axes = start.axes if self.config.shift == "surface" else None
+        return apply_residual(bound_gaussians(graph), self.head(context), axes)
 
     def refine_queries(self, graph: HeteroData) -> Tensor:
         """The vertices' queries after L blocks. -> [N, S, D]"""
-        features, node_id = graph["gaussian"].x, graph["vertex"].node_id
-        if features.shape[-1] != self.config.feature_dim:
-            raise ValueError(f"expected {self.config.feature_dim} features a Gaussian, found {features.shape[-1]}")
-        if self.config.feedback_frames and "feedback" not in graph["vertex"]:
-            raise ValueError("expected a graph with feedback of its input images, see add_feedback; found none")
-        if node_id.numel() and int(node_id.max()) >= self.config.num_vertices:
-            raise ValueError(f"expected a body of {self.config.num_vertices} vertices, found {int(node_id.max()) + 1}")
-        queries = self.queries[node_id]
-        count = len(queries)
-        binds, near = (
-            Edges.from_index(graph[relation].edge_index, sources, count)
-            for relation, sources in ((BINDS, len(features)), (NEAR, count))
-        )
-        if self.config.storage == "bfloat16":
-            features = features.bfloat16()
-        if binds.unique_sources:  # sorted once, features are read in a line by all L layers
-            features, binds = binds.lay_out(features)
+        self._check(graph)
+        queries = self.queries[graph["vertex"].node_id]
         if self.vertex_feedback is not None:
             queries = queries + self.vertex_feedback(graph["vertex"].feedback)[:, None]
+        sources, edges, edge_attr = self._relations(graph)
         for block in self.blocks:
-            queries = block(queries, features, binds, near)
+            queries = block(queries, sources, edges, edge_attr)
         return queries
 
-    def avatar(self, graph: HeteroData) -> Avatar:
-        """One person's graph to an animatable avatar."""
-        return Avatar(self(graph), graph["avatar"].binding, graph["betas"])
+    def _check(self, graph: HeteroData) -> None:
+        config, features, node_id = self.config, graph["gaussian"].x, graph["vertex"].node_id
+        if features.shape[-1] != config.in_channels:
+            raise ValueError(f"expected {config.in_channels} features per Gaussian, found {features.shape[-1]}")
+        if config.feedback and "feedback" not in graph["vertex"]:
+            raise ValueError("expected a graph with feedback of its input images, see add_feedback; found none")
+        if node_id.numel() and int(node_id.max()) >= config.num_vertices:
+            raise ValueError(f"expected a body of {config.num_vertices} vertices, found {int(node_id.max()) + 1}")
+        for relation in config.edge_types:
+            if relation not in graph.edge_types:
+                there = ", ".join("-".join(found) for found in graph.edge_types)
+                raise ValueError(f"expected a graph with the relation {'-'.join(relation)}, found {there}")
+
+    def _relations(
+        self, graph: HeteroData
+    ) -> tuple[dict[EdgeType, Tensor], dict[EdgeType, Tensor | Edges], dict[EdgeType, Tensor]]:
+        """By relation: features of sources that are not vertices, edges, and edge features.
+
+        The edges of fused layers are sorted once for all of them, and their sources' features laid out in that order.
+        """
+        sources: dict[EdgeType, Tensor] = {}
+        edges: dict[EdgeType, Tensor | Edges] = {}
+        features: dict[EdgeType, Tensor] = {}
+        for *names, edge_dim in self.config.relations:
+            relation = cast(EdgeType, tuple(names))
+            edges[relation] = graph[relation].edge_index
+            if edge_dim:
+                features[relation] = graph[relation].edge_attr
+            if relation[0] != "vertex":
+                x = graph[relation[0]].x
+                sources[relation] = x.bfloat16() if self.config.storage == "bfloat16" else x
+            if self.blocks and all(isinstance(cast(GraphBlock, b).conv(relation), FusedConv) for b in self.blocks):
+                count = graph["vertex"].num_nodes
+                made = Edges.from_index(edges[relation], len(sources.get(relation, graph["vertex"].node_id)), count)
+                edges[relation] = made
+                if relation in sources and made.unique_sources:
+                    sources[relation], edges[relation] = made.lay_out(sources[relation])
+        return sources, edges, features
+
+    @overload
+    def avatar(self, graph: Batch) -> list[Avatar]: ...  # pyright: ignore[reportOverlappingOverload]
+
+    @overload
+    def avatar(self, graph: HeteroData) -> Avatar: ...
+
+    def avatar(self, graph: HeteroData | Batch) -> Avatar | list[Avatar]:
+        """One person's graph to an animatable avatar; a `Batch` to one avatar per person."""
+        return as_avatar(self(graph), graph)
 
     def save(self, folder: Path) -> None:
         """Write `model.safetensors` and `model.json` into a folder, each at once or not at all."""
@@ -153,7 +185,7 @@ class HumanGaussianGraph(nn.Module):
         write_atomically(folder / "model.safetensors", lambda path: save_file(state, path))
 
     @classmethod
-    def load(cls, folder: Path) -> HumanGaussianGraph:
+    def load(cls, folder: Path) -> HGGNet:
         """Read what `save` wrote.
 
         Raises:
@@ -164,8 +196,8 @@ class HumanGaussianGraph(nn.Module):
             if not path.is_file():
                 raise UserError(f"{path}: expected a saved model, found nothing")
         try:
-            model = cls(ModelConfig(**json.loads(config_path.read_text())))
-        except (ValueError, TypeError) as error:
+            model = cls(config_from_json(ModelConfig, json.loads(config_path.read_text())))
+        except (ValueError, TypeError, AttributeError) as error:
             raise UserError(f"{config_path}: expected a model configuration ({error})") from None
         try:
             state = load_file(weights_path)
@@ -185,3 +217,19 @@ class HumanGaussianGraph(nn.Module):
     def __repr__(self) -> str:
         settings = ", ".join(f"{name}={value!r}" for name, value in asdict(self.config).items())
         return f"{type(self).__name__}({settings})"
+
+
+def _convs(config: ModelConfig) -> Mapping[EdgeType, nn.Module]:
+    """The layers of one block."""
+    channels = {"vertex": config.hidden_channels}  # all other nodes have a Gaussian's features
+    return {
+        (source, name, target): config.layer.make(
+            (channels.get(source, config.in_channels), config.hidden_channels),
+            config.hidden_channels,
+            config.heads,
+            config.attention_dropout,
+            edge_dim or None,
+            same_nodes=source == target,
+        )
+        for source, name, target, edge_dim in config.relations
+    }

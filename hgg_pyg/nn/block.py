@@ -1,97 +1,139 @@
-"""One layer of the Human Gaussian Graph: intra-node, feed-forward, inter-node, feed-forward."""
+"""One block of the network: for each relation of the graph in turn, messages and a feed-forward network."""
 
-from collections.abc import Callable
-from typing import Literal
+from __future__ import annotations
 
+from collections.abc import Mapping
+from functools import partial
+from typing import Literal, TypeAlias, cast, get_args
+
+import torch
 from torch import Tensor, nn
 
 from hgg_pyg.attention import Edges
-from hgg_pyg.nn.inter import InterConv
-from hgg_pyg.nn.intra import IntraConv
-from hgg_pyg.nn.pyg import PyGConv, PyGLayer
+from hgg_pyg.attention.edges import as_edge_index
+from hgg_pyg.nn.attention_conv import AttentionConv
+
+Norm = Literal["pre", "post"]
+EdgeType: TypeAlias = tuple[str, str, str]
 
 
 class GraphBlock(nn.Module):
     r"""One turn of Algorithm 2's outer loop (Eqs. 8-16), every step with its residual.
 
     .. math::
-        q \leftarrow q + \mathrm{Intra}(\mathrm{LN}(q), g), \quad q \leftarrow q + \mathrm{FFN}(\mathrm{LN}(q)), \quad
-        q \leftarrow q + \mathrm{Inter}(\mathrm{LN}(q)), \quad q \leftarrow q + \mathrm{FFN}(\mathrm{LN}(q))
+        q \leftarrow q + \mathrm{Conv}_r(\mathrm{LN}(q), x_r), \quad q \leftarrow q + \mathrm{FFN}_r(\mathrm{LN}(q))
+        \qquad \text{for each relation } r \text{ in order}
 
-    with norm="pre"; norm="post" is q <- LN(q + step(q)), as in the authors' release. The intra step adds exactly zero
-    to a vertex without Gaussians.
+    with norm="pre"; norm="post" is q <- LN(q + step(q)), as in the authors' release. With the relations of the paper,
+    r is first (gaussian, binds, vertex), the intra-node operation, then (vertex, near, vertex), the inter-node one.
 
     Args:
-        dim: channels D of a query.
-        source_dim: channels of a Gaussian's features.
-        heads: attention heads, a divisor of `dim`.
-        ffn_ratio: hidden channels of the feed-forward networks, as a multiple of `dim`.
-        dropout: probability of dropping attention weights and feed-forward outputs in training.
+        channels: D, of a query.
+        convs: a layer per relation, in order; each ends at the nodes that have the queries.
+        ffn_ratio: hidden channels of the feed-forward networks, as a multiple of D.
+        dropout: probability of dropping the output of a feed-forward network in training.
         norm: where the layer norms stand.
-        intra: False drops the intra-node attention and its feed-forward network (Table 2, "w.o. intra").
-        inter: False drops the inter-node attention and its feed-forward network (Table 2, "w.o. inter").
-        attention: the variant behind our layers, a name from `hgg_pyg.attention.variants()`, or "auto".
-        fold: whether `IntraConv` may project on the vertices' side.
-        layer: "ours", or a layer of PyG in the place of both, which knows neither `attention` nor `fold`.
 
     Shapes:
-        - **input:** queries [N, D] or [N, S, D]; Gaussian features [P, source_dim]; `binds` [2, E_g] Gaussian-to-vertex
-          edges; `near` [2, E_v] vertex-to-vertex edges; either may be `Edges`
+        - **input:** queries [N, S, D] with S tokens per vertex; by relation, the features of its sources [M, F] where
+          these are not the queries, its edges and its edge features
         - **output:** like the queries
 
     Raises:
-        ValueError: `norm` is neither "pre" nor "post", or `heads` does not divide `dim`.
+        ValueError: `norm` is unknown.
     """
 
     def __init__(
         self,
-        dim: int,
-        source_dim: int,
-        heads: int = 4,
+        channels: int,
+        convs: Mapping[EdgeType, nn.Module],
         ffn_ratio: int = 2,
         dropout: float = 0.0,
-        norm: Literal["pre", "post"] = "pre",
-        intra: bool = True,
-        inter: bool = True,
-        attention: str = "scatter",
-        fold: bool = False,
-        layer: Literal["ours"] | PyGLayer = "ours",
+        norm: Norm = "pre",
     ) -> None:
         super().__init__()
-        if norm not in ("pre", "post"):
-            raise ValueError(f'GraphBlock.norm: expected "pre" or "post", found {norm!r}')
-        self.norm = norm
-        if layer == "ours":
-            self.intra = IntraConv(source_dim, dim, heads, dropout, attention, fold) if intra else None
-            self.inter = InterConv(dim, heads, dropout, attention) if inter else None
-        else:
-            self.intra = PyGConv(layer, source_dim, dim, heads, dropout) if intra else None
-            self.inter = PyGConv(layer, dim, dim, heads, dropout) if inter else None
-        self.intra_ffn = _feed_forward(dim, ffn_ratio, dropout) if intra else None
-        self.inter_ffn = _feed_forward(dim, ffn_ratio, dropout) if inter else None
-        self.norms = nn.ModuleList(nn.LayerNorm(dim) for _ in range(2 * intra + 2 * inter))
+        if norm not in get_args(Norm):
+            raise ValueError(f"GraphBlock.norm: expected one of {', '.join(get_args(Norm))}, found {norm!r}")
+        self.norm: Norm = norm
+        self.relations = tuple(convs)
+        self.convs = nn.ModuleDict({"__".join(relation): conv for relation, conv in convs.items()})
+        self.ffns = nn.ModuleDict({name: _feed_forward(channels, ffn_ratio, dropout) for name in self.convs})
+        self.norms = nn.ModuleDict(
+            {name: nn.ModuleList(nn.LayerNorm(channels) for _ in range(2)) for name in self.convs}
+        )
+
+    def conv(self, relation: EdgeType) -> nn.Module:
+        """The layer of a relation."""
+        return self.convs["__".join(relation)]
 
     def reset_parameters(self) -> None:
         """Draw all weights anew."""
-        for module in self.modules():
-            reset = getattr(module, "reset_parameters", None)
-            if module is not self and callable(reset):
-                reset()
+        reset_parameters(self)
 
-    def forward(self, q: Tensor, x_gaussian: Tensor, binds: Tensor | Edges, near: Tensor | Edges) -> Tensor:
-        """Update the queries; see the class for shapes."""
-        intra, inter = self.intra, self.inter
-        steps: list[Callable[[Tensor], Tensor]] = []
-        if intra is not None and self.intra_ffn is not None:
-            steps += [lambda h: intra((x_gaussian, h), binds), self.intra_ffn]
-        if inter is not None and self.inter_ffn is not None:
-            steps += [lambda h: inter(h, near), self.inter_ffn]
-        for norm, step in zip(self.norms, steps, strict=True):
-            q = q + step(norm(q)) if self.norm == "pre" else norm(q + step(q))
+    def forward(
+        self,
+        q: Tensor,
+        x: Mapping[EdgeType, Tensor],
+        edges: Mapping[EdgeType, Tensor | Edges],
+        edge_attr: Mapping[EdgeType, Tensor] | None = None,
+    ) -> Tensor:
+        """Update the queries; see the class for shapes. Sources of a relation that is not in `x` are the queries."""
+        for relation, name in zip(self.relations, self.convs, strict=True):
+            before, between = cast(nn.ModuleList, self.norms[name])
+            messages = partial(self._messages, relation, x, edges, edge_attr or {})
+            for norm, step in ((before, messages), (between, self.ffns[name])):
+                q = q + step(norm(q)) if self.norm == "pre" else norm(q + step(q))
         return q
 
+    def _messages(
+        self,
+        relation: EdgeType,
+        x: Mapping[EdgeType, Tensor],
+        edges: Mapping[EdgeType, Tensor | Edges],
+        edge_attr: Mapping[EdgeType, Tensor],
+        h: Tensor,
+    ) -> Tensor:
+        return pass_messages(self.conv(relation), x.get(relation, h), h, edges[relation], edge_attr.get(relation))
 
-def _feed_forward(dim: int, ratio: int, dropout: float) -> nn.Sequential:
+
+def pass_messages(
+    conv: nn.Module, source: Tensor, queries: Tensor, edges: Tensor | Edges, edge_attr: Tensor | None = None
+) -> Tensor:
+    """Call a layer for S tokens per vertex: ours take them all at once, any other layer takes one after the other.
+
+    Args:
+        conv: the layer.
+        source: [M, F], or [M, S, F] where sources have tokens too.
+        queries: [N, S, D].
+        edges: sources to targets.
+        edge_attr: [E, edge_dim].
+
+    Returns:
+        [N, S, out_channels]
+    """
+    features = () if edge_attr is None else (edge_attr,)
+    if isinstance(conv, AttentionConv):
+        return conv((source, queries), edges, *features)
+    edge_index = as_edge_index(edges)
+    source = source.to(queries.dtype)  # features may be stored in bfloat16
+    tokens = (
+        conv((source if source.ndim == 2 else source[:, s], queries[:, s]), edge_index, *features)
+        for s in range(queries.shape[1])
+    )
+    return torch.stack(list(tokens), 1)
+
+
+def reset_parameters(module: nn.Module) -> None:
+    """Draw the weights of all layers within a module anew."""
+    for child in module.children():
+        reset = getattr(child, "reset_parameters", None)
+        if callable(reset):
+            reset()
+        else:
+            reset_parameters(child)
+
+
+def _feed_forward(channels: int, ratio: int, dropout: float) -> nn.Sequential:
     """The transformer's feed-forward network of Eqs. 13 and 16."""
-    hidden = dim * ratio
-    return nn.Sequential(nn.Linear(dim, hidden), nn.GELU(), nn.Linear(hidden, dim), nn.Dropout(dropout))
+    hidden = channels * ratio
+    return nn.Sequential(nn.Linear(channels, hidden), nn.GELU(), nn.Linear(hidden, channels), nn.Dropout(dropout))

@@ -1,16 +1,15 @@
 """The read-out: the Gaussians of one frame ask the vertices what was learnt."""
 
-from typing import Literal, overload
+from __future__ import annotations
 
 import torch
 from torch import Tensor
 
-from hgg_pyg.attention import Edges
-from hgg_pyg.nn._attention import EdgeAttention, edge_index_of
+from hgg_pyg.nn.attention_conv import AttentionConv
 
 
-class ReadoutConv(EdgeAttention):
-    r"""Each Gaussian of the chosen frame attends to all slots of its k nearest vertices (Eqs. 17, 18).
+class ReadoutConv(AttentionConv):
+    r"""Each Gaussian of the reference frame attends to all slots of its k nearest vertices (Eqs. 17, 18).
 
     .. math::
         \Delta g_m = W_O \, \mathrm{softmax}_{(n, s) \in B_m}
@@ -19,59 +18,28 @@ class ReadoutConv(EdgeAttention):
     per head; the residual of Eq. 17 is the caller's to add. With k = 1 and one slot (S = 1), as in the paper, the
     softmax is over a single key: it is identically 1 and the layer degenerates to a value projection. Then the query
     and key weights get no gradient, and all Gaussians of a vertex receive the same. It is real attention with several
-    slots a vertex (the authors' release) or k > 1. A Gaussian without a vertex gets exactly zero.
+    slots per vertex (the authors' release) or k > 1. A Gaussian without a vertex gets exactly zero.
 
-    Args:
-        gaussian_dim: channels of a Gaussian's features.
-        dim: channels D of a vertex's query, and of the result.
-        heads: H, a divisor of `dim`.
-        dropout: probability of dropping an attention weight in training.
-        attention: the variant that computes it, a name from `hgg_pyg.attention.variants()`, or "auto".
+    Arguments are those of `AttentionConv`.
 
     Shapes:
-        - **input:** queries [N, D] or [N, S, D]; Gaussian features [M, gaussian_dim]; edge_index [2, M*k], vertices in
-          row 0, Gaussians in row 1
-        - **output:** [M, D], and with `return_attention_weights` (edge_index, weights [M*k, H] or [M*k, S, H]), which
-          sum to one over the edges *and slots* of a Gaussian
-
-    Raises:
-        ValueError: `heads` does not divide `dim`.
+        - **input:** (queries [N, D] or [N, S, D], Gaussian features [M, F]); edges from vertices to Gaussians
+        - **output:** [M, out_channels]; weights are [E, H] or [E, S, H] and sum to one over the edges *and slots* of a
+          Gaussian
     """
 
-    def __init__(
-        self, gaussian_dim: int, dim: int, heads: int = 4, dropout: float = 0.0, attention: str = "scatter"
-    ) -> None:
-        super().__init__(dim, gaussian_dim, dim, heads, dropout, attention)
+    def _attend(self, source: Tensor, target: Tensor, edges: Tensor, edge_attr: Tensor | None) -> tuple[Tensor, Tensor]:
+        if source.ndim == 2:
+            return super()._attend(source, target, edges, edge_attr)
+        slots = source.shape[1]
+        edge_attr = None if edge_attr is None else edge_attr.repeat_interleave(slots, 0)
+        out, weights = super()._attend(source.flatten(0, 1), target, self._edges_to_slots(edges, slots), edge_attr)
+        return out, weights.view(-1, 1, slots, self.heads)
 
-    @overload
-    def forward(
-        self, x: tuple[Tensor, Tensor], edge_index: Tensor | Edges, return_attention_weights: Literal[False] = False
-    ) -> Tensor: ...
-
-    @overload
-    def forward(
-        self, x: tuple[Tensor, Tensor], edge_index: Tensor | Edges, return_attention_weights: Literal[True]
-    ) -> tuple[Tensor, tuple[Tensor, Tensor]]: ...
-
-    def forward(
-        self, x: tuple[Tensor, Tensor], edge_index: Tensor | Edges, return_attention_weights: bool = False
-    ) -> Tensor | tuple[Tensor, tuple[Tensor, Tensor]]:
-        """(queries, Gaussian features) along vertex-to-Gaussian edges; see the class for shapes."""
-        queries, gaussians = x
-        if queries.ndim == 2:
-            out, weights = self._attend(queries, gaussians, edge_index, return_attention_weights)
-        else:
-            slots = queries.shape[1]
-            to_slots = _edges_to_slots(edge_index_of(edge_index), slots)
-            out, weights = self._attend(queries.flatten(0, 1), gaussians, to_slots, return_attention_weights)
-            weights = None if weights is None else weights.view(-1, slots, self.heads)
-        return out if weights is None else (out, (edge_index_of(edge_index), weights))
-
-    def __repr__(self) -> str:
-        return f"{type(self).__name__}({self.target_dim}, {self.dim}, heads={self.heads})"
-
-
-def _edges_to_slots(edge_index: Tensor, slots: int) -> Tensor:
-    """[2, E] from vertices -> [2, E*S] from the slots of each, with slot s of vertex n as source n*S + s."""
-    source = edge_index[0, :, None] * slots + torch.arange(slots, device=edge_index.device)
-    return torch.stack([source.flatten(), edge_index[1].repeat_interleave(slots)])
+    def _edges_to_slots(self, edges: Tensor, slots: int) -> Tensor:
+        """Edges from vertices [2, E] -> [2, E * S] from the slots of each: slot s of vertex n is source n * S + s."""
+        backwards = self.flow == "target_to_source"
+        vertex, gaussian = edges.flip(0) if backwards else edges
+        slot = vertex[:, None] * slots + torch.arange(slots, device=vertex.device)
+        expanded = torch.stack([slot.flatten(), gaussian.repeat_interleave(slots)])
+        return expanded.flip(0) if backwards else expanded

@@ -29,7 +29,7 @@ def rendering_loss(
     r"""MSE(rgb) + alpha_1 LPIPS(rgb) + alpha_2 MSE(alpha), averaged over views; LPIPS at 256 pixels at most.
 
     Args:
-        drawn: V views.
+        rendered: V views.
         rgb: [V, H, W, 3] ground truth on the same background.
         alpha: [V, H, W, 1] ground-truth masks.
         config: alpha_1 and alpha_2.

@@ -16,7 +16,7 @@ from hgg_pyg.data.capture_set import CaptureSet, load_body_for, open_captures
 from hgg_pyg.data.clips import even_frames, input_range
 from hgg_pyg.data.frames import FrameSource, frame_sources
 from hgg_pyg.evaluation.inspection.subject import RunSubject
-from hgg_pyg.model.network import HumanGaussianGraph
+from hgg_pyg.model.network import HGGNet
 from hgg_pyg.training.run import MODEL_FOLDER, TrainConfig, read_config
 from hgg_pyg.types import UserError
 
@@ -26,7 +26,7 @@ class TrainedRun:
     """Everything that evaluating a run needs, checked to fit together."""
 
     config: TrainConfig
-    model: HumanGaussianGraph  # on the device, in evaluation mode
+    model: HGGNet  # on the device, in evaluation mode
     data: Path
     captures: CaptureSet
     body: BodyModel
@@ -68,23 +68,23 @@ def open_run(run: Path, data: Path | None = None, device: torch.device | None = 
     return TrainedRun(config, model, data, captures, body, backbone)
 
 
-def load_network(run: Path, body: BodyModel, backbone: Backbone, device: torch.device) -> HumanGaussianGraph:
+def load_network(run: Path, body: BodyModel, backbone: Backbone, device: torch.device) -> HGGNet:
     """A run's network, in evaluation mode.
 
     Raises:
         UserError: no network, one for another body or per-frame network, or one that cannot run on the device.
     """
-    model = HumanGaussianGraph.load(run / MODEL_FOLDER)
+    model = HGGNet.load(run / MODEL_FOLDER)
     try:
-        get_variant(model.config.attention, device.type, torch.float32)
+        get_variant(model.config.backend, device.type, torch.float32)
     except ValueError as error:
         raise UserError(f"{run / MODEL_FOLDER / 'model.json'}: {error}") from None
     if body.num_vertices != model.config.num_vertices:
         found = f"the body has {body.num_vertices} vertices"
         raise UserError(f"{run}: expected a body of {model.config.num_vertices} vertices, {found}")
-    if backbone.feature_dim != model.config.feature_dim:
+    if backbone.feature_dim != model.config.in_channels:
         found = f"the per-frame network gives {backbone.feature_dim}"
-        raise UserError(f"{run}: expected {model.config.feature_dim} features per Gaussian, {found}")
+        raise UserError(f"{run}: expected {model.config.in_channels} features per Gaussian, {found}")
     return model.to(device).eval()
 
 

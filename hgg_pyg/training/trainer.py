@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from copy import deepcopy
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 import torch
 from accelerate import Accelerator
 from torch import Tensor
+from torch_geometric.data import HeteroData
 
-from hgg_pyg.avatar import Avatar
 from hgg_pyg.body import BodyModel
 from hgg_pyg.data.clip_input import ClipInput, graph_for, load_clip
 from hgg_pyg.data.clips import input_range, load_target, sample_clip
@@ -20,7 +20,8 @@ from hgg_pyg.data.protocols import PROTOCOLS
 from hgg_pyg.evaluation.evaluator import LEAN, evaluate
 from hgg_pyg.evaluation.lpips import LPIPS
 from hgg_pyg.evaluation.metrics import psnr
-from hgg_pyg.model.network import HumanGaussianGraph
+from hgg_pyg.model.direct_binding import as_avatar
+from hgg_pyg.model.network import HGGNet
 from hgg_pyg.render import render
 from hgg_pyg.training.loop import TrainingLoop
 from hgg_pyg.training.losses import rendering_loss
@@ -65,11 +66,15 @@ class Trainer(TrainingLoop[LoadedClip]):
         self.body: BodyModel = deepcopy(train[0].body).to(accelerator.device)
         self.lpips = None if lpips is None else lpips.to(accelerator.device)
         torch.manual_seed(config.seed)
-        settings = replace(config.model, feature_dim=train[0].backbone.feature_dim, num_vertices=self.body.num_vertices)
-        super().__init__(config, accelerator, HumanGaussianGraph(settings), unit="clip")
+        settings = config.model.for_graph(self._some_graph())
+        super().__init__(config, accelerator, HGGNet(settings), unit="clip")
+
+    def _some_graph(self) -> HeteroData:
+        """The smallest graph of a training subject: it has the features, vertices and relations of all."""
+        return load_clip(self.train_sources[0], [0], self.config.graph).graph
 
     @property
-    def network(self) -> HumanGaussianGraph:
+    def network(self) -> HGGNet:
         """The model without what accelerate wraps around it."""
         return self.accelerator.unwrap_model(self.model)
 
@@ -81,14 +86,14 @@ class Trainer(TrainingLoop[LoadedClip]):
         even = PROTOCOLS[self.config.protocol].even_clips
         plan = sample_clip(frames, len(capture.cameras), source.cameras, self.config.clip, rng, even)
         targets = [(capture.poses[[target.frame]], *load_target(capture, target)) for target in plan.targets]
-        images = self.config.model.feedback_frames
+        images = self.config.model.feedback
         return LoadedClip(load_clip(source, plan.frames, self.config.graph, plan.ref_frame, images), targets)
 
     def loss(self, item: LoadedClip) -> tuple[Tensor, Tensor]:
         """The loss of one clip and the PSNR of its images, means over its targets."""
         device = self.accelerator.device
         graph = graph_for(item.input, self.config.model, device)
-        avatar = Avatar(self.model(graph), graph["avatar"].binding, graph.betas)
+        avatar = as_avatar(self.model(graph), graph)
         losses, qualities = [], []
         for pose, cameras, rgb, alpha in item.targets:
             rgb, alpha = rgb.to(device), alpha.to(device)

@@ -26,7 +26,7 @@ class Run:
     dtype: torch.dtype
 
     def attend(self, query: Tensor, key: Tensor, value: Tensor, edge_index: Tensor | Edges) -> Tensor:
-        return attend(query, key, value, edge_index, variant=self.variant.name)
+        return attend(query, key, value, edge_index, backend=self.variant.name)
 
     def inputs(self, graph: Tensor, *shape: int, seed: int = 0) -> tuple[list[Tensor], Tensor]:
         """Query [N, *shape], key and value [M, H, C], all with gradients, and the graph, on the device."""
@@ -53,7 +53,7 @@ class Run:
         if inputs[1] is inputs[2]:
             double[2] = double[1]
         found = self.attend(inputs[0], inputs[1], inputs[2], edge_index)
-        expected = attend(double[0], double[1], double[2], edge_index, variant="reference")
+        expected = attend(double[0], double[1], double[2], edge_index, backend="reference")
         self.close(found, expected)
         if backward and self.variant.backward:
             generator = torch.Generator().manual_seed(1)

@@ -23,7 +23,7 @@ def test_reference_equals_a_loop_over_targets(name: str, shape: tuple[int, ...])
     sources, targets = (int(x) + 1 for x in edges.amax(1))
     sizes = [(targets + 1, *shape), (sources, H, C), (sources, H, C)]
     query, key, value = (torch.randn(s, generator=generator, dtype=torch.float64).requires_grad_() for s in sizes)
-    out = attend(query, key, value, edges, variant="reference")
+    out = attend(query, key, value, edges, backend="reference")
     expected = loop_attention(query, key, value, edges)
     torch.testing.assert_close(out, expected, rtol=1e-11, atol=1e-12)
     upstream = torch.randn(out.shape, generator=generator, dtype=torch.float64)
@@ -35,7 +35,7 @@ def test_reference_equals_a_loop_over_targets(name: str, shape: tuple[int, ...])
 def test_gradcheck_of_the_reference() -> None:
     edges = torch.tensor([[0, 1, 1, 4, 0, 0], [0, 0, 0, 3, 3, 1]])
     inputs = [torch.randn(n, 2, 3, dtype=torch.float64).requires_grad_() for n in (5, 6, 6)]
-    assert torch.autograd.gradcheck(lambda *x: attend(*x, edges, variant="reference"), inputs)
+    assert torch.autograd.gradcheck(lambda *x: attend(*x, edges, backend="reference"), inputs)
 
 
 @runs()
@@ -232,7 +232,7 @@ def test_double_backward_is_right_or_refused(run: Run) -> None:
         refusals = ("differentiate twice", "is not implemented", "double backward", "requires create_graph=False")
         assert any(refusal in str(error) for refusal in refusals), error  # noqa: PT017
         return
-    second(attend(*double, edges, variant="reference"), double)
+    second(attend(*double, edges, backend="reference"), double)
     for x, other in zip(inputs, double, strict=True):
         run.close(x.grad, other.grad)
 

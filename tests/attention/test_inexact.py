@@ -43,7 +43,7 @@ def test_two_runs_give_the_same_bits(run: Run) -> None:
 @pytest.mark.parametrize("name", ["intra", "inter", "duplicates"])
 def test_mean_is_attention_of_equal_logits(run: Run, name: str) -> None:
     (query, key, value), edges = run.inputs(graph(name), S, H, C)
-    run.close(run.attend(query, key, value, edges), attend(query * 0, key, value, edges, variant="scatter"))
+    run.close(run.attend(query, key, value, edges), attend(query * 0, key, value, edges, backend="scatter"))
     run.check([query.detach() * 0, key.detach(), value], edges)
 
 
@@ -72,7 +72,7 @@ def test_padded_is_attention_over_the_first_edges(run: Run, name: str) -> None:
     run.close(found, run.check(inputs, kept))
     double = [x.detach().double().requires_grad_() for x in inputs]
     upstream = torch.linspace(-1, 1, found.numel(), device=run.device).view_as(found).to(found)
-    expected = attend(*double, kept, variant="reference")
+    expected = attend(*double, kept, backend="reference")
     wanted = torch.autograd.grad(expected, double, upstream.double())
     for gradient, other in zip(torch.autograd.grad(found, inputs, upstream), wanted, strict=True):
         run.close(gradient, other)
@@ -86,8 +86,8 @@ def test_padded_drops_edges_above_its_limit() -> None:
     value = torch.arange(count).float().view(-1, 1, 1)
     edges = Edges.from_index(torch.stack([torch.arange(count), torch.zeros(count, dtype=torch.int64)]), count, 1)
     query = torch.ones(1, 1, 1)
-    assert attend(query, key, value, edges, variant="scatter").item() == pytest.approx(LIMIT)
-    assert attend(query, key, value, edges, variant="padded").item() == pytest.approx((LIMIT - 1) / 2)
+    assert attend(query, key, value, edges, backend="scatter").item() == pytest.approx(LIMIT)
+    assert attend(query, key, value, edges, backend="padded").item() == pytest.approx((LIMIT - 1) / 2)
 
 
 def test_these_are_all_inexact_variants_known_by_name() -> None:

@@ -121,7 +121,7 @@ def test_no_rows_at_all() -> None:
 def run(query: Tensor, key: Tensor, value: Tensor, edges: Edges) -> list[Tensor]:
     """Result and gradients by the fused variant."""
     leaves = [x.detach().requires_grad_() for x in ((query, key) if value is key else (query, key, value))]
-    out = attend(leaves[0], leaves[1], leaves[-1], edges, variant="fused")
+    out = attend(leaves[0], leaves[1], leaves[-1], edges, backend="fused")
     grad = torch.cos(torch.arange(out.numel(), dtype=out.dtype)).view(out.shape)
     return [out, *torch.autograd.grad(out, leaves, grad)]
 
@@ -152,7 +152,7 @@ KINDS = pytest.mark.parametrize("kind", ["multi-query", "multi-query shared", "p
 def test_rows_of_several_pieces_equal_the_reference(kind: str, dtype: torch.dtype) -> None:
     query, key, value, edges = problem(kind, torch.float64)
     leaves = [x.requires_grad_() for x in ((query, key) if value is key else (query, key, value))]
-    wanted = attend(query, key, value, edges, variant="reference")
+    wanted = attend(query, key, value, edges, backend="reference")
     grad = torch.cos(torch.arange(wanted.numel(), dtype=wanted.dtype)).view(wanted.shape)
     gradients = torch.autograd.grad(wanted, leaves, grad)
     key_now = key.to(dtype)
@@ -182,10 +182,10 @@ def test_a_query_of_any_strides_gives_the_same(monkeypatch: pytest.MonkeyPatch) 
     assert as_projected.stride() != query.stride()
     for a, b in zip(run(query, x, x, edges), run(as_projected, x, x, edges), strict=True):
         assert torch.equal(a, b)
-    out = attend(as_projected, x, x, edges, variant="fused")
+    out = attend(as_projected, x, x, edges, backend="fused")
     assert out.squeeze(2).stride() == as_projected.squeeze(2).stride()
     gappy = torch.cat([query, query], -1)[..., :16]
-    assert torch.equal(attend(gappy, x, x, edges, variant="fused"), out)
+    assert torch.equal(attend(gappy, x, x, edges, backend="fused"), out)
 
 
 @pytest.mark.parametrize("kernel", ["multi_query", "per_head"])
@@ -200,7 +200,7 @@ def test_frozen_sources_cost_no_memory(kernel: str, monkeypatch: pytest.MonkeyPa
         return backward(*arguments)
 
     monkeypatch.setattr(module, "backward", spy)
-    out = attend(query.requires_grad_(), key, value, edges, variant="fused")
+    out = attend(query.requires_grad_(), key, value, edges, backend="fused")
     out.sum().backward()
     assert all(size == 0 for size in called[0])
     assert query.grad is not None

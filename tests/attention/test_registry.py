@@ -51,7 +51,7 @@ def test_a_file_dropped_in_is_found() -> None:
     assert "helper" not in variants()
     query, key = torch.randn(2, 1, 3), torch.randn(4, 1, 3)
     edges = torch.tensor([[0], [1]])
-    assert torch.equal(attend(query, key, key, edges, variant="mine"), 2 * query)
+    assert torch.equal(attend(query, key, key, edges, backend="mine"), 2 * query)
     with pytest.raises(ValueError, match="found 'mine', which does not run on cuda"):
         get_variant("mine", "cuda", torch.float32)
 
@@ -76,7 +76,7 @@ def test_a_type_it_does_not_take_is_refused() -> None:
         get_variant("reference", "cpu", torch.bfloat16)
     half = torch.randn(2, 1, 3).bfloat16()
     with pytest.raises(ValueError, match="'reference', which takes float32, float64"):
-        attend(half, half, half, torch.tensor([[0], [1]]), variant="reference")
+        attend(half, half, half, torch.tensor([[0], [1]]), backend="reference")
 
 
 def test_cuda_is_refused_without_a_device(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -76,7 +76,7 @@ def run(attention: Callable[..., Tensor], leaves: list[Tensor], edges: Edges) ->
 
 def expected(leaves: list[Tensor], edges: Edges) -> list[Tensor]:
     exact = [leaf.detach().double().requires_grad_(leaf.requires_grad) for leaf in leaves]
-    return run(lambda *args: attend(*args, variant="reference"), exact, edges)
+    return run(lambda *args: attend(*args, backend="reference"), exact, edges)
 
 
 def check(leaves: list[Tensor], edges: Edges, slack: float = 1) -> None:

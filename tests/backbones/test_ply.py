@@ -26,10 +26,10 @@ from hgg_pyg.backbones import (
 )
 from hgg_pyg.backbones.ply import move_gaussians, read_similarity
 from hgg_pyg.body import BodyModel, unpose_gaussians
-from hgg_pyg.config import ModelConfig
 from hgg_pyg.data import frame_sources, load_clip, open_captures
 from hgg_pyg.io.splats import read_ply, write_ply
-from hgg_pyg.model.network import HumanGaussianGraph
+from hgg_pyg.model.config import ModelConfig
+from hgg_pyg.model.network import HGGNet
 from hgg_pyg.render import render
 from hgg_pyg.types import BodyPose, Cameras, Gaussians, UserError
 
@@ -370,7 +370,7 @@ def test_from_files_to_the_model_it_is_direct_binding(tmp_path, tiny_captures, b
     settings = ModelConfig(
         layers=1, dim=8, heads=2, feature_dim=source.backbone.feature_dim, num_vertices=body.num_vertices
     )
-    avatar = HumanGaussianGraph(settings).avatar(graph)
+    avatar = HGGNet(settings).avatar(graph)
     loaded = source.load(1)
     torch.testing.assert_close(loaded.means, given.means)
     torch.testing.assert_close(loaded.opacities, given.opacities, rtol=1e-3, atol=1e-3)

@@ -25,7 +25,8 @@ from benchmarks.ablation_report import read_outcome, training_seconds
 from benchmarks.ablation_runs import is_finished, log_file
 from benchmarks.ablation_studies import STUDY_NAMES, different_runs, expected_seconds
 from benchmarks.ablation_times import read_times
-from hgg_pyg.config import ClipConfig, ModelConfig
+from hgg_pyg.config import ClipConfig
+from hgg_pyg.model.config import ModelConfig
 from hgg_pyg.runtime import run_command
 from hgg_pyg.training.run import Checkpoint, TrainConfig, read_config
 from hgg_pyg.types import UserError

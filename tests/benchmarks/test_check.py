@@ -31,7 +31,7 @@ def test_keys_and_values_given(edges):
     query, grad = draw(TARGETS, 3, HEADS, CHANNELS), draw(TARGETS, 3, HEADS, CHANNELS, seed=1)
     key, value = draw(SOURCES, HEADS, CHANNELS, seed=2), draw(SOURCES, HEADS, CHANNELS, seed=3)
     asked = [x.requires_grad_() for x in (query, key, value)]
-    out = attend(*asked, edges, variant="reference")
+    out = attend(*asked, edges, backend="reference")
     expected = [out, *torch.autograd.grad(out, asked, grad)]
     given = GivenSources(key.detach(), value.detach())
     found = [*solve(query, given, grad, edges), *given.gradients]
@@ -44,7 +44,7 @@ def test_keys_and_values_given(edges):
 def test_frozen_features(edges):
     query, grad = draw(TARGETS, 4, 1, 6).requires_grad_(), draw(TARGETS, 4, 1, 6, seed=1)
     features = draw(SOURCES, 6, seed=2)
-    out = attend(query, features[:, None], features[:, None], edges, variant="reference")
+    out = attend(query, features[:, None], features[:, None], edges, backend="reference")
     found = solve(query, FrozenSources(features), grad, edges)
     assert worst(found, [out, *torch.autograd.grad(out, [query], grad)]) < 1e-12
 
@@ -56,7 +56,7 @@ def test_projected_features(edges):
     weights = [draw(width, 7, seed=s).requires_grad_() for s in (3, 4)]
     biases = [draw(width, seed=s).requires_grad_() for s in (5, 6)]
     key, value = ((features @ w.T + b).view(SOURCES, HEADS, CHANNELS) for w, b in zip(weights, biases, strict=True))
-    out = attend(query, key, value, edges, variant="reference")
+    out = attend(query, key, value, edges, backend="reference")
     expected = torch.autograd.grad(out, [features, *weights, biases[1]], grad)
     plain = ([w.detach() for w in weights], [b.detach() for b in biases])
     sources = ProjectedSources(features.detach(), (plain[0][0], plain[0][1]), (plain[1][0], plain[1][1]), HEADS)
@@ -96,4 +96,4 @@ def test_the_truth_of_a_skewed_graph_agrees_with_scatter():
     edges = graphs.intra(3000, "half", targets=50)
     query, key, value = draw(50, 1, 2, 4), draw(3000, 2, 4, seed=1), draw(3000, 2, 4, seed=2)
     out, _ = solve(query, GivenSources(key, value), torch.zeros_like(query), edges)
-    torch.testing.assert_close(out, attend(query, key, value, edges, variant="scatter"))
+    torch.testing.assert_close(out, attend(query, key, value, edges, backend="scatter"))

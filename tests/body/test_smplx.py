@@ -13,10 +13,11 @@ from hgg_pyg import evaluate as evaluate_command
 from hgg_pyg import train as train_command
 from hgg_pyg.body import load_body
 from hgg_pyg.body.files import DEFAULT_BODY
-from hgg_pyg.config import ClipConfig, ModelConfig
+from hgg_pyg.config import ClipConfig
 from hgg_pyg.data import load_body_for, open_captures
 from hgg_pyg.evaluate import EvaluateConfig
-from hgg_pyg.model.network import HumanGaussianGraph
+from hgg_pyg.model.config import ModelConfig
+from hgg_pyg.model.network import HGGNet
 from hgg_pyg.synthetic import SynthesizeConfig, synthesize
 from hgg_pyg.training.run import MODEL_FOLDER, TrainConfig
 from hgg_pyg.types import UserError
@@ -82,7 +83,7 @@ def test_training_evaluating_and_driving(captures: Path, tmp_path: Path) -> None
         clip=ClipConfig(frames=2, target_views=4, target_poses=2),
     )
     train_command.main(config)
-    model = HumanGaussianGraph.load(config.folder / MODEL_FOLDER)
+    model = HGGNet.load(config.folder / MODEL_FOLDER)
     assert model.queries.shape[0] == 10_475
     report = evaluate_command.main(EvaluateConfig(config.folder, views=2, out=tmp_path / "again"))
     assert report.region == "40x40 pixels, a square around the person"

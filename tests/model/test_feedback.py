@@ -7,11 +7,11 @@ from torch_geometric.data import Batch
 from graphs import GraphSpec
 from hgg_pyg.backbones import BackboneConfig, make_backbone
 from hgg_pyg.body import pose_gaussians
-from hgg_pyg.config import ModelConfig
 from hgg_pyg.data import frame_sources, load_clip, open_captures
 from hgg_pyg.data.clip_input import ClipInput, graph_for
+from hgg_pyg.model.config import ModelConfig
 from hgg_pyg.model.feedback import _LEAST_WEIGHT, _UNITS, FEEDBACK_DIM, add_feedback
-from hgg_pyg.model.network import HumanGaussianGraph
+from hgg_pyg.model.network import HGGNet
 from hgg_pyg.model.residual import apply_residual
 from hgg_pyg.render import render
 from hgg_pyg.types import Gaussians
@@ -133,7 +133,7 @@ def test_images_are_of_input_frames_by_input_cameras(source):
 
 def test_a_network_that_hears_feedback(source, clip):
     config = ModelConfig(layers=1, dim=8, heads=2, feature_dim=source.backbone.feature_dim, shift="surface", feedback=2)
-    model = HumanGaussianGraph(config)
+    model = HGGNet(config)
     with pytest.raises(ValueError, match="feedback"):
         model(clip.graph)
     other = load_clip(source, [1, 3, 0], SPEC, images=2)
@@ -155,4 +155,4 @@ def test_without_the_intra_operation_nothing_is_heard_of_other_frames(clip, sour
     config = ModelConfig(variant=variant, layers=1, dim=8, heads=2, feature_dim=source.backbone.feature_dim, feedback=2)
     graph = graph_for(clip, config, "cpu")
     assert "feedback" not in graph["avatar"]
-    HumanGaussianGraph(config)(graph)
+    HGGNet(config)(graph)

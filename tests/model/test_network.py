@@ -4,15 +4,17 @@ import pytest
 import torch
 from torch_geometric.data import Batch
 
-from graphs import GraphSpec
+from graphs import BINDS, NEAR, GraphSpec
 from hgg_pyg.body import pose_gaussians, tangent_frames, unpose_gaussians
-from hgg_pyg.config import ModelConfig
 from hgg_pyg.data.clips import clip_graph
-from hgg_pyg.model.network import HumanGaussianGraph
+from hgg_pyg.model.config import ModelConfig
+from hgg_pyg.model.direct_binding import DirectBinding
+from hgg_pyg.model.network import HGGNet
 from hgg_pyg.model.residual import apply_residual
 from hgg_pyg.types import UserError
 
-CONFIG = ModelConfig(layers=2, dim=8, heads=2, feature_dim=6)
+CONFIG = ModelConfig(num_layers=2, hidden_channels=8, heads=2, in_channels=6)
+INTRA, INTER = ((*BINDS, 0),), ((*NEAR, 0),)
 SPEC = GraphSpec(k=1, hops=1, readout_k=2)
 
 
@@ -26,7 +28,7 @@ def make_clip(body, make_pose, make_frames):
     return make
 
 
-def disturb(model: HumanGaussianGraph, seed: int = 0) -> HumanGaussianGraph:
+def disturb(model: HGGNet, seed: int = 0) -> HGGNet:
     """Away from the zero start: every weight drawn at random."""
     generator = torch.Generator().manual_seed(seed)
     with torch.no_grad():
@@ -36,10 +38,10 @@ def disturb(model: HumanGaussianGraph, seed: int = 0) -> HumanGaussianGraph:
 
 
 @pytest.mark.parametrize("options", [{}, {"shift": "surface"}])
-@pytest.mark.parametrize("variant", ["full", "no_intra", "no_inter", "baseline"])
-def test_untrained_model_is_direct_binding_bit_for_bit(make_clip, body, variant, options):
+@pytest.mark.parametrize("relations", [INTRA + INTER, INTER, INTRA, None])
+def test_untrained_model_is_direct_binding_bit_for_bit(make_clip, body, relations, options):
     graph, frames, pose = make_clip(ref_frame=1)
-    model = HumanGaussianGraph(replace(CONFIG, variant=variant, **options))
+    model = DirectBinding() if relations is None else HGGNet(replace(CONFIG, relations=relations, **options))
     refined = model(graph)
     posed = body.pose(pose)
     direct = unpose_gaussians(frames[1], posed.vertex_transforms[1], graph["avatar"].binding)
@@ -54,7 +56,7 @@ def test_the_shift_is_in_the_axes_that_it_says(make_clip, body):
     normals = tangent_frames(body.shaped_vertices(pose.betas), body.faces)[graph["avatar"].binding, :, 0]
     moved = {}
     for shift in ("rest", "surface"):
-        model = HumanGaussianGraph(replace(CONFIG, shift=shift))
+        model = HGGNet(replace(CONFIG, shift=shift))
         with torch.no_grad():
             model.head[-1].bias[0] = 0.4
         refined = model(graph)
@@ -63,39 +65,63 @@ def test_the_shift_is_in_the_axes_that_it_says(make_clip, body):
     torch.testing.assert_close(moved["surface"], 0.02 * normals, atol=1e-6, rtol=0)
 
 
-def test_variants_hold_what_their_name_says():
-    def parts(variant):
-        names = {name for name, _ in HumanGaussianGraph(replace(CONFIG, variant=variant)).named_parameters()}
-        return any(".intra." in n for n in names), any(".inter." in n for n in names), "queries" in names
+def test_a_network_has_the_layers_of_its_relations():
+    def parts(relations):
+        names = {name for name, _ in HGGNet(replace(CONFIG, relations=relations)).named_parameters()}
+        return any(".gaussian__binds__vertex." in n for n in names), any(".vertex__near__vertex." in n for n in names)
 
-    assert parts("full") == (True, True, True)
-    assert parts("no_intra") == (False, True, True)
-    assert parts("no_inter") == (True, False, True)
-    assert parts("baseline") == (False, False, False)
-    layers = [len(HumanGaussianGraph(replace(CONFIG, layers=n)).blocks) for n in (0, 1, 6)]
+    assert parts(INTRA + INTER) == (True, True)
+    assert parts(INTER) == (False, True)
+    assert parts(INTRA) == (True, False)
+    layers = [len(HGGNet(replace(CONFIG, num_layers=n)).blocks) for n in (0, 1, 6)]
     assert layers == [0, 1, 6]
+
+
+def test_blocks_go_through_relations_in_the_order_of_the_graph(make_clip):
+    """Weights are drawn relation by relation: the other order is another network."""
+    graph, *_ = make_clip()
+    first = disturb(HGGNet(replace(CONFIG, relations=INTRA + INTER)))
+    second = HGGNet(replace(CONFIG, relations=INTER + INTRA))
+    second.load_state_dict(first.state_dict())
+    assert [block.relations for block in second.blocks] == [(NEAR, BINDS)] * 2
+    assert not torch.allclose(first(graph).means, second(graph).means, atol=1e-4)
 
 
 def test_other_frames_reach_the_avatar_only_through_the_intra_layer(make_clip):
     graph, *_ = make_clip()
     changed = graph.clone()
     changed["gaussian"].x = torch.where(graph["gaussian"].frame[:, None] == 1, 0.0, graph["gaussian"].x)
-    for variant, reached in (("full", True), ("no_inter", True), ("no_intra", False)):
-        model = disturb(HumanGaussianGraph(replace(CONFIG, variant=variant)))
-        assert torch.equal(model(graph).means, model(changed).means) != reached, variant
+    for relations, reached in ((INTRA + INTER, True), (INTRA, True), (INTER, False)):
+        model = disturb(HGGNet(replace(CONFIG, relations=relations)))
+        assert torch.equal(model(graph).means, model(changed).means) != reached, relations
+
+
+def test_configurations_are_fitted_to_a_graph(make_clip):
+    graph, *_ = make_clip()
+    assert ModelConfig(num_layers=2, hidden_channels=8, heads=2).for_graph(graph) == CONFIG
+    graph["vertex", "mirrors", "vertex"].edge_index = graph[NEAR].edge_index
+    graph["vertex", "mirrors", "vertex"].edge_attr = torch.randn(graph[NEAR].edge_index.shape[1], 2)
+    fitted = CONFIG.for_graph(graph)
+    assert fitted.relations == (*INTRA, *INTER, ("vertex", "mirrors", "vertex", 2))
+    model = disturb(HGGNet(fitted))
+    before = model(graph).means
+    graph["vertex", "mirrors", "vertex"].edge_attr += 1
+    assert not torch.equal(model(graph).means, before)  # edge features are heard
+    with pytest.raises(ValueError, match=r"expected a graph with the relation vertex-mirrors-vertex, found gaussian-b"):
+        model(make_clip()[0])
 
 
 @pytest.mark.parametrize("k", [1, 2])
-@pytest.mark.parametrize("tokens", [1, 3])
-def test_folded_fused_and_by_messages_it_is_one_model(make_clip, k, tokens):
+@pytest.mark.parametrize("num_tokens", [1, 3])
+def test_folded_fused_and_by_messages_it_is_one_model(make_clip, k, num_tokens):
     """The same weights run in every way, one Gaussian bound to one vertex or to two: values and gradients."""
     graph, *_ = make_clip(spec=replace(SPEC, k=k))
-    by_messages = replace(CONFIG, tokens=tokens, attention="scatter", fold=False)
-    slow = disturb(HumanGaussianGraph(by_messages))
+    by_messages = replace(CONFIG, num_tokens=num_tokens, conv="attention")
+    slow = disturb(HGGNet(by_messages))
     wanted = slow(graph)
     gradients = torch.autograd.grad(wanted.means.square().sum(), list(slow.parameters()), allow_unused=True)
-    for attention, fold in (("scatter", True), ("fused", False), ("fused", True), ("auto", True)):
-        fast = HumanGaussianGraph(replace(by_messages, attention=attention, fold=fold))
+    for backend, fold in (("scatter", True), ("fused", False), ("fused", True), ("auto", True)):
+        fast = HGGNet(replace(by_messages, conv="fused", backend=backend, fold=fold))
         fast.load_state_dict(slow.state_dict())
         refined = fast(graph)
         torch.testing.assert_close(refined.means, wanted.means, rtol=1e-5, atol=1e-5)
@@ -107,8 +133,8 @@ def test_folded_fused_and_by_messages_it_is_one_model(make_clip, k, tokens):
 
 def test_features_stored_in_bfloat16_change_little(make_clip):
     graph, *_ = make_clip()
-    exact = disturb(HumanGaussianGraph(CONFIG))
-    stored = HumanGaussianGraph(replace(CONFIG, storage="bfloat16"))
+    exact = disturb(HGGNet(CONFIG))
+    stored = HGGNet(replace(CONFIG, storage="bfloat16"))
     stored.load_state_dict(exact.state_dict())
     wanted, got = exact(graph).means, stored(graph).means
     assert not torch.equal(got, wanted)
@@ -117,19 +143,27 @@ def test_features_stored_in_bfloat16_change_little(make_clip):
     torch.testing.assert_close(stored(graph).means, exact(graph).means, rtol=1e-5, atol=1e-6)
 
 
-@pytest.mark.parametrize("layer", ["transformer_conv", "gatv2_conv"])
-def test_layers_of_pyg_can_stand_in(make_clip, layer):
+@pytest.mark.parametrize(
+    ("conv", "options"),
+    [
+        ("TransformerConv", ("root_weight=False",)),
+        ("GATv2Conv", ("bias=False",)),
+        ("GeneralConv", ("attention=True",)),
+        ("SAGEConv", ("aggr=max",)),
+    ],
+)
+def test_layers_of_pyg_can_stand_in(make_clip, conv, options):
     graph, *_ = make_clip()
-    model = disturb(HumanGaussianGraph(replace(CONFIG, layer=layer, tokens=2)))
+    model = disturb(HGGNet(replace(CONFIG, conv=conv, conv_options=options, num_tokens=2)))
     model(graph).means.square().sum().backward()
-    trained = [p for name, p in model.named_parameters() if ".conv." in name and p.requires_grad]
-    assert len(trained) >= 4
-    assert all(p.grad is not None for p in trained)
+    trained = {name: p for name, p in model.named_parameters() if ".convs." in name and "lin_skip" not in name}
+    assert len(trained) >= 8
+    assert [name for name, p in trained.items() if p.grad is None] == []
 
 
 def test_every_weight_is_trained(make_clip):
     graph, *_ = make_clip()
-    model = disturb(HumanGaussianGraph(replace(CONFIG, tokens=2)))
+    model = disturb(HGGNet(replace(CONFIG, num_tokens=2)))
     refined = model(graph)
     sum(getattr(refined, n).square().sum() for n in ("means", "quats", "scales", "opacities", "colors")).backward()
     quiet = [name for name, p in model.named_parameters() if p.grad is None or not p.grad.any()]
@@ -139,7 +173,7 @@ def test_every_weight_is_trained(make_clip):
 
 def test_permuting_edges_changes_nothing(make_clip):
     graph, *_ = make_clip()
-    model = disturb(HumanGaussianGraph(CONFIG))
+    model = disturb(HGGNet(CONFIG))
     expected = model(graph)
     for kind in graph.edge_types:
         edges = graph[kind].edge_index
@@ -151,7 +185,7 @@ def test_permuting_edges_changes_nothing(make_clip):
 
 def test_a_batch_of_different_subjects_trains_as_one_by_one(make_clip):
     clips = [make_clip(frames=2, count=[200, 130], seed=1)[0], make_clip(frames=3, count=[90, 210, 10], seed=2)[0]]
-    model = disturb(HumanGaussianGraph(replace(CONFIG, tokens=2)))
+    model = disturb(HGGNet(replace(CONFIG, num_tokens=2)))
 
     def backward(outputs):
         model.zero_grad()
@@ -167,6 +201,13 @@ def test_a_batch_of_different_subjects_trains_as_one_by_one(make_clip):
     batch_grads = backward([together])
     assert torch.allclose(together.means, torch.cat([g.means for g in single]), atol=1e-6)
     assert torch.allclose(together.colors, torch.cat([g.colors for g in single]), atol=1e-5)
+    avatars = model.avatar(batch)
+    assert [len(avatar.gaussians) for avatar in avatars] == [len(g) for g in single]
+    for avatar, clip in zip(avatars, clips, strict=True):
+        alone = model.avatar(clip)
+        assert torch.equal(avatar.binding, alone.binding)
+        assert torch.equal(avatar.betas, alone.betas)
+        torch.testing.assert_close(avatar.gaussians.means, alone.gaussians.means, atol=1e-6, rtol=0)
     for name, gradient in single_grads.items():
         scale = gradient.abs().max().clamp_min(1e-2)  # a key's bias cancels in the softmax: its gradient is rounding
         assert (batch_grads[name] - gradient).abs().max() <= 1e-4 * scale, name
@@ -188,9 +229,9 @@ def test_zero_residual_changes_nothing_and_small_ones_do_what_they_say(make_fram
 
 def test_saved_and_loaded_it_is_the_same(make_clip, tmp_path):
     graph, *_ = make_clip()
-    model = disturb(HumanGaussianGraph(CONFIG))
+    model = disturb(HGGNet(CONFIG))
     model.save(tmp_path)
-    loaded = HumanGaussianGraph.load(tmp_path)
+    loaded = HGGNet.load(tmp_path)
     assert loaded.config == CONFIG
     assert torch.equal(loaded(graph).means, model(graph).means)
     assert sorted(p.name for p in tmp_path.iterdir()) == ["model.json", "model.safetensors"]
@@ -198,30 +239,50 @@ def test_saved_and_loaded_it_is_the_same(make_clip, tmp_path):
 
 def test_loading_what_is_not_a_model_says_what_is_wrong(tmp_path):
     with pytest.raises(UserError, match=r"model\.json: expected a saved model, found nothing"):
-        HumanGaussianGraph.load(tmp_path)
-    HumanGaussianGraph(CONFIG).save(tmp_path)
+        HGGNet.load(tmp_path)
+    HGGNet(CONFIG).save(tmp_path)
     text = (tmp_path / "model.json").read_text()
-    (tmp_path / "model.json").write_text(text.replace('"dim": 8', '"dim": 16'))
+    (tmp_path / "model.json").write_text(text.replace('"hidden_channels": 8', '"hidden_channels": 16'))
     with pytest.raises(UserError, match=r"model\.safetensors: .*: expected \(.*\) by model\.json, found \("):
-        HumanGaussianGraph.load(tmp_path)
+        HGGNet.load(tmp_path)
     (tmp_path / "model.json").write_text("{")
     with pytest.raises(UserError, match=r"model\.json: expected a model configuration"):
-        HumanGaussianGraph.load(tmp_path)
+        HGGNet.load(tmp_path)
     (tmp_path / "model.json").write_text(text)
     (tmp_path / "model.safetensors").write_bytes(b"nothing")
     with pytest.raises(UserError, match="expected a safetensors file"):
-        HumanGaussianGraph.load(tmp_path)
+        HGGNet.load(tmp_path)
 
 
 def test_a_graph_of_other_features_or_bodies_is_refused(make_clip):
     graph, *_ = make_clip()
-    with pytest.raises(ValueError, match="expected 5 features a Gaussian, found 6"):
-        HumanGaussianGraph(replace(CONFIG, feature_dim=5))(graph)
+    with pytest.raises(ValueError, match="expected 5 features per Gaussian, found 6"):
+        HGGNet(replace(CONFIG, in_channels=5))(graph)
     with pytest.raises(ValueError, match="expected a body of 100 vertices, found 6890"):
-        HumanGaussianGraph(replace(CONFIG, num_vertices=100))(graph)
+        HGGNet(replace(CONFIG, num_vertices=100))(graph)
 
 
-@pytest.mark.parametrize("wrong", [{"heads": 3}, {"dim": 0}, {"layers": -1}, {"dropout": 1.0}])
-def test_impossible_configurations_are_refused(wrong):
-    with pytest.raises(ValueError, match=f"ModelConfig.{next(iter(wrong))}"):
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        ({"heads": 3}, r"ModelConfig\.heads: expected a divisor of hidden_channels 8, found 3"),
+        ({"hidden_channels": 0}, r"ModelConfig\.hidden_channels"),
+        ({"num_layers": -1}, r"ModelConfig\.num_layers"),
+        ({"num_layers": "2"}, r"ModelConfig\.num_layers: expected an integer, found '2'"),
+        ({"dropout": 1.0}, r"ModelConfig\.dropout"),
+        ({"norm": "middle"}, r"ModelConfig\.norm: expected one of pre, post, found 'middle'"),
+        ({"shift": "body"}, r"ModelConfig\.shift: expected one of rest, surface, found 'body'"),
+        ({"storage": "float16"}, r"ModelConfig\.storage: expected one of float32, bfloat16"),
+        ({"conv": "GATv3Conv"}, r"expected one of auto, attention, fused, .* found 'GATv3Conv'"),
+        ({"conv": "nowhere:Conv"}, r"'nowhere:Conv' cannot be imported from here"),
+        (
+            {"conv": "GATv2Conv", "conv_options": ("shareweights=True",)},
+            r"conv GATv2Conv: .*share_weights.*shareweights",
+        ),
+        ({"backend": "flash"}, r"expected one of auto, reference, scatter, .* found 'flash'"),
+        ({"conv": "fused", "attention_dropout": 0.1}, r"conv attention drops them"),
+    ],
+)
+def test_wrong_choices_are_refused_when_they_are_made(wrong, message):
+    with pytest.raises(ValueError, match=message):
         replace(CONFIG, **wrong)

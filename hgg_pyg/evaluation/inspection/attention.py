@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import cast
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
@@ -11,10 +13,10 @@ from torch_geometric.data import HeteroData
 
 from graphs import BINDS, NEAR, mesh_hop_edges
 from hgg_pyg.attention import Edges
-from hgg_pyg.model.network import HumanGaussianGraph
-from hgg_pyg.nn import GraphBlock, InterConv, IntraConv, PyGConv
-
-Layer = IntraConv | InterConv | PyGConv
+from hgg_pyg.model.network import HGGNet
+from hgg_pyg.nn import GraphBlock, plain
+from hgg_pyg.nn.block import EdgeType
+from hgg_pyg.nn.conv_choice import can_return_weights
 
 
 @dataclass(frozen=True)
@@ -40,68 +42,85 @@ class Attention:
 
 @dataclass(frozen=True)
 class AttentionLayers:
-    """The attention of a network on one graph, in the order of its blocks; none where it has no such layers."""
+    """The attention of a network on one graph, by relation and in the order of its blocks."""
 
-    intra: tuple[Attention, ...]
-    inter: tuple[Attention, ...]
+    layers: Mapping[EdgeType, tuple[Attention, ...]]
+    missing: Mapping[EdgeType, str]
+    """why the layers of a relation cannot say what they attend to"""
+
+    @property
+    def intra(self) -> tuple[Attention, ...]:
+        """Those from Gaussians to the vertices that they bind to."""
+        return self.layers.get(BINDS, ())
+
+    @property
+    def inter(self) -> tuple[Attention, ...]:
+        """Those among vertices near one another."""
+        return self.layers.get(NEAR, ())
 
 
 @torch.no_grad()
-def attention_of(model: HumanGaussianGraph, graph: HeteroData) -> AttentionLayers:
-    """Run a network and take from each attention layer the weights for the very input that the layer saw.
+def attention_of(model: nn.Module, graph: HeteroData) -> AttentionLayers:
+    """Run a network and take from each layer the weights for the very input that the layer saw.
 
     Args:
         model: in evaluation mode.
-        graph: as `hgg_pyg.data.clips.clip_graph` makes it.
+        graph: as the network takes it.
 
     Returns:
-        The layers; none for direct binding and L = 0.
+        The layers of each relation, and why where a layer cannot return weights; nothing for direct binding and L = 0.
 
     Raises:
-        ValueError: the graph is not one for this model, or its variant of attention cannot run here.
+        ValueError: the graph is not one for this model, or its backend of attention cannot run here.
     """
-    if model.config.variant == "baseline":
-        return AttentionLayers((), ())
-    seen: dict[nn.Module, tuple[Tensor | tuple[Tensor, Tensor], Tensor | Edges]] = {}
+    if not isinstance(model, HGGNet):
+        return AttentionLayers({}, {})
+    calls: dict[nn.Module, list[tuple[Any, ...]]] = defaultdict(list)
     blocks = [cast(GraphBlock, block) for block in model.blocks]
-    layers = [layer for block in blocks for layer in (block.intra, block.inter) if layer is not None]
-    hooks = [layer.register_forward_pre_hook(lambda module, given: seen.update({module: given})) for layer in layers]
+    convs = [block.conv(relation) for block in blocks for relation in block.relations]
+    hooks = [conv.register_forward_pre_hook(lambda module, given: calls[module].append(given)) for conv in convs]
     try:
         model.refine_queries(graph)
     finally:
         for hook in hooks:
             hook.remove()
+    layers: dict[EdgeType, tuple[Attention, ...]] = {}
+    missing: dict[EdgeType, str] = {}
+    count = graph["vertex"].num_nodes
+    for relation in model.config.edge_types if blocks else ():
+        edges = Edges.from_index(graph[relation].edge_index, graph[relation[0]].num_nodes, count)
+        of_relation = [block.conv(relation) for block in blocks]
+        try:
+            weights = [_weights(conv, calls[conv], edges) for conv in of_relation]
+        except ValueError as error:
+            missing[relation] = str(error)
+            continue
+        layers[relation] = tuple(
+            Attention(number, edges.source, edges.target, found, count) for number, found in enumerate(weights, 1)
+        )
+    return AttentionLayers(layers, missing)
 
-    count = len(graph["vertex"].node_id)
-    # The network may have copied the Gaussians into the order of these edges; the edges' own order stays.
-    binds = Edges.from_index(graph[BINDS].edge_index, len(graph["gaussian"].x), count)
-    near = Edges.from_index(graph[NEAR].edge_index, count, count)
 
-    def attention(number: int, layer: Layer, edges: Edges) -> Attention:
-        return Attention(number, edges.source, edges.target, _weights(layer, *seen[layer]), count)
+def _weights(conv: nn.Module, calls: list[tuple[Any, ...]], edges: Edges) -> Tensor:
+    """What a layer gives its edges, in the order of `edges`. [E, S, H]
 
-    numbered = list(enumerate(blocks, 1))
-    return AttentionLayers(
-        tuple(attention(i, block.intra, binds) for i, block in numbered if block.intra is not None),
-        tuple(attention(i, block.inter, near) for i, block in numbered if block.inter is not None),
-    )
-
-
-def _weights(layer: Layer, x: Tensor | tuple[Tensor, Tensor], edges: Tensor | Edges) -> Tensor:
-    """What a layer gives its edges. [E, S, H]"""
-    queries = x[1] if isinstance(x, tuple) else x
+    Raises:
+        ValueError: the layer cannot say.
+    """
+    layer = plain(conv)
+    if not can_return_weights(layer):
+        raise ValueError(f"{type(layer).__name__} returns no attention weights")
     # One token after the other: they do not see one another, and twenty of them at once would not fit in memory.
     tokens = []
-    for s in range(queries.shape[1]):
-        if isinstance(layer, IntraConv):
-            _, (_, weights) = layer.forward((x[0], x[1][:, s]), edges, return_attention_weights=True)
-        elif isinstance(layer, InterConv):
-            _, (_, weights) = layer.forward(queries[:, s], edges, return_attention_weights=True)
-        else:
-            source = (x[0] if isinstance(x, tuple) else x[:, s]).to(queries.dtype)
-            edge_index = edges.edge_index if isinstance(edges, Edges) else edges
-            _, (_, weights) = layer.conv((source, queries[:, s]), edge_index, return_attention_weights=True)
-        tokens.append(weights)
+    for x, given, *features in calls:
+        source, queries = x
+        for s in range(queries.shape[1] if queries.ndim == 3 else 1):
+            of_token = (source[:, s] if source.ndim == 3 else source, queries[:, s] if queries.ndim == 3 else queries)
+            edge_attr = {"edge_attr": features[0]} if features else {}
+            _, (_, weights) = layer(of_token, given, **edge_attr, return_attention_weights=True)
+            weights = weights if weights.ndim == 2 else weights[:, None]
+            in_graphs_order = not isinstance(given, Edges) and edges.order is not None
+            tokens.append(weights[edges.order] if in_graphs_order else weights)
     return torch.stack(tokens, 1)
 
 

@@ -52,7 +52,7 @@ class BodyMap:
         """
         there = np.isfinite(parts).all(1)
         first = np.where(there, np.nan_to_num(parts).argmax(1), -1)
-        # A class is not a number to be interpolated: each is drawn by itself, and the largest wins.
+        # A class is not a number to be interpolated: each is rendered by itself, and the largest wins.
         rendered = [self._render((first == k).astype(float)) for k in range(-1, len(colors))]
         winner = np.stack([part for _, part in rendered]).argmax(0)
         return self._finish(np.array([NOTHING, *colors])[winner], rendered[0][0])

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
+from torch_geometric.data import HeteroData
 
-from graphs import BINDS
+from graphs import BINDS, NEAR
 from hgg_pyg.data.capture import Capture
 from hgg_pyg.data.clips import Target, input_range, load_target
 from hgg_pyg.evaluation.inspection.attention import (
     Attention,
+    AttentionLayers,
     attention_of,
     frame_shares,
     hop_distances,
@@ -21,7 +23,9 @@ from hgg_pyg.evaluation.inspection.attention import (
 from hgg_pyg.evaluation.inspection.changes import Change, read_out_changes
 from hgg_pyg.evaluation.inspection.subject import RunSubject
 from hgg_pyg.evaluation.metrics import psnr
-from hgg_pyg.model.network import HumanGaussianGraph
+from hgg_pyg.model.direct_binding import DirectBinding
+from hgg_pyg.model.network import HGGNet
+from hgg_pyg.nn.block import EdgeType
 from hgg_pyg.render import render
 
 
@@ -91,9 +95,8 @@ def findings_of(subject: RunSubject) -> Findings:
     graph, model, body, capture = subject.graph, subject.model, subject.source.body, subject.source.capture
     layers = attention_of(model, graph)
     frame, count = graph["gaussian"].frame, len(subject.frames)
-    edges = graph[BINDS].edge_index
-    bindings = Attention(0, edges[0], edges[1], torch.ones(edges.shape[1], 1, 1), body.num_vertices)
-    v_shaped = body.shaped_vertices(graph["betas"])
+    bindings = _edges_of(graph, BINDS)
+    v_shaped = body.shaped_vertices(graph["betas"].flatten())
 
     def reach(layer: Attention) -> InterFindings:
         apart = (v_shaped[layer.source] - v_shaped[layer.target]).norm(dim=-1)
@@ -101,9 +104,8 @@ def findings_of(subject: RunSubject) -> Findings:
         hops, metres = mean_of_sources(layer, torch.stack([hops, apart], 1)).unbind(1)
         return InterFindings(layer.block, hops, 100 * metres, relative_entropy(layer))
 
-    near = graph["vertex", "near", "vertex"].edge_index
-    neighbours = Attention(0, near[0], near[1], torch.ones(near.shape[1], 1, 1), body.num_vertices)
-    before = HumanGaussianGraph(replace(model.config, variant="baseline")).avatar(graph)
+    neighbours = _edges_of(graph, NEAR)
+    before = DirectBinding().avatar(graph)
     after = model.avatar(graph)
     pose, unseen = _shown_pose(capture)
     cameras, truth, _ = load_target(capture, Target(pose, _opposite_cameras(subject)))
@@ -126,7 +128,7 @@ def findings_of(subject: RunSubject) -> Findings:
         pose=capture.frames[pose],
         unseen=unseen,
         views=tuple(View(*view) for view in zip(names, truth, *rendered, strict=True)),
-        left_out=_left_out(model, unseen),
+        left_out=_left_out(model, layers, unseen),
     )
 
 
@@ -147,17 +149,28 @@ def _opposite_cameras(subject: RunSubject) -> tuple[int, ...]:
     return (chosen[0], chosen[other]) if other else (chosen[0],)
 
 
-def _left_out(model: HumanGaussianGraph, unseen: bool) -> tuple[str, ...]:
-    config = model.config
+def _edges_of(graph: HeteroData, relation: EdgeType) -> Attention:
+    """The edges of a relation, all of weight one; none where the graph lacks the relation."""
+    there = relation in graph.edge_types
+    source, target = graph[relation].edge_index if there else torch.empty(2, 0, dtype=torch.int64)
+    return Attention(0, source, target, torch.ones(len(source), 1, 1), graph["vertex"].num_nodes)
+
+
+def _left_out(model: nn.Module, layers: AttentionLayers, unseen: bool) -> tuple[str, ...]:
+    """What cannot be shown of this network, and why."""
     reasons = []
-    if config.variant == "baseline":
+    if not isinstance(model, HGGNet):
         reasons.append("attention: this is direct binding, which has no layers and no read-out")
-    elif config.layers == 0:
+    elif not len(model.blocks):
         reasons.append("attention: this network has no blocks (L = 0), only the read-out")
-    elif config.variant == "no_intra":
-        reasons.append("attention to Gaussians: this network has no intra layers")
-    elif config.variant == "no_inter":
-        reasons.append("attention to neighbours: this network has no inter layers")
+    else:
+        of_paper = {BINDS: "attention to Gaussians", NEAR: "attention to neighbours"}
+        for relation, what in of_paper.items():
+            if relation not in model.config.edge_types:
+                reasons.append(f"{what}: this network's graph has no relation {relation[1]}")
+        reasons += [f"attention along {relation[1]}: {why}" for relation, why in layers.missing.items()]
+        others = [relation[1] for relation in layers.layers if relation not in of_paper]
+        reasons += [f"attention along {name}: there is no page for it, attention_of has the weights" for name in others]
     if not unseen:
         reasons.append("an unseen pose: the capture has a single frame, so its input is shown")
     return tuple(reasons)

@@ -10,14 +10,14 @@ from torch_geometric.data import HeteroData
 from graphs import GraphSpec
 from hgg_pyg.data.clip_input import graph_for, load_clip
 from hgg_pyg.data.frames import FrameSource
-from hgg_pyg.model.network import HumanGaussianGraph
+from hgg_pyg.model.network import HGGNet
 
 
 @dataclass(frozen=True)
 class RunSubject:
     """A network in evaluation mode and the capture that it is looked at on."""
 
-    model: HumanGaussianGraph
+    model: HGGNet
     source: FrameSource
     spec: GraphSpec
     frames: tuple[int, ...]  # T input frames, by position in the capture; the first is t0
@@ -25,7 +25,6 @@ class RunSubject:
     @cached_property
     def graph(self) -> HeteroData:
         """The graph of the input frames."""
-        config = self.model.config
         predicted = [self.source.predict(frame) for frame in self.frames]
-        clip = load_clip(self.source, self.frames, self.spec, images=config.feedback_frames, gaussians=predicted)
-        return graph_for(clip, config)
+        clip = load_clip(self.source, self.frames, self.spec, images=self.model.feedback, gaussians=predicted)
+        return graph_for(clip, self.model)

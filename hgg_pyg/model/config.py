@@ -1,0 +1,109 @@
+"""What the network is made of."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Literal
+
+import tyro
+from torch_geometric.data import HeteroData
+
+from hgg_pyg.config import check_choices
+from hgg_pyg.nn import ConvChoice
+from hgg_pyg.nn.block import EdgeType, Norm
+
+PAPERS_RELATIONS = (("gaussian", "binds", "vertex", 0), ("vertex", "near", "vertex", 0))
+
+
+@dataclass(frozen=True)
+class ModelConfig:
+    """The network. `num_layers` gives the rows of the paper's Table 2 (b); those of (a) are relations of the graph.
+
+    Raises:
+        ValueError: a value is refused; the message names the field and what it can be.
+    """
+
+    conv: str = "auto"
+    """layer that passes messages along each relation: auto (ours, fused where that is possible), attention, fused, a
+    MessagePassing of torch_geometric.nn such as GATv2Conv, or module:Class of yours"""
+    backend: str = "auto"
+    """how our layers compute attention: a name that `python -m hgg_pyg` lists, or module:NAME of a Variant of yours;
+    auto: fused where it runs, else scatter"""
+    num_layers: int = 2
+    """L, blocks of the network (the paper: 6)"""
+    hidden_channels: int = 64
+    """D, channels of a vertex query (the paper: 128)"""
+    heads: int = 4
+    """attention heads; a divisor of hidden_channels"""
+    num_tokens: int = 1
+    """S, learnable queries per vertex (the paper: 1, its release: 20)"""
+    feedback: int = 0
+    """number of input frames in whose images, two of each, the network is told what direct binding gets wrong"""
+    shift: Literal["rest", "surface"] = "rest"
+    """axes of the read-out's shift: those of the rest pose (the paper), or the body's normal and tangents"""
+    conv_options: tuple[str, ...] = ()
+    """NAME=VALUE, further arguments of a layer that is not ours"""
+    ffn_ratio: int = 2
+    """hidden channels of a feed-forward network, in units of hidden_channels"""
+    norm: Norm = "pre"
+    """LayerNorm before each operation, or after its residual (post)"""
+    dropout: float = 0.0
+    """probability of dropping an output of a feed-forward network"""
+    attention_dropout: float = 0.0
+    """probability of dropping an attention weight"""
+    fold: bool = True
+    """project on the vertices' side where that is cheaper; the results are the same"""
+    storage: Literal["float32", "bfloat16"] = "float32"
+    """how the Gaussians' features are kept for attention; sums are float32 either way"""
+
+    in_channels: tyro.conf.Suppress[int] = 1
+    """C, features per Gaussian: the per-frame network decides"""
+    num_vertices: tyro.conf.Suppress[int] = 6890
+    """N, vertices of the body: the body decides"""
+    relations: tyro.conf.Suppress[tuple[tuple[str, str, str, int], ...]] = PAPERS_RELATIONS
+    """source, name, target and edge features of each relation that ends at vertices, in order: the graph decides"""
+
+    def __post_init__(self) -> None:
+        check_choices(self)
+        for name in ("in_channels", "num_vertices", "hidden_channels", "heads", "num_tokens", "ffn_ratio"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"ModelConfig.{name}: expected at least 1, found {getattr(self, name)}")
+        for name in ("num_layers", "feedback"):
+            if getattr(self, name) < 0:
+                raise ValueError(f"ModelConfig.{name}: expected 0 or more, found {getattr(self, name)}")
+        if self.hidden_channels % self.heads:
+            found = f"expected a divisor of hidden_channels {self.hidden_channels}, found {self.heads}"
+            raise ValueError(f"ModelConfig.heads: {found}")
+        for name in ("dropout", "attention_dropout"):
+            if not 0 <= getattr(self, name) < 1:
+                raise ValueError(f"ModelConfig.{name}: expected 0 <= {name} < 1, found {getattr(self, name)}")
+        if self.conv == "fused" and self.attention_dropout:
+            raise ValueError(
+                f"ModelConfig.attention_dropout: expected 0 with conv fused, found {self.attention_dropout}: the fused "
+                "layers keep no weights; conv attention drops them"
+            )
+        _ = self.layer
+
+    @property
+    def layer(self) -> ConvChoice:
+        """The layer of every relation."""
+        return ConvChoice(self.conv, self.conv_options, self.backend, self.fold)
+
+    @property
+    def edge_types(self) -> tuple[EdgeType, ...]:
+        """The relations as PyG names them."""
+        return tuple(relation[:3] for relation in self.relations)
+
+    def for_graph(self, graph: HeteroData) -> ModelConfig:
+        """The same network for graphs like this one: its features, vertices, and relations that end at vertices."""
+        relations = []
+        for relation in graph.edge_types:
+            if relation[2] == "vertex":
+                features = graph[relation].get("edge_attr")
+                relations.append((*relation, 0 if features is None else features.shape[1]))
+        return replace(
+            self,
+            in_channels=graph["gaussian"].x.shape[1],
+            num_vertices=graph["vertex"].num_nodes,
+            relations=tuple(relations),
+        )

@@ -1,0 +1,63 @@
+"""The paper's baseline: one frame's Gaussians, bound to the body as they are."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+from typing import ClassVar, overload
+
+from torch import nn
+from torch_geometric.data import Batch, HeteroData
+
+from hgg_pyg.avatar import Avatar
+from hgg_pyg.types import Gaussians
+
+
+class DirectBinding(nn.Module):
+    """Takes the reference frame's Gaussians in the rest pose for the avatar. Nothing is learnt.
+
+    An untrained `HGGNet` gives the same, bit for bit.
+    """
+
+    feedback: ClassVar[int] = 0
+    """input frames whose images it looks at"""
+    shift: ClassVar[str] = "rest"
+
+    def forward(self, graph: HeteroData) -> Gaussians:
+        """The reference frame's Gaussians. -> [M], without features"""
+        return bound_gaussians(graph)
+
+    def avatar(self, graph: HeteroData) -> Avatar:
+        """One person's graph to an animatable avatar."""
+        return as_avatar(self(graph), graph)
+
+
+def bound_gaussians(graph: HeteroData) -> Gaussians:
+    """The avatar nodes of a graph as Gaussians in the rest pose. -> [M], without features"""
+    start = graph["avatar"]
+    return Gaussians(start.pos, start.quats, start.scales, start.opacities, start.colors)
+
+
+@overload
+def as_avatar(gaussians: Gaussians, graph: Batch) -> list[Avatar]: ...  # pyright: ignore[reportOverlappingOverload]
+
+
+@overload
+def as_avatar(gaussians: Gaussians, graph: HeteroData) -> Avatar: ...
+
+
+def as_avatar(gaussians: Gaussians, graph: HeteroData | Batch) -> Avatar | list[Avatar]:
+    """Gaussians of a graph's avatar nodes, and what they are bound to.
+
+    Args:
+        gaussians: [M] in the order of the avatar nodes.
+        graph: of one person, or a `Batch` of several.
+
+    Returns:
+        The avatar, of a `Batch` one per person.
+    """
+    binding, betas = graph["avatar"].binding, graph["betas"].view(-1, graph["betas"].shape[-1])
+    if not isinstance(graph, Batch):
+        return Avatar(gaussians, binding, betas[0])
+    bounds = graph["avatar"].ptr.tolist()
+    spans = [slice(start, stop) for start, stop in pairwise(bounds)]
+    return [Avatar(gaussians[span], binding[span], shape) for span, shape in zip(spans, betas, strict=True)]
