@@ -15,7 +15,7 @@ from hgg_pyg.finetuning.config import FinetuneConfig
 from hgg_pyg.finetuning.scores import score_lgm
 from hgg_pyg.finetuning.tuner import Subject, Tuner
 from hgg_pyg.runtime import join_processes, run_command
-from hgg_pyg.synthetic import synthesize
+from hgg_pyg.synthetic import DEMO, synthesize
 from hgg_pyg.training.run import create_run, find_checkpoint
 from hgg_pyg.types import UserError
 
@@ -42,7 +42,7 @@ def main(config: FinetuneConfig) -> None:
     checkpoint = find_checkpoint(config)
     network = start_network(config)
     if accelerator.is_main_process and config.data is None:
-        synthesize(config.synthetic)
+        synthesize(DEMO)
     accelerator.wait_for_everyone()
     body = load_body_for(config.captures, config.body)
     captures = open_captures(config.captures, config.image_size, body, config.crop, config.protocol)

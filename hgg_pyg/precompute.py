@@ -21,7 +21,7 @@ from hgg_pyg.data.capture_set import SPLITS, load_body_for, open_captures
 from hgg_pyg.data.frames import FrameSource, Shard, all_shards, compute_missing, compute_shards, frame_sources
 from hgg_pyg.data.protocols import ProtocolName
 from hgg_pyg.runtime import join_processes, run_command
-from hgg_pyg.synthetic import SynthesizeConfig, synthesize
+from hgg_pyg.synthetic import DEMO, synthesize
 from hgg_pyg.types import UserError
 
 _PAPERS_FRAMES = 120_000
@@ -35,7 +35,7 @@ class PrecomputeConfig:
     """What to compute, and where to keep it. Training with the same options finds it; other options are kept apart."""
 
     data: Path | None = None
-    """folder of captures; when not given, synthetic ones are made"""
+    """folder of captures; when not given, synthetic ones are made in captures/demo (`synthesize` makes others)"""
     splits: Literal["all", "train", "val", "test"] = "all"
     """split to precompute, or all; training samples its clips from train"""
     body: Path | None = None
@@ -53,8 +53,6 @@ class PrecomputeConfig:
     dry_run: bool = False
     """compute a few frames, report the time and disk that all of them need, and stop"""
     backbone: BackboneConfig = field(default_factory=BackboneConfig)
-    synthetic: SynthesizeConfig = field(default_factory=lambda: SynthesizeConfig(out=Path("captures/demo")))
-    """options of the synthetic captures that are made when `data` is not given"""
 
     def __post_init__(self) -> None:
         for name in ("image_size", "input_views"):
@@ -64,7 +62,7 @@ class PrecomputeConfig:
     @property
     def captures(self) -> Path:
         """Where the captures are."""
-        return self.data or self.synthetic.out
+        return self.data or DEMO.out
 
 
 @dataclass(frozen=True)
@@ -97,7 +95,7 @@ def main(config: PrecomputeConfig) -> None:
     main_process, processes = accelerator.is_main_process, accelerator.num_processes
     patient = dist.new_group(timeout=_LONGEST, backend="gloo") if processes > 1 else None
     if main_process and config.data is None:
-        synthesize(config.synthetic)
+        synthesize(DEMO)
     accelerator.wait_for_everyone()
     sources = _sources(config, accelerator)
     begin, there = time.perf_counter(), _count(_present(all_shards(sources)))

@@ -10,12 +10,13 @@ import logging
 import os
 import re
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Literal, TypeVar
+from typing import Any, Literal, TypeVar
 
 import torch
 import tyro
+import tyro.extras
 from accelerate import Accelerator
 
 from hgg_pyg.types import UserError
@@ -55,27 +56,60 @@ def join_processes(precision: Literal["no", "bf16"] = "no", accumulation: int = 
 def _parse(config: type[Config], description: str | None) -> Config:
     """The command line as a configuration; what tyro says of a mistake, in a box, becomes our one line.
 
-    A class with `PRESETS`, names and what they are for, and `preset(name)` takes its defaults by `--preset NAME`.
+    A class with `PRESETS`, names and what they are for, and `preset(name)` takes its defaults by `--preset NAME`. One
+    with `MAIN_OPTIONS`, options by group, shows these by `--help` and all by `--help-all`.
     """
     said, arguments = io.StringIO(), sys.argv[1:]
     program = f"python -m {Path(sys.argv[0]).parent.name or 'hgg_pyg'}.{Path(sys.argv[0]).stem}"
     presets: Mapping[str, str] = getattr(config, "PRESETS", {})
+    main_options: Mapping[str, Sequence[str]] = getattr(config, "MAIN_OPTIONS", {})
+    default: Any = {}
     try:
         with contextlib.redirect_stderr(said):
-            if not presets:
-                return tyro.cli(config, prog=program, description=description)
-            parser = argparse.ArgumentParser(program, add_help=False, allow_abbrev=False)
-            parser.add_argument("--preset", choices=tuple(presets), default=next(iter(presets)))
-            known, arguments = parser.parse_known_args(arguments)
-            default = config.preset(known.preset)  # pyright: ignore[reportAttributeAccessIssue]
-            told = "; ".join(f"{name}: {what}" for name, what in presets.items())
-            description = f"{description} --preset NAME chooses other defaults. {told}."
-            return tyro.cli(config, prog=program, description=description, args=arguments, default=default)
+            if presets:
+                parser = argparse.ArgumentParser(program, add_help=False, allow_abbrev=False)
+                parser.add_argument("--preset", choices=tuple(presets), default=next(iter(presets)))
+                known, arguments = parser.parse_known_args(arguments)
+                default = {"default": config.preset(known.preset)}  # pyright: ignore[reportAttributeAccessIssue]
+                told = "; ".join(f"{name}: {what}" for name, what in presets.items())
+                description = f"{description} --preset NAME chooses other defaults. {told}."
+            if main_options:
+                if {"-h", "--help"} & {*arguments}:
+                    whole: Any = tyro.extras.get_parser(config, prog=program, description=description, **default)
+                    print(_short_help(whole, main_options))
+                    sys.exit(0)
+                arguments = ["--help" if word == "--help-all" else word for word in arguments]
+            return tyro.cli(config, prog=program, description=description, args=arguments, **default)
     except SystemExit as stop:
         if not stop.code:
             raise
         message = re.sub(r"^usage: .*\n", "", said.getvalue())
         raise UserError(re.sub(r"[\u2500-\u257f]+", " ", message).removeprefix(f"{program}: error: ")) from None
+    except ValueError as error:  # a configuration refuses what tyro let pass, a preset's own values for example
+        raise UserError(str(error)) from None
+
+
+def _short_help(whole: argparse.ArgumentParser, main_options: Mapping[str, Sequence[str]]) -> str:
+    """The options that matter first, by group, with the help texts of the whole parser."""
+    known = {option: action for action in whole._actions for option in action.option_strings}
+    short = argparse.ArgumentParser(whole.prog, usage="%(prog)s [OPTIONS]", description=whole.description)
+    for title, names in main_options.items():
+        group = short.add_argument_group(title)
+        for name in names:
+            action = known[f"--{name}"]
+            shown: Any = (
+                {"nargs": 0} if action.nargs == 0 or len(action.option_strings) > 1 else {"metavar": action.metavar}
+            )
+            group.add_argument(*action.option_strings, help=action.help, action=_Shown, **shown)
+    listed = sum(map(len, main_options.values()))
+    every = len({id(action) for action in known.values()})
+    return f"{short.format_help()}\n--help-all shows {every - listed} more options."
+
+
+class _Shown(argparse.Action):
+    """An option that is listed and never parsed."""
+
+    def __call__(self, *_: Any) -> None: ...
 
 
 def keep_memory_pages() -> None:

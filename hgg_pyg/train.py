@@ -14,7 +14,7 @@ from hgg_pyg.data.frames import compute_missing, frame_sources
 from hgg_pyg.evaluation.evaluator import Extras, evaluate
 from hgg_pyg.evaluation.lpips import BACKBONE_FILE, load_all_lpips, load_lpips
 from hgg_pyg.runtime import join_processes, run_command
-from hgg_pyg.synthetic import synthesize
+from hgg_pyg.synthetic import DEMO, synthesize
 from hgg_pyg.training.run import MODEL_FOLDER, TrainConfig, create_run, find_checkpoint
 from hgg_pyg.training.trainer import Trainer
 from hgg_pyg.types import UserError
@@ -39,7 +39,7 @@ def main(config: TrainConfig) -> None:
     _check_attention(config, accelerator.device.type)
     checkpoint = find_checkpoint(config)
     if accelerator.is_main_process and config.data is None:
-        synthesize(config.synthetic)
+        synthesize(DEMO)
     accelerator.wait_for_everyone()
     body, backbone = load_body_for(config.captures, config.body), make_backbone(config.backbone, accelerator.device)
     captures = open_captures(config.captures, config.image_size, body, config.crop, config.protocol)

@@ -35,13 +35,13 @@ def make_run(captures: Path, out: Path, name: str, seed: int = 0, frames: int = 
         name=name,
         out=out,
         cache=out / "cache",
-        model=ModelConfig(layers=1, dim=8, heads=2, feedback=2),
+        model=ModelConfig(num_layers=1, hidden_channels=8, heads=2, feedback=2),
         clip=ClipConfig(frames=frames),
     )
     create_run(config)
     features = make_backbone(config.backbone).feature_dim
     torch.manual_seed(seed)
-    model = HGGNet(replace(config.model, feature_dim=features, num_vertices=load_body().num_vertices))
+    model = HGGNet(replace(config.model, in_channels=features, num_vertices=load_body().num_vertices))
     torch.nn.init.normal_(model.head[-1].weight, std=0.3)
     model.save(config.folder / MODEL_FOLDER)
     return config.folder

@@ -64,7 +64,7 @@ def test_a_run_leaves_weights_that_train_takes(config: FinetuneConfig, capsys, t
             cache=tmp_path / "cache",
             steps=1,
             accumulation=1,
-            model=ModelConfig(layers=1, dim=8, heads=2),
+            model=ModelConfig(num_layers=1, hidden_channels=8, heads=2),
             clip=ClipConfig(frames=2, target_views=4, target_poses=2),
             backbone=backbone,
         )

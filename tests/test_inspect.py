@@ -14,7 +14,7 @@ from matplotlib import colormaps
 from matplotlib.colors import Normalize
 from PIL import Image
 
-from graphs import BINDS, GraphSpec
+from graphs import BINDS, NEAR, GraphSpec
 from hgg_pyg import inspect as inspect_command
 from hgg_pyg.backbones import make_backbone
 from hgg_pyg.body import BodyModel
@@ -39,6 +39,7 @@ from hgg_pyg.evaluation.inspection import (
 from hgg_pyg.evaluation.inspection.body_map import NOTHING, BodyMap
 from hgg_pyg.inspect import InspectConfig
 from hgg_pyg.model.config import ModelConfig
+from hgg_pyg.model.direct_binding import DirectBinding
 from hgg_pyg.model.network import HGGNet
 from hgg_pyg.runtime import run_command
 from hgg_pyg.synthetic import SynthesizeConfig, synthesize
@@ -60,8 +61,8 @@ def graph(body, make_pose, make_frames):
 def make_model(body, seed: int = 0, **settings) -> HGGNet:
     """A network with weights drawn at random, the head's last projection too, as training leaves them."""
     torch.manual_seed(seed)
-    settings = {"layers": 2, "dim": 8, "heads": 2, **settings}
-    model = HGGNet(ModelConfig(feature_dim=FEATURES, num_vertices=body.num_vertices, **settings)).eval()
+    settings = {"num_layers": 2, "hidden_channels": 8, "heads": 2, **settings}
+    model = HGGNet(ModelConfig(in_channels=FEATURES, num_vertices=body.num_vertices, **settings)).eval()
     with torch.no_grad():
         for parameter in model.parameters():
             parameter.copy_(torch.randn_like(parameter))
@@ -78,7 +79,7 @@ def some_attention(weights: list[list[float]]) -> Attention:
 @pytest.mark.parametrize("tokens", [1, 3])
 @pytest.mark.parametrize("norm", ["pre", "post"])
 def test_the_weights_are_the_plain_formula_s(body, graph, tokens, norm):
-    model = make_model(body, tokens=tokens, norm=norm)
+    model = make_model(body, num_tokens=tokens, norm=norm)
     layers = attention_of(model, graph)
     assert [layer.block for layer in layers.intra] == [layer.block for layer in layers.inter] == [1, 2]
 
@@ -89,12 +90,13 @@ def test_the_weights_are_the_plain_formula_s(body, graph, tokens, norm):
     n = int(torch.bincount(vertex).argmax())
     mine = gaussian[vertex == n]
     assert len(mine) > 2
-    intra, inter = block.intra, block.inter
+    intra, inter = block.conv(BINDS), block.conv(NEAR)
+    of_intra, of_inter = (block.norms["__".join(relation)] for relation in (BINDS, NEAR))
 
     def heads(values):
         return values.unflatten(-1, (2, 4))
 
-    asked = block.norms[0](q) if norm == "pre" else q
+    asked = of_intra[0](q) if norm == "pre" else q
     with torch.no_grad():
         for s in range(tokens):
             query, key = heads(intra.lin_query(asked[n, s])), heads(intra.lin_key(x[mine]))
@@ -107,9 +109,9 @@ def test_the_weights_are_the_plain_formula_s(body, graph, tokens, norm):
         def step(layer_norm, work, h):
             return h + work(layer_norm(h)) if norm == "pre" else layer_norm(h + work(h))
 
-        q = step(block.norms[0], lambda h: intra((x, h), graph[BINDS].edge_index), q)
-        q = step(block.norms[1], block.intra_ffn, q)
-        asked = block.norms[2](q) if norm == "pre" else q
+        q = step(of_intra[0], lambda h: intra((x, h), graph[BINDS].edge_index), q)
+        q = step(of_intra[1], block.ffns["__".join(BINDS)], q)
+        asked = of_inter[0](q) if norm == "pre" else q
         here = layers.inter[0].target == n
         others = layers.inter[0].source[here]
         query, key = heads(inter.lin_query(asked[n, 0])), heads(inter.lin_key(asked[others, 0]))
@@ -117,10 +119,10 @@ def test_the_weights_are_the_plain_formula_s(body, graph, tokens, norm):
     torch.testing.assert_close(layers.inter[0].weights[here, 0], expected, atol=1e-4, rtol=1e-4)
 
 
-@pytest.mark.parametrize("layer", ["ours", "transformer_conv", "gatv2_conv"])
+@pytest.mark.parametrize("conv", ["auto", "attention", "TransformerConv", "GATv2Conv"])
 @pytest.mark.parametrize("tokens", [1, 2])
-def test_attention_and_shares_of_frames_sum_to_one(body, graph, layer, tokens):
-    model = make_model(body, layer=layer, tokens=tokens)
+def test_attention_and_shares_of_frames_sum_to_one(body, graph, conv, tokens):
+    model = make_model(body, conv=conv, num_tokens=tokens)
     layers = attention_of(model, graph)
     assert not any(module._forward_pre_hooks for module in model.modules())
     bound = torch.bincount(graph[BINDS].edge_index[1], minlength=body.num_vertices)
@@ -172,15 +174,17 @@ def test_distances_count_edges_of_the_mesh():
 
 
 def test_an_untrained_network_changes_nothing(body, graph):
-    model = HGGNet(ModelConfig(feature_dim=FEATURES, num_vertices=body.num_vertices, layers=1, dim=8, heads=2)).eval()
-    before = HGGNet(replace(model.config, variant="baseline"))(graph)
+    model = HGGNet(
+        ModelConfig(in_channels=FEATURES, num_vertices=body.num_vertices, num_layers=1, hidden_channels=8, heads=2)
+    ).eval()
+    before = DirectBinding()(graph)
     with torch.no_grad():
         for change in read_out_changes(before, model(graph)):
             assert (change.values == 0).all(), change.name
 
 
 def test_changes_are_in_the_units_that_they_say(body, graph):
-    before = HGGNet(ModelConfig(variant="baseline"))(graph)
+    before = DirectBinding()(graph)
     half = torch.tensor(np.pi / 12, dtype=torch.float32)  # of a rotation by 30 degrees about x
     angle = torch.stack([half.cos(), half.sin(), torch.tensor(0.0), torch.tensor(0.0)])
     after = replace(
@@ -232,7 +236,7 @@ CLIP = ClipConfig(frames=2, target_views=4, target_poses=2)
 
 def make_run(captures: Path, folder: Path, body, spec: GraphSpec | None = None, crop: bool = False, **settings) -> Path:
     """A run as training leaves it, with weights drawn at random."""
-    settings = {"layers": 1, "dim": 8, "heads": 2, **settings}
+    settings = {"num_layers": 1, "hidden_channels": 8, "heads": 2, **settings}
     config = TrainConfig(
         data=captures, name="run", out=folder, cache=folder / "cache", crop=crop, image_size=32, clip=CLIP,
         graph=spec or GraphSpec(readout_k=2), model=ModelConfig(**settings)
@@ -240,7 +244,9 @@ def make_run(captures: Path, folder: Path, body, spec: GraphSpec | None = None, 
     create_run(config)
     features = make_backbone(config.backbone).feature_dim
     torch.manual_seed(0)
-    model = HGGNet(replace(config.model, feature_dim=features, num_vertices=body.num_vertices))
+    relations = tuple((*relation, 0) for relation in (BINDS, NEAR) if relation[1] in config.graph.relations)
+    fitted = replace(config.model, in_channels=features, num_vertices=body.num_vertices, relations=relations)
+    model = HGGNet(fitted)
     with torch.no_grad():
         for name, parameter in model.named_parameters():
             if name.startswith("head"):
@@ -250,7 +256,7 @@ def make_run(captures: Path, folder: Path, body, spec: GraphSpec | None = None, 
 
 
 def test_a_run_is_shown_whole(tiny_captures, tmp_path, body, capsys):
-    run = make_run(tiny_captures, tmp_path, body, tokens=2, shift="surface", feedback=2)
+    run = make_run(tiny_captures, tmp_path, body, num_tokens=2, shift="surface", feedback=2)
     inspect_command.main(InspectConfig(run))
     folder = run / "inspect"
     assert {path.name for path in folder.iterdir()} == {*PAGES, "summary.json"}
@@ -293,10 +299,11 @@ def test_a_run_is_shown_whole(tiny_captures, tmp_path, body, capsys):
 @pytest.mark.parametrize(
     ("settings", "missing", "reason"),
     [
-        ({"variant": "no_intra"}, {PAGES[1], PAGES[2]}, "no intra layers"),
-        ({"variant": "no_inter"}, {PAGES[3]}, "no inter layers"),
-        ({"layers": 0}, {PAGES[1], PAGES[2], PAGES[3]}, "L = 0"),
-        ({"variant": "baseline"}, {PAGES[1], PAGES[2], PAGES[3]}, "direct binding"),
+        ({"spec": GraphSpec(relations=("near",))}, {PAGES[1], PAGES[2]}, "no relation binds"),
+        ({"spec": GraphSpec(relations=("binds",))}, {PAGES[3]}, "no relation near"),
+        ({"num_layers": 0}, {PAGES[1], PAGES[2], PAGES[3]}, "L = 0"),
+        ({"conv": "SAGEConv"}, {PAGES[1], PAGES[2], PAGES[3]}, "SAGEConv returns no attention weights"),
+        ({"backend": "mean"}, {PAGES[1], PAGES[2], PAGES[3]}, "the backend mean computes no attention"),
     ],
 )
 def test_what_a_network_lacks_is_left_out_and_said(tiny_captures, tmp_path, body, settings, missing, reason):
@@ -307,15 +314,13 @@ def test_what_a_network_lacks_is_left_out_and_said(tiny_captures, tmp_path, body
     assert {path.name for path in pages} == {*PAGES} - missing
     assert not any((tmp_path / name).exists() for name in missing)
     assert any(reason in line for line in table(found).splitlines() if line.startswith("left out: "))
-    if settings.get("variant") == "baseline":
-        assert all((change.values == 0).all() for change in found.changes)
 
 
 @pytest.mark.parametrize(
     ("spec", "crop", "settings"),
     [
-        (GraphSpec(k=2, hops=1, readout_k=1, self_loops=False), False, {"layer": "transformer_conv"}),
-        (GraphSpec(hops=3), True, {"layer": "gatv2_conv", "norm": "post"}),
+        (GraphSpec(k=2, hops=1, readout_k=1, self_loops=False), False, {"conv": "TransformerConv"}),
+        (GraphSpec(hops=3), True, {"conv": "GATv2Conv", "norm": "post"}),
     ],
 )
 def test_other_graphs_layers_and_crops(tiny_captures, tmp_path, body, spec, crop, settings):
@@ -375,8 +380,8 @@ def test_wrong_inputs_end_in_one_line(tiny_captures, tmp_path, body, monkeypatch
 
     path = folder / MODEL_FOLDER / "model.json"
     settings = json.loads(path.read_text())
-    path.write_text(json.dumps({**settings, "attention": "flex"}))
-    assert "expected a variant that runs here, found 'flex'" in run(monkeypatch, capsys, str(folder))
+    path.write_text(json.dumps({**settings, "backend": "flex"}))
+    assert "expected one that runs here, found 'flex'" in run(monkeypatch, capsys, str(folder))
     shutil.rmtree(folder / MODEL_FOLDER)
     assert "model.json: expected a saved model, found nothing" in run(monkeypatch, capsys, str(folder))
 
@@ -385,7 +390,7 @@ def test_a_network_of_another_body_or_backbone_is_refused(tiny_captures, tmp_pat
     folder = make_run(tiny_captures, tmp_path, body)
     for name, message in (
         ("num_vertices", "expected a body of 7 vertices, the body has 6890 vertices"),
-        ("feature_dim", "expected 7 features per Gaussian, the per-frame network gives"),
+        ("in_channels", "expected 7 features per Gaussian, the per-frame network gives"),
     ):
         model = HGGNet.load(folder / MODEL_FOLDER)
         HGGNet(replace(model.config, **{name: 7})).save(folder / MODEL_FOLDER)

@@ -36,7 +36,7 @@ def config(tiny_captures, tmp_path) -> TrainConfig:
         accumulation=2,
         checkpoint_every=1,
         validate_every=2,
-        model=ModelConfig(layers=1, dim=8, heads=2, shift="surface", feedback=1),
+        model=ModelConfig(num_layers=1, hidden_channels=8, heads=2, shift="surface", feedback=1),
         clip=ClipConfig(frames=2, target_views=4, target_poses=2),
     )
 
@@ -62,8 +62,10 @@ def test_a_run_leaves_what_the_readme_says(config, capsys):
     assert {score.images for score in shown.scores} == {3}
     with pytest.raises(UserError, match="already holds a run; --resume"):
         train_command.main(config)
-    with pytest.raises(UserError, match=r"config\.json: model\.dim: the run has 8, the command line says 16"):
-        train_command.main(replace(config, resume=True, model=replace(config.model, dim=16)))
+    with pytest.raises(
+        UserError, match=r"config\.json: model\.hidden_channels: the run has 8, the command line says 16"
+    ):
+        train_command.main(replace(config, resume=True, model=replace(config.model, hidden_channels=16)))
 
 
 KILLED = """
@@ -212,14 +214,15 @@ def test_damaged_captures_end_in_one_line(tiny_captures, tmp_path, monkeypatch, 
     [
         (["--unknown-option", "1"], "unknown-option"),
         (["--steps", "0"], "steps: expected at least 1, found 0"),
-        (["--model.heads", "5"], "ModelConfig.heads: expected a divisor of dim"),
+        (["--model.heads", "5"], "ModelConfig.heads: expected a divisor of hidden_channels"),
         (["--name", "a/b"], "expected a plain folder name"),
         (["--preset", "best"], "--preset: invalid choice: 'best' (choose from"),
         (["--data", "/no/such/folder"], "/no/such/folder: expected a folder of captures"),
-        (["--model.variant", "baseline"], "nothing to train"),
+        (["--model.conv", "GATv3Conv"], "expected one of auto, attention, fused, the name of a MessagePassing layer"),
+        (["--model.norm", "middle"], "Expected one of ('pre', 'post')"),
         (["--lr", "fast"], "lr"),
-        (["--model.attention", "flash"], "model.attention: expected one of auto; reference; scatter;"),
-        (["--model.attention", "flex"], "expected a variant that runs here, found 'flex', which does not run on cpu"),
+        (["--model.backend", "flash"], "attention backend: expected one of auto, reference, scatter, "),
+        (["--model.backend", "flex"], "expected one that runs here, found 'flex', which does not run on cpu"),
     ],
 )
 def test_wrong_options_end_in_one_line(tmp_path, monkeypatch, capsys, arguments, message):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from itertools import pairwise
-from typing import ClassVar, overload
+from typing import overload
 
 from torch import nn
 from torch_geometric.data import Batch, HeteroData
@@ -18,9 +18,15 @@ class DirectBinding(nn.Module):
     An untrained `HGGNet` gives the same, bit for bit.
     """
 
-    feedback: ClassVar[int] = 0
-    """input frames whose images it looks at"""
-    shift: ClassVar[str] = "rest"
+    @property
+    def feedback(self) -> int:
+        """Input frames whose images it is told about: none."""
+        return 0
+
+    @property
+    def shift(self) -> str:
+        """Axes of shifts: there are none, so any."""
+        return "rest"
 
     def forward(self, graph: HeteroData) -> Gaussians:
         """The reference frame's Gaussians. -> [M], without features"""

@@ -160,8 +160,8 @@ class HGGNet(nn.Module):
                 x = graph[relation[0]].x
                 sources[relation] = x.bfloat16() if self.config.storage == "bfloat16" else x
             if self.blocks and all(isinstance(cast(GraphBlock, b).conv(relation), FusedConv) for b in self.blocks):
-                count = graph["vertex"].num_nodes
-                made = Edges.from_index(edges[relation], len(sources.get(relation, graph["vertex"].node_id)), count)
+                node_id: Tensor = graph["vertex"].node_id
+                made = Edges.from_index(edges[relation], len(sources.get(relation, node_id)), len(node_id))
                 edges[relation] = made
                 if relation in sources and made.unique_sources:
                     sources[relation], edges[relation] = made.lay_out(sources[relation])

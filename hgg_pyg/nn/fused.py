@@ -9,7 +9,6 @@ from __future__ import annotations
 from typing import Any, NoReturn
 
 from torch import Tensor, nn
-from torch_geometric.nn import MessagePassing
 
 from hgg_pyg.attention import AnyEdges, Edges, Variant, attend, attend_folded, find_variant
 from hgg_pyg.attention.edges import as_edge_index
@@ -78,8 +77,8 @@ class FusedConv(AttentionConv):
         if source.ndim == 2:
             return attend(query, key.squeeze(1), value.squeeze(1), edge_index, backend=self.backend)
         # Slots that see their own sources only are as many more heads.
-        flat = (x.flatten(1, 2) for x in (query, key, value))
-        return attend(*flat, edge_index, backend=self.backend).view(query.shape)
+        out = attend(*(query.flatten(1, 2), key.flatten(1, 2), value.flatten(1, 2)), edge_index, backend=self.backend)
+        return out.view(query.shape)
 
     def _refuse(self, what: str) -> NoReturn:
         name = type(self).__name__
@@ -88,7 +87,7 @@ class FusedConv(AttentionConv):
         )
 
 
-class FusedIntraConv(FusedConv, IntraConv):
+class FusedIntraConv(FusedConv, IntraConv):  # pyright: ignore[reportIncompatibleMethodOverride]
     r"""`IntraConv` by a backend, and with `fold` from the other side: keys and values are linear in the features, so
 
     .. math::
@@ -131,11 +130,11 @@ class FusedIntraConv(FusedConv, IntraConv):
         return out + (edges.degree > 0).to(out.dtype)[:, None, None, None] * bias.to(out.dtype)
 
 
-class FusedInterConv(FusedConv, InterConv):
+class FusedInterConv(FusedConv, InterConv):  # pyright: ignore[reportIncompatibleMethodOverride]
     """`InterConv` by a backend."""
 
 
-class FusedReadoutConv(FusedConv, ReadoutConv):
+class FusedReadoutConv(FusedConv, ReadoutConv):  # pyright: ignore[reportIncompatibleMethodOverride]
     """`ReadoutConv` by a backend."""
 
     def _fused(self, source: Tensor, target: Tensor, edge_index: AnyEdges) -> Tensor:
@@ -152,7 +151,7 @@ _PLAIN: dict[type[FusedConv], type[AttentionConv]] = {
 }
 
 
-def plain(conv: MessagePassing) -> nn.Module:
+def plain(conv: nn.Module) -> nn.Module:
     """The layer of messages that shares the weights of a fused layer; any other layer is returned as it is.
 
     Raises:

@@ -53,3 +53,7 @@ class SynthesizeConfig:
         for name, value in least.items():
             if getattr(self, name) < value:
                 raise UserError(f"{name}: expected at least {value}, found {getattr(self, name)}")
+
+
+DEMO = SynthesizeConfig(out=Path("captures/demo"))
+"""What commands make when they are given no captures."""

@@ -20,7 +20,7 @@ from hgg_pyg.config import ClipConfig, check_choices, config_from_json, config_j
 from hgg_pyg.data.protocols import ProtocolName
 from hgg_pyg.io.files import write_atomically
 from hgg_pyg.model.config import ModelConfig
-from hgg_pyg.synthetic import SynthesizeConfig
+from hgg_pyg.synthetic import DEMO
 from hgg_pyg.training.losses import LossConfig
 from hgg_pyg.types import UserError
 
@@ -35,7 +35,7 @@ class RunConfig:
     """What every training run has, whatever it trains."""
 
     data: Path | None = None
-    """folder of captures; when not given, synthetic ones are made"""
+    """folder of captures; when not given, synthetic ones are made in captures/demo (`synthesize` makes others)"""
     name: str = "demo"
     """name of the run: its folder under OUT"""
     out: Path = Path("runs")
@@ -70,8 +70,6 @@ class RunConfig:
     validate_every: int = 160
     """optimiser steps between validations, each on one subject"""
     loss: LossConfig = field(default_factory=LossConfig)
-    synthetic: SynthesizeConfig = field(default_factory=lambda: SynthesizeConfig(out=Path("captures/demo")))
-    """options of the synthetic captures that are made when `data` is not given"""
 
     def __post_init__(self) -> None:
         check_choices(self)
@@ -87,7 +85,7 @@ class RunConfig:
     @property
     def captures(self) -> Path:
         """Where the captures are."""
-        return self.data or self.synthetic.out
+        return self.data or DEMO.out
 
     @property
     def folder(self) -> Path:
@@ -113,6 +111,19 @@ class TrainConfig(RunConfig):
             "recommended": "the demo's, told what direct binding gets wrong: better, for little more time",
         }
     )
+
+    MAIN_OPTIONS: ClassVar[Mapping[str, tuple[str, ...]]] = MappingProxyType(
+        {
+            "captures": ("data", "body", "image-size", "crop", "clip.frames"),
+            "run": ("name", "resume", "steps", "lr", "seed", "precision"),
+            "graph": ("graph.k", "graph.hops"),
+            "network": (
+                *("model.conv", "model.backend", "model.num-layers", "model.hidden-channels", "model.heads"),
+                "model.feedback",
+            ),
+        }
+    )
+    """the options of `--help`"""
 
     @classmethod
     def preset(cls, name: str) -> Self:

@@ -368,7 +368,11 @@ def test_from_files_to_the_model_it_is_direct_binding(tmp_path, tiny_captures, b
     assert graph["gaussian"].x.shape[1] == source.backbone.feature_dim
     torch.manual_seed(0)
     settings = ModelConfig(
-        layers=1, dim=8, heads=2, feature_dim=source.backbone.feature_dim, num_vertices=body.num_vertices
+        num_layers=1,
+        hidden_channels=8,
+        heads=2,
+        in_channels=source.backbone.feature_dim,
+        num_vertices=body.num_vertices,
     )
     avatar = HGGNet(settings).avatar(graph)
     loaded = source.load(1)

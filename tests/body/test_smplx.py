@@ -79,7 +79,7 @@ def test_training_evaluating_and_driving(captures: Path, tmp_path: Path) -> None
         accumulation=1,
         crop=True,
         image_size=40,
-        model=ModelConfig(layers=1, dim=8, heads=2),
+        model=ModelConfig(num_layers=1, hidden_channels=8, heads=2),
         clip=ClipConfig(frames=2, target_views=4, target_poses=2),
     )
     train_command.main(config)

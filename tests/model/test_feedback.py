@@ -10,6 +10,7 @@ from hgg_pyg.body import pose_gaussians
 from hgg_pyg.data import frame_sources, load_clip, open_captures
 from hgg_pyg.data.clip_input import ClipInput, graph_for
 from hgg_pyg.model.config import ModelConfig
+from hgg_pyg.model.direct_binding import DirectBinding
 from hgg_pyg.model.feedback import _LEAST_WEIGHT, _UNITS, FEEDBACK_DIM, add_feedback
 from hgg_pyg.model.network import HGGNet
 from hgg_pyg.model.residual import apply_residual
@@ -132,7 +133,9 @@ def test_images_are_of_input_frames_by_input_cameras(source):
 
 
 def test_a_network_that_hears_feedback(source, clip):
-    config = ModelConfig(layers=1, dim=8, heads=2, feature_dim=source.backbone.feature_dim, shift="surface", feedback=2)
+    config = ModelConfig(
+        num_layers=1, hidden_channels=8, heads=2, in_channels=source.backbone.feature_dim, shift="surface", feedback=2
+    )
     model = HGGNet(config)
     with pytest.raises(ValueError, match="feedback"):
         model(clip.graph)
@@ -150,9 +153,7 @@ def test_a_network_that_hears_feedback(source, clip):
         assert not torch.allclose(model(deaf).means, model(graphs[0]).means)
 
 
-@pytest.mark.parametrize("variant", ["no_intra", "baseline"])
-def test_without_the_intra_operation_nothing_is_heard_of_other_frames(clip, source, variant):
-    config = ModelConfig(variant=variant, layers=1, dim=8, heads=2, feature_dim=source.backbone.feature_dim, feedback=2)
-    graph = graph_for(clip, config, "cpu")
+def test_direct_binding_hears_of_nothing(clip):
+    graph = graph_for(clip, DirectBinding(), "cpu")
     assert "feedback" not in graph["avatar"]
-    HGGNet(config)(graph)
+    assert torch.equal(DirectBinding()(graph).means, graph["avatar"].pos)

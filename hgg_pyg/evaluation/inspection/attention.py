@@ -60,7 +60,7 @@ class AttentionLayers:
 
 
 @torch.no_grad()
-def attention_of(model: nn.Module, graph: HeteroData) -> AttentionLayers:
+def attention_of(model: HGGNet, graph: HeteroData) -> AttentionLayers:
     """Run a network and take from each layer the weights for the very input that the layer saw.
 
     Args:
@@ -68,13 +68,11 @@ def attention_of(model: nn.Module, graph: HeteroData) -> AttentionLayers:
         graph: as the network takes it.
 
     Returns:
-        The layers of each relation, and why where a layer cannot return weights; nothing for direct binding and L = 0.
+        The layers of each relation, and why where a layer cannot return weights; nothing for L = 0.
 
     Raises:
         ValueError: the graph is not one for this model, or its backend of attention cannot run here.
     """
-    if not isinstance(model, HGGNet):
-        return AttentionLayers({}, {})
     calls: dict[nn.Module, list[tuple[Any, ...]]] = defaultdict(list)
     blocks = [cast(GraphBlock, block) for block in model.blocks]
     convs = [block.conv(relation) for block in blocks for relation in block.relations]

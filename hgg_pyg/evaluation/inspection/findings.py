@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch_geometric.data import HeteroData
 
 from graphs import BINDS, NEAR
@@ -156,12 +156,10 @@ def _edges_of(graph: HeteroData, relation: EdgeType) -> Attention:
     return Attention(0, source, target, torch.ones(len(source), 1, 1), graph["vertex"].num_nodes)
 
 
-def _left_out(model: nn.Module, layers: AttentionLayers, unseen: bool) -> tuple[str, ...]:
+def _left_out(model: HGGNet, layers: AttentionLayers, unseen: bool) -> tuple[str, ...]:
     """What cannot be shown of this network, and why."""
     reasons = []
-    if not isinstance(model, HGGNet):
-        reasons.append("attention: this is direct binding, which has no layers and no read-out")
-    elif not len(model.blocks):
+    if not len(model.blocks):
         reasons.append("attention: this network has no blocks (L = 0), only the read-out")
     else:
         of_paper = {BINDS: "attention to Gaussians", NEAR: "attention to neighbours"}
