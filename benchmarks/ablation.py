@@ -59,33 +59,33 @@ class AblationBenchmark(TrainConfig):
     """What to compare, and all options of training: they are the default setting, which each setting changes."""
 
     study: tuple[StudyName | Literal["all"], ...] = ("all",)
-    """components and layers are the paper's Table 2; any of them, or all"""
+    """studies to run, or all; components and layers are the paper's Table 2"""
     seeds: int = 3
-    """runs of every setting, from `seed` on"""
+    """runs per setting, with seeds from `seed` on"""
     split: Split = "test"
-    """whose scores are shown: val to choose by, test to report"""
+    """split whose scores are shown: val for choosing, test for reporting"""
     release_tokens: int = 8
-    """S of the read-out as released, and the largest S compared; the release has 20, which takes ten times the default
-    setting's time and 5 GB of memory a run"""
+    """S of the read-out as released, and the largest S compared; with the release's 20 a run takes ten times as long
+    and 5 GB of memory"""
     timed_clips: int = 24
-    """by so many, one after the other and setting by setting in turn, times of training are compared; times.csv beside
-    the runs keeps them, and without it they are measured again; 0 goes without"""
+    """clips on which the settings' times of training are compared, measured in alternation; the times are kept in
+    times.csv beside the runs; 0 measures none"""
     workers: int = field(default_factory=lambda: os.cpu_count() or 1)
     """runs side by side, each on one thread"""
     quick: bool = False
-    """small captures, networks and few steps, one seed: minutes that say nothing about the settings"""
+    """small captures and networks, few steps, one seed: takes minutes, and its scores mean nothing"""
     dry_run: bool = False
-    """list the runs and about how long they take, and stop"""
+    """list the runs and the time they need, and stop"""
     table: Path | None = None
-    """where the table goes, by subject, as Markdown and drawn beside it; benchmarks/results/ablation.csv, or the runs'
-    folder if quick"""
+    """table to write, beside it scores by subject, Markdown and a plot; by default benchmarks/results/ablation.csv,
+    or the runs' folder if quick"""
     name: str = "ablation"
-    """the runs are written to OUT/NAME/SETTING-SEED"""
+    """folder of the runs, which are written to OUT/NAME/SETTING-SEED"""
     resume: tyro.conf.Suppress[bool] = True
     synthetic: SynthesizeConfig = field(
         default_factory=lambda: SynthesizeConfig(out=Path("captures/ablation"), subjects=48)
     )
-    """captures to make when `data` is not given: 36 subjects to train on, 8 to test on"""
+    """options of the synthetic captures made when `data` is not given: 36 subjects to train on, 8 to test on"""
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -253,16 +253,16 @@ def _report(config: AblationBenchmark, studies: Mapping[StudyName, Study], captu
     about = _about(config, captures, outcomes)
     subjects = len(captures.train), len(_scored(config, captures))
     shown = {o.run.name: o for table in tables for line in table.lines for o in line.outcomes}
-    markdown, picture = config.table.with_suffix(".md"), config.table.with_suffix(".png")
+    markdown, plot = config.table.with_suffix(".md"), config.table.with_suffix(".png")
     by_subject = config.table.with_name(f"{config.table.stem}_subjects.csv")
     write_table(config.table, table_rows(tables, config.split, subjects))
     write_table(by_subject, subject_rows(list(shown.values())))
     write_atomically(markdown, lambda path: path.write_text(as_markdown(tables, about)))
     title = f"What each setting gains over direct binding on novel poses of {_count(subjects[1], config.split)}"
     effort = f"{_count(subjects[0], 'training')}, {_size(_scored(config, captures)[0])}, {_effort(config)}"
-    draw(picture, tables, f"{title}\n({effort})")
+    draw(plot, tables, f"{title}\n({effort})")
     print("\n".join(as_text(table) for table in tables))
-    print(f"\n{about}\n{config.table}, {by_subject.name}, {markdown.name}, {picture.name}")
+    print(f"\n{about}\n{config.table}, {by_subject.name}, {markdown.name}, {plot.name}")
 
 
 def _about(config: AblationBenchmark, captures: CaptureSet, outcomes: Sequence[Outcome]) -> str:
@@ -274,7 +274,7 @@ def _about(config: AblationBenchmark, captures: CaptureSet, outcomes: Sequence[O
     lines = [
         f"Captures: {name}, {len(first.frames)} frames, {len(first.cameras)} cameras, {_size(first)}; "
         f"{_count(len(captures.train), 'training')}, scores are of {_count(len(scored), config.split)}.",
-        f"Training: {_effort(config)}, one thread a run. Mean ± standard deviation over seeds, which change the "
+        f"Training: {_effort(config)}, one thread per run. Mean ± standard deviation over seeds, which change the "
         "weights and the clips that are drawn, not the subjects. Times of training are medians over clips, each "
         "measured at all settings in turn on one thread, in units of the default setting's time of that clip.",
         f"Default: {config.model.layers} layers, D = {config.model.dim}, S = {config.model.tokens}, k = "

@@ -186,7 +186,7 @@ def make_table(study: Study, outcomes: Sequence[Outcome], times: Mapping[str, Cl
 
 
 def table_rows(tables: Sequence[Table], split: Split, subjects: tuple[int, int]) -> list[dict[str, object]]:
-    """Rows of the CSV file, one a study, setting and seed; subjects are those of training and those that are scored."""
+    """Rows of the CSV file, one per study, setting and seed; subjects are those trained on and those scored."""
     return [
         _row(table.study, line, outcome, split, subjects)
         for table in tables
@@ -196,7 +196,7 @@ def table_rows(tables: Sequence[Table], split: Split, subjects: tuple[int, int])
 
 
 def subject_rows(outcomes: Sequence[Outcome]) -> list[dict[str, object]]:
-    """Rows of the CSV file beside it, one a run and subject: a gain on average may be a loss on some."""
+    """Rows of the CSV file beside it, one per run and subject: a gain on average may be a loss on some."""
     return [
         {
             "run": outcome.run.name,

@@ -94,10 +94,10 @@ def make_study(name: StudyName, base: TrainConfig, release_tokens: int, most_fra
         return _values(name, "neighbourhood", "largest distance of neighbours, mesh edges", base, configs)
     if name == "tokens":
         values = sorted({1, 4, release_tokens, model.tokens})
-        return _values(name, "query tokens", "S, tokens a vertex", base,
+        return _values(name, "query tokens", "S, tokens per vertex", base,
                        {s: replace(base, model=replace(model, tokens=s)) for s in values})  # fmt: skip
     if name == "readout":
-        return Study(name, "read-out", "vertices a Gaussian reads, tokens a vertex", _readouts(base, release_tokens))
+        return Study(name, "read-out", "vertices a Gaussian reads, tokens per vertex", _readouts(base, release_tokens))
     frames = base.clip.frames
     values = [t for t in sorted({1, 2, 4, 8, 16, frames}) if most_frames is None or t <= most_frames or t == frames]
     return _values(name, "frames", "T, frames joined in a graph", base,

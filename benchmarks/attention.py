@@ -32,47 +32,47 @@ class AttentionBenchmark:
     """What to measure: a main table of all variants, then the fast ones as one size after the other changes."""
 
     device: Literal["cpu", "cuda"] = "cpu"
-    """where"""
+    """device to measure on"""
     variants: tuple[str, ...] = ()
-    """which ones (default: all that run here)"""
+    """variants to measure; by default all that run here"""
     task: Literal["both", "intra", "inter"] = "both"
-    """Gaussians to vertices, vertices to vertices, or both"""
+    """intra: Gaussians to vertices; inter: vertices to vertices; or both"""
     edges: int = 524_288
-    """E, Gaussians of the intra graph"""
+    """E, edges of the intra graph, one per Gaussian"""
     targets: int = graphs.VERTICES
     """N, vertices"""
     skew: graphs.Skew = "body"
-    """degrees of the intra graph: a person's, all equal, or half of all edges at one vertex"""
+    """degrees of the intra graph: those of a person, all equal, or half of all edges at one vertex"""
     hops: int = 2
-    """largest distance of the inter graph's edges on the mesh"""
+    """largest distance of neighbours on the mesh, in edges"""
     heads: int = 8
-    """H"""
+    """H, heads"""
     dim: int = 128
     """D, width of queries, keys and values over all heads"""
     dtype: Literal["float32", "bfloat16", "float16"] = "float32"
-    """type of queries, keys and values"""
+    """number format of queries, keys and values"""
     sweep_edges: tuple[int, ...] = (65_536, 131_072, 262_144, 524_288, 1_048_576, 2_097_152)
-    """E"""
+    """values of E"""
     sweep_targets: tuple[int, ...] = (1722, 6890, 27_560)
-    """N; inter graphs of other sizes than the body's are spheres"""
+    """values of N; inter graphs of other sizes than the body's are spheres"""
     sweep_heads: tuple[int, ...] = (1, 8, 16)
-    """H"""
+    """values of H"""
     sweep_dims: tuple[int, ...] = (64, 128, 256)
-    """D"""
+    """values of D"""
     sweep_skews: tuple[graphs.Skew, ...] = graphs.SKEWS
-    """degrees"""
+    """values of skew"""
     sweep_variants: tuple[str, ...] = ()
-    """variants of the sweeps (default: scatter, and what computes the same faster at the main size)"""
+    """variants of the sweeps; by default scatter and those that compute the same faster at the main size"""
     repeats: int = 5
-    """samples of each time in the main table, after one that is not counted"""
+    """samples per time in the main table, after a warm-up"""
     sweep_repeats: int = 3
-    """samples in the sweeps"""
+    """samples per time in the sweeps"""
     threads: int = torch.get_num_threads()
-    """of torch and numba"""
+    """threads of torch and numba"""
     quick: bool = False
     """a sixteenth of the edges, few variants, three samples, few sweeps: about two minutes"""
     out: Path = Path("benchmarks/results/attention.csv")
-    """where the table goes, and its plots beside it"""
+    """table to write; plots go beside it"""
 
     def sized(self) -> AttentionBenchmark:
         """What is measured in the end, `quick` taken into account."""

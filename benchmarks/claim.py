@@ -38,25 +38,25 @@ class ClaimBenchmark:
     """What to count and measure."""
 
     device: Literal["cpu", "cuda"] = "cpu"
-    """where"""
+    """device to measure on"""
     gaussians: int = 65_536
-    """M, Gaussians of a frame"""
+    """M, Gaussians per frame"""
     frames: int = 8
-    """T"""
+    """T, frames"""
     sizes: tuple[int, ...] = (2048, 4096, 8192, 16_384, 32_768)
-    """Gaussians for which dense attention is measured"""
+    """numbers of Gaussians for which dense attention is measured"""
     dim: int = 128
     """D, width of features and queries"""
     heads: int = 8
-    """H"""
+    """H, heads"""
     repeats: int = 3
-    """samples of each time, after one that is not counted"""
+    """samples per time, after a warm-up"""
     threads: int = torch.get_num_threads()
-    """of torch and numba"""
+    """threads of torch and numba"""
     quick: bool = False
-    """an eighth of the sizes measured, less to extrapolate from: about a minute"""
+    """an eighth of the sizes, which leaves less to extrapolate from: about a minute"""
     out: Path = Path("benchmarks/results/claim.csv")
-    """where the measurements go; the conclusions and the plot go beside it"""
+    """table to write; conclusions and plot go beside it"""
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""`python -m benchmarks.frames_cache`: frames a second that the cache of per-frame Gaussians writes and reads.
+"""`python -m benchmarks.frames_cache`: frames per second that the cache of per-frame Gaussians writes and reads.
 
 Frames are read in random order, one from each shard, as training meets them: from a disk whose cached pages have been
 dropped (the host of a virtual machine may still hold them), and from memory.
@@ -40,25 +40,25 @@ class FramesCacheBenchmark:
     """What to write and read."""
 
     gaussians: int = 65_536
-    """of a frame: LGM big at its own size"""
+    """Gaussians per frame, as LGM big gives at its own size"""
     features: int = 149
-    """of a Gaussian"""
+    """features per Gaussian"""
     small_gaussians: int = 16_384
-    """of a frame of the second case"""
+    """Gaussians per frame of the second case"""
     small_features: int = 53
-    """of its Gaussians"""
+    """features per Gaussian of the second case"""
     shards: int = 8
-    """files; 2.8 GB of disk in the end"""
+    """files, in all 2.8 GB of disk"""
     repeats: int = 7
-    """samples of each rate; one reads a frame of every shard"""
+    """samples per rate, each of one frame from every shard"""
     threads: int = 2
-    """that read side by side, beside one alone"""
+    """threads that read side by side, compared with one alone"""
     folder: Path | None = None
-    """on the disk to be measured; removed again. The system's folder for temporary files by default"""
+    """folder on the disk to measure, whose files are removed again; by default the system's for temporary files"""
     quick: bool = False
     """an eighth of the Gaussians, three samples: a few seconds"""
     out: Path = Path("benchmarks/results/frames_cache.csv")
-    """where the table goes"""
+    """table to write"""
 
     def sized(self) -> FramesCacheBenchmark:
         """What is measured in the end, `quick` taken into account."""
@@ -73,8 +73,8 @@ class Found:
     """What was measured of one way to keep frames."""
 
     bytes_per_frame: float
-    written: Spread  # milliseconds a frame
-    read: dict[tuple[str, int], Spread]  # (cold or warm, threads) to milliseconds a frame
+    written: Spread  # milliseconds per frame
+    read: dict[tuple[str, int], Spread]  # (cold or warm, threads) to milliseconds per frame
 
 
 def _shard(folder: Path, number: int) -> Path:
@@ -115,7 +115,7 @@ READERS: dict[str, tuple[str, Read]] = {
     "a frame of a shard": ("shards", _read_frame),
     "the same, file mapped": ("shards", _read_mapped),
     "the whole shard": ("shards", _read_whole),
-    "torch.save, a file a frame": ("files", _read_file),
+    "torch.save, a file per frame": ("files", _read_file),
 }
 """Name to what it reads, and how; the first is what the package does."""
 
@@ -237,10 +237,10 @@ def _print(gaussians: int, features: int, ways: dict[str, Found]) -> None:
     ours = next(iter(ways.values()))
     total, hours = (PAPERS_FRAMES * each for each in (ours.bytes_per_frame / 1e12, ours.written.median / 3.6e6))
     print(
-        f"\n{gaussians:,} Gaussians of {features} features: {ours.bytes_per_frame / 1e6:.3g} MB a frame; "
+        f"\n{gaussians:,} Gaussians of {features} features: {ours.bytes_per_frame / 1e6:.3g} MB per frame; "
         f"{PAPERS_FRAMES:,} frames, as many as the paper has: {total:.3g} TB, {hours:.1f} hours of writing"
     )
-    print(f"{'frames a second':28}{'written':>12}" + "".join(f"{s + ', ' + str(t):>12}" for s, t in ours.read))
+    print(f"{'frames per second':28}{'written':>12}" + "".join(f"{s + ', ' + str(t):>12}" for s, t in ours.read))
     for name, found in ways.items():
         rates = [found.written, *found.read.values()]
         print(f"{name:28}" + "".join(f"{1e3 / spread.median:12.1f}" for spread in rates))

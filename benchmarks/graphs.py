@@ -24,7 +24,7 @@ VERTICES = 6890
 FRAMES = 8
 _SIZE = 128  # pixels: LGM's maps
 _HALF_WIDTH = 1.05  # metres from the middle of a map to its border: all of the body in any of the poses
-_TURN = 0.2  # radians that the person turns from one frame to the next
+_ROTATION = 0.2  # radians that the person rotates from one frame to the next
 _NOISE = 0.006  # metres, standard deviation of a Gaussian about the surface
 _DEPTH = 0.2  # metres, standard deviation of a background pixel's Gaussian about the middle of its ray
 _DISTANCE = 2.0  # metres from the body's middle to where the rays start
@@ -71,7 +71,7 @@ def inter(hops: int, shuffled: bool = False, targets: int = VERTICES) -> Edges:
         hops: largest distance in mesh edges.
         shuffled: give the vertices random ids; neighbours on the body have ids near one another.
         targets: N. Where it is not the body's own number the mesh is the hull of a Fibonacci lattice on a sphere, with
-            six neighbours a vertex as the body has, and ids along the spiral.
+            six neighbours per vertex as the body has, and ids along the spiral.
     """
     faces = load_body().faces if targets == VERTICES else _sphere(targets)
     index = mesh_hop_edges(faces, hops, targets, self_loops=True)
@@ -90,7 +90,7 @@ def to_device(edges: Edges, device: str) -> Edges:
 def body_bindings(frames: int = FRAMES) -> np.ndarray:
     """The vertex nearest to each Gaussian of a person who walks on the spot and turns. -> [T * 65,536] int64
 
-    The Gaussians are those of pixel-aligned orthographic maps, four a frame from four sides, 128 x 128 pixels each, in
+    The Gaussians are those of pixel-aligned orthographic maps, four per frame, one per side, 128 x 128 pixels each, in
     the order of frames, sides and pixels. A pixel whose ray meets the body has its Gaussian near the surface; that of
     any other pixel stays on its ray, and binds to the vertex nearest to it: a few vertices of the outline collect most
     of these, which makes the heavy tail of the degrees.
@@ -123,7 +123,7 @@ def _walk(frames: int) -> BodyPose:
     """One cycle of a walk."""
     swing = torch.sin(2 * torch.pi * torch.arange(frames) / frames + 0.3)
     angles = torch.zeros(frames, len(JOINTS), 3)
-    angles[:, 0, 1] = _TURN * torch.arange(frames)
+    angles[:, 0, 1] = _ROTATION * torch.arange(frames)
     for side, sign in (("left", 1), ("right", -1)):
         angles[:, JOINTS.index(f"{side}_hip"), 0] = 0.4 * sign * swing
         angles[:, JOINTS.index(f"{side}_shoulder"), 1] = -0.3 * swing

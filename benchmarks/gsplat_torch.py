@@ -1,7 +1,7 @@
 """gsplat's own plain-torch rasteriser, made to run on a CPU: the yardstick of `benchmarks.render`, the tests' oracle.
 
 It calls three things that are missing there: nerfacc (not installed; four lines of arithmetic), the CUDA kernel that
-lists which Gaussian is drawn at which pixel, and, only to make it faster, tile_lists.py in place of a loop of Python.
+lists which Gaussian is blended at which pixel, and, only to make it faster, tile_lists.py in place of a loop of Python.
 All else is gsplat's code.
 """
 
@@ -22,21 +22,21 @@ from torch import Tensor
 
 from benchmarks.tile_lists import TILE, tile_lists
 from hgg_pyg.render.projection import ALPHA_MAX, ALPHA_MIN, TRANSMITTANCE_MIN
-from hgg_pyg.render.scene import Drawn, Scene
+from hgg_pyg.render.scene import Rendered, Scene
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")
     from gsplat.cuda import _torch_impl, _wrapper
 
 
-def draw(scene: Scene) -> Drawn:
-    """What gsplat's rasterization draws."""
-    parts = [_draw_scene(scene, s) for s in range(len(scene.means))]
+def render_scene(scene: Scene) -> Rendered:
+    """What gsplat's rasterization returns."""
+    parts = [_render_one(scene, s) for s in range(len(scene.means))]
     color, alpha = (torch.stack(images) for images in zip(*parts, strict=True))
-    return Drawn(color[..., :-1], alpha, color[..., -1:] if scene.with_depth else None)
+    return Rendered(color[..., :-1], alpha, color[..., -1:] if scene.with_depth else None)
 
 
-def _draw_scene(scene: Scene, s: int) -> tuple[Tensor, Tensor]:
+def _render_one(scene: Scene, s: int) -> tuple[Tensor, Tensor]:
     """[V, H, W, D + 1] colour and depth, [V, H, W, 1] alpha of one scene."""
     covariances, _ = _torch_impl._quat_scale_to_covar_preci(scene.quats[s], scene.scales[s], True, False)
     assert covariances is not None
@@ -91,11 +91,11 @@ def _indices_in_range(
     offsets: Tensor,  # [V, down, across]
     order: Tensor,  # [E] indices into V * N
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """The Gaussian, pixel and view of all that is drawn, pixel by pixel and front to back."""
+    """The Gaussian, pixel and view of all that is blended, pixel by pixel and front to back."""
     starts = torch.cat([offsets.flatten(), torch.tensor([len(order)])])
     arrays = (transmittances, means2d, conics, opacities, starts, order)
     real = means2d.detach().numpy().dtype.type
-    found = _list_drawn(
+    found = _list_blended(
         (first_batch * tile_size**2, end_batch * tile_size**2, offsets.shape[-1], tile_size),
         tuple(x.detach().contiguous().numpy() for x in arrays),
         (real(ALPHA_MIN), real(ALPHA_MAX), real(TRANSMITTANCE_MIN)),
@@ -105,13 +105,13 @@ def _indices_in_range(
 
 
 @njit(cache=True, error_model="numpy")
-def _list_drawn(span, arrays, limits):
+def _list_blended(span, arrays, limits):
     first, end, across, size = span
     transmittances, means2d, conics, opacities, starts, order = arrays
     alpha_min, alpha_max, least = limits
     views, height, width = transmittances.shape
     count, down, half = means2d.shape[1], (height + size - 1) // size, means2d.dtype.type(0.5)
-    room, drawn = 1 << 16, 0
+    room, listed = 1 << 16, 0
     found = np.empty((3, room), np.int64)
     for view in range(views):
         for y in range(height):
@@ -129,11 +129,11 @@ def _list_drawn(span, arrays, limits):
                     left *= 1 - alpha
                     if left <= least:
                         break
-                    if drawn == room:
+                    if listed == room:
                         room *= 2
                         larger = np.empty((3, room), np.int64)
-                        larger[:, :drawn] = found
+                        larger[:, :listed] = found
                         found = larger
-                    found[0, drawn], found[1, drawn], found[2, drawn] = n, y * width + x, view
-                    drawn += 1
-    return found[0, :drawn].copy(), found[1, :drawn].copy(), found[2, :drawn].copy()
+                    found[0, listed], found[1, listed], found[2, listed] = n, y * width + x, view
+                    listed += 1
+    return found[0, :listed].copy(), found[1, :listed].copy(), found[2, :listed].copy()

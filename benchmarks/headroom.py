@@ -1,6 +1,6 @@
 """`python -m benchmarks.headroom`: how much better than direct binding an avatar could be, and by what.
 
-The network predicts a residual for every Gaussian of one frame: it shifts, turns, resizes, fades and recolours. Here
+The network predicts a residual for every Gaussian of one frame: it shifts, rotates, resizes, fades and recolours. Here
 that residual is fitted to each subject's own images instead, all of it or a part of it. What a fit reaches on views and
 poses it has not seen is what the network could reach if it knew the subject; parts that help most are what it must
 learn. Nothing is trained, and subjects are those of training and validation: test subjects are not for choosing.
@@ -43,19 +43,19 @@ class Part:
 
     name: str
     channels: range  # of the 13 that `apply_residual` takes
-    shared: str = "gaussian"  # one residual a Gaussian, a vertex (all that are bound to it), or one for the person
+    shared: str = "gaussian"  # one residual per Gaussian, per vertex (for all Gaussians bound to it), or for the person
 
 
 PARTS = (
     Part("all", range(13)),
     Part("shift", range(3)),
-    Part("turn", range(3, 6)),
+    Part("rotation", range(3, 6)),
     Part("size", range(6, 9)),
     Part("opacity", range(9, 10)),
     Part("colour", range(10, 13)),
-    Part("all, one a vertex", range(13), "vertex"),
-    Part("shift, one a vertex", range(3), "vertex"),
-    Part("all, one a person", range(13), "person"),
+    Part("all, one per vertex", range(13), "vertex"),
+    Part("shift, one per vertex", range(3), "vertex"),
+    Part("all, one per person", range(13), "person"),
 )
 
 
@@ -64,24 +64,24 @@ class HeadroomBenchmark:
     """What to fit, and to whom."""
 
     data: Path = Path("captures/demo")
-    """folder of captures; `make train` makes the default one"""
+    """folder of captures; the default one is made by `make train`"""
     body: Path | None = None
-    """as in training"""
+    """body model file, or its folder; as in training"""
     image_size: int = 128
-    """as in training"""
+    """longest side of the images, in pixels; as in training"""
     input_views: int = 4
-    """as in training"""
+    """input cameras of the per-frame network; as in training"""
     frames: int = 8
-    """T, input frames: the fit sees these from all cameras but those that novel views are scored on"""
+    """T, input frames: the fit sees them from all cameras but those on which novel views are scored"""
     subjects: int = 4
-    """at most so many, those of validation first"""
+    """largest number of subjects, those of validation first"""
     steps: int = 200
-    """of Adam, of four images each"""
+    """steps of Adam, four images each"""
     views: int = 24
-    """images a subject and task that are scored, evenly drawn"""
+    """images per subject and task that are scored, evenly spaced"""
     backbone: BackboneConfig = field(default_factory=BackboneConfig)
     out: Path = Path("benchmarks/results/headroom.csv")
-    """where the table goes"""
+    """table to write"""
 
     def __post_init__(self) -> None:
         for name in ("frames", "subjects", "steps", "views", "input_views"):
@@ -132,9 +132,9 @@ def fit(source: FrameSource, part: Part, config: HeadroomBenchmark) -> Fit:
         frame = int(rng.choice(inputs))
         cameras = rng.choice(shown, min(_VIEWS, len(shown)), replace=False).tolist()
         seen, rgb, alpha = load_target(capture, Target(frame, tuple(cameras)))
-        drawn = render(avatar().repose(body, capture.poses[[frame]])[0], seen)
+        rendered = render(avatar().repose(body, capture.poses[[frame]])[0], seen)
         optimizer.zero_grad()
-        rendering_loss(drawn, rgb, alpha, LossConfig()).backward()
+        rendering_loss(rendered, rgb, alpha, LossConfig()).backward()
         optimizer.step()
     with torch.no_grad():
         before, after = ([_score(a, source, task, inputs, scored, config.views) for task in TASKS]

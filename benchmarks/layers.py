@@ -29,31 +29,31 @@ class LayersBenchmark:
     """What to measure: layers, projections included; their growth; the skew; a model of L layers."""
 
     device: Literal["cpu", "cuda"] = "cpu"
-    """where"""
+    """device to measure on"""
     edges: int = 524_288
-    """E, Gaussians: the paper's 8 x 65,536"""
+    """E, edges from Gaussians (the paper: 8 x 65,536)"""
     targets: int = graphs.VERTICES
     """N, vertices"""
     features: int = 128
-    """C, features of a Gaussian"""
+    """C, features per Gaussian"""
     dim: int = 128
     """D, width of queries"""
     heads: int = 8
-    """H"""
+    """H, heads"""
     hops: int = 2
-    """largest distance of two vertices that are neighbours"""
+    """largest distance of neighbours on the mesh, in edges"""
     layers: int = 6
-    """L, of the model"""
+    """L, layers of the model"""
     growth: tuple[int, ...] = (65_536, 131_072, 262_144, 524_288, 1_048_576, 2_097_152)
-    """E, for the growth of the folded layer"""
+    """values of E for the growth of the folded layer"""
     repeats: int = 7
-    """samples of each time, after one that is not counted; half as many for the model"""
+    """samples per time, after a warm-up; half as many for the model"""
     threads: int = torch.get_num_threads()
-    """of torch and numba"""
+    """threads of torch and numba"""
     quick: bool = False
     """an eighth of the edges, three samples, two layers: a few minutes"""
     out: Path = Path("benchmarks/results/layers.csv")
-    """where the table goes; the bars and the plots go beside it"""
+    """table to write; bars and plots go beside it"""
 
     def sized(self) -> LayersBenchmark:
         """What is measured in the end, `quick` taken into account."""

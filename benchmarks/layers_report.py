@@ -59,7 +59,7 @@ def _bars(entries: Sequence[Entry], setting: str) -> Iterator[Bar]:
     yield Bar(f"intra layer, {CHIEF}: extra peak MB of forward + backward", setting, _MOST_MB, held, False)
     for what in PARTS:
         growth = _growth(entries, what, setting)
-        yield Bar(f"growth, {_WORDS[what]}: worst time an edge beside that of a smaller graph, features larger than "
+        yield Bar(f"growth, {_WORDS[what]}: worst time per edge beside that of a smaller graph, features larger than "
                   "any cache", setting, _MOST_GROWTH, growth, False)  # fmt: skip
     for what in PARTS:
         times = {
@@ -74,7 +74,7 @@ def _bars(entries: Sequence[Entry], setting: str) -> Iterator[Bar]:
 
 
 def _growth(entries: Sequence[Entry], what: str, setting: str) -> float | None:
-    """The largest ratio of a size's time an edge to that of a smaller size; 1 is linear, below 1 better."""
+    """The largest ratio of a size's time per edge to that of a smaller size; 1 is linear, below 1 better."""
     cost = []
     for entry in entries:
         if entry.table != "growth" or not isinstance(entry.case, LayerCase) or CHIEF not in entry.results:

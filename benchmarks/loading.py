@@ -1,4 +1,4 @@
-"""`python -m benchmarks.loading`: images a second read from files, beside plain Pillow, and the memory it takes.
+"""`python -m benchmarks.loading`: images per second read from files, beside plain Pillow, and the memory it takes.
 
 Synthetic photographs of MVHumanNet's smaller size: textures of all scales and a sensor's noise as JPEGs, masks as PNGs
 and JPEGs. All files are in the kernel's memory: what is measured is decoding and what follows it.
@@ -40,29 +40,29 @@ class LoadingBenchmark:
     """What to write and read."""
 
     frames: int = 8
-    """one is a sample"""
+    """frames, one per sample"""
     views: int = 8
-    """files of a frame"""
+    """files per frame"""
     width: int = 1224
-    """pixels of a file"""
+    """width of the files, in pixels"""
     height: int = 1024
-    """pixels of a file"""
+    """height of the files, in pixels"""
     quality: int = 90
-    """of the JPEGs"""
+    """quality of the JPEG files, 0 to 100"""
     sizes: tuple[int, ...] = (256, 512)
-    """longest sides to read at"""
+    """longest sides to which images are shrunk, in pixels"""
     repeats: int = 15
-    """samples of each rate"""
+    """samples per rate"""
     threads: int = 2
-    """that read side by side, beside one alone"""
+    """threads that read side by side, compared with one alone"""
     clips: int = 100
-    """all frames and masks, cropped, read one after the other while memory is watched; and a tenth as many"""
+    """times that all frames and masks are read, cropped, while memory is watched; and a tenth as often"""
     folder: Path | None = None
-    """where the files go; removed again. The system's folder for temporary files by default"""
+    """folder for the files, which are removed again; by default the system's folder for temporary files"""
     quick: bool = False
     """an eighth of the pixels, three samples, ten clips: a few seconds"""
     out: Path = Path("benchmarks/results/loading.csv")
-    """where the table goes"""
+    """table to write"""
 
     def sized(self) -> LoadingBenchmark:
         """What is measured in the end, `quick` taken into account."""
@@ -163,7 +163,7 @@ def _check(config: LoadingBenchmark, found: Mapping[str, Read], path: Path) -> N
 
 
 def measure(config: LoadingBenchmark, paths: Paths, found: Mapping[str, Read]) -> dict[tuple[str, int], Spread]:
-    """Time ways of reading by turns, a frame a sample. Returns (name, threads) to milliseconds an image."""
+    """Time ways of reading by turns, a frame per sample. Returns (name, threads) to milliseconds per image."""
     keys = {f"{name} {threads}": (name, threads) for threads in sorted({1, config.threads}) for name in found}
     with ThreadPoolExecutor(config.threads) as pool:
         works = {
@@ -206,7 +206,7 @@ def _watch_memory(config: LoadingBenchmark, paths: Mapping[str, Paths], progress
 
 
 def main(config: LoadingBenchmark) -> None:
-    """Write synthetic photographs and masks, and say how many a second are read in which way."""
+    """Write synthetic photographs and masks, and say how many per second are read in which way."""
     config = config.sized()
     about = machine("cpu", config.threads)
     print(", ".join(f"{k} {v}" for k, v in about.items()))
@@ -256,7 +256,7 @@ def _rows(kind: str, spreads: Mapping[tuple[str, int], Spread]) -> Iterator[dict
 
 def _print(title: str, spreads: Mapping[tuple[str, int], Spread]) -> None:
     threads = list(dict.fromkeys(count for _, count in spreads))
-    print(f"\n{title}: images a second (times Pillow's decoding)")
+    print(f"\n{title}: images per second (times Pillow's decoding)")
     print(f"{'':28}" + "".join(f"{f'{count} thread' + 's' * (count > 1):>18}" for count in threads))
     for name in dict.fromkeys(name for name, _ in spreads):
         taken = [(spreads[name, count].median, spreads[BASE, count].median) for count in threads]

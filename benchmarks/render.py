@@ -1,4 +1,4 @@
-"""`python -m benchmarks.render`: drawing beside gsplat's torch code, and frames a second of an avatar."""
+"""`python -m benchmarks.render`: rendering beside gsplat's torch code, and frames per second of an avatar."""
 
 from __future__ import annotations
 
@@ -25,29 +25,29 @@ class RenderBenchmark:
     """What to measure: one scene under every rasteriser; then over Gaussians, size, views, threads; then posing."""
 
     device: Literal["cpu", "cuda"] = "cpu"
-    """where"""
+    """device to measure on"""
     gaussians: int = 65_536
-    """of the chief scene, and of the avatar"""
+    """Gaussians of the main scene and of the avatar"""
     size: int = 512
-    """width and height of its image"""
+    """width and height of the main image, in pixels"""
     small: int = 256
-    """a second size, where tiles under autograd are drawn as well"""
+    """width and height of a second image, for which tiles under autograd are timed as well"""
     sweep_gaussians: tuple[int, ...] = (4096, 16_384, 65_536, 262_144, 1_048_576)
-    """how many Gaussians, at the chief size"""
+    """numbers of Gaussians, at the main image size"""
     sweep_sizes: tuple[int, ...] = (128, 256, 512, 1024)
-    """widths and heights, of the chief number of Gaussians"""
+    """image sizes in pixels, at the main number of Gaussians"""
     sweep_views: tuple[int, ...] = (1, 2, 4, 8)
-    """views of one avatar, at the small size"""
+    """numbers of views of one avatar, at the small image size"""
     threads: int = os.cpu_count() or 1
-    """of the second measurement of the chief scene, and of posing; all else runs on one"""
+    """threads of a second measurement of the main scene, and of posing; all else runs on one"""
     repeats: int = 5
-    """samples of each time, after one that is not counted"""
+    """samples per time, after a warm-up"""
     sweep_repeats: int = 2
-    """samples in the sweeps"""
+    """samples per time in the sweeps"""
     quick: bool = False
-    """a sixteenth of the Gaussians, a quarter of the size, three samples: a minute"""
+    """a sixteenth of the Gaussians, a quarter of the size, three samples: about a minute"""
     out: Path = Path("benchmarks/results/render.csv")
-    """where the table goes; the bars and the plots go beside it"""
+    """table to write; bars and plots go beside it"""
 
     def sized(self) -> RenderBenchmark:
         """What is measured in the end, `quick` taken into account."""
@@ -78,7 +78,7 @@ class _Step:
 
 
 def plan(config: RenderBenchmark) -> list[_Step]:
-    """What is drawn, by whom."""
+    """What is rendered, by which rasterisers."""
     chief = RenderCase(config.gaussians, config.size, device=config.device)
     if config.device == "cuda":
         everyone, few = [CUDA], [CUDA]

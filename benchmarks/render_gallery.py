@@ -1,4 +1,4 @@
-"""`python -m benchmarks.render_gallery`: one avatar drawn by every backend that runs here, and where they differ."""
+"""`python -m benchmarks.render_gallery`: one avatar rendered by every backend that runs here, and where they differ."""
 
 from __future__ import annotations
 
@@ -30,21 +30,21 @@ from hgg_pyg.types import Cameras, Gaussians, RenderOutput
 
 _HEAD, _LINE = 26, 24  # pixels of text
 
-Draw = Callable[[Gaussians, Cameras, Mode, bool], RenderOutput]
+Backend = Callable[[Gaussians, Cameras, Mode, bool], RenderOutput]
 
 
 @dataclass(frozen=True)
 class GalleryConfig:
-    """What to draw."""
+    """What to render."""
 
     size: int = 320
-    """width and height of the pictures"""
+    """width and height of the images, in pixels"""
     seed: int = 0
-    """another seed, another person"""
+    """random seed: another one gives another person"""
     amplify: float = 1e4
-    """how much differences are enlarged"""
+    """factor by which differences are multiplied in the sheet"""
     out: Path = Path("docs/render.png")
-    """where the sheet goes"""
+    """file to write"""
 
 
 def synthetic_avatar(config: GalleryConfig) -> tuple[Gaussians, Tensor, Cameras]:
@@ -62,19 +62,19 @@ def synthetic_avatar(config: GalleryConfig) -> tuple[Gaussians, Tensor, Cameras]
         return avatar.repose(body, capture.poses[[5]])[0], avatar.binding, capture.cameras[1:2]
 
 
-def backends() -> dict[str, Draw]:
+def backends() -> dict[str, Backend]:
     """Name to function, of what runs here; the first is ours."""
 
     def ours(gaussians: Gaussians, cameras: Cameras, mode: Mode, antialiased: bool) -> RenderOutput:
         return render(gaussians, cameras, mode=mode, antialiased=antialiased, backend="cpu")
 
     def torch_code(gaussians: Gaussians, cameras: Cameras, mode: Mode, antialiased: bool) -> RenderOutput:
-        return compose(gsplat_torch.draw(make_scene(gaussians, cameras, mode, antialiased)), None, mode, ())
+        return compose(gsplat_torch.render_scene(make_scene(gaussians, cameras, mode, antialiased)), None, mode, ())
 
     def cuda(gaussians: Gaussians, cameras: Cameras, mode: Mode, antialiased: bool) -> RenderOutput:
         return render(gaussians.to("cuda"), cameras, mode=mode, antialiased=antialiased).to("cpu")
 
-    found: dict[str, Draw] = {"ours, CPU": ours, "gsplat's torch code": torch_code}
+    found: dict[str, Backend] = {"ours, CPU": ours, "gsplat's torch code": torch_code}
     return found | {"gsplat, CUDA": cuda} if torch.cuda.is_available() else found
 
 
@@ -96,7 +96,7 @@ def normals(gaussians: Gaussians, cameras: Cameras) -> Tensor:
 
 
 def main(config: GalleryConfig) -> None:
-    """Draw colour, depth, normals, vertices and a small antialiased picture by each backend, and the differences."""
+    """Render colour, depth, normals, vertices and a small antialiased image by each backend, and the differences."""
     gaussians, binding, cameras = synthetic_avatar(config)
     cameras = zoomed(gaussians, cameras, config.size)
     paint = torch.rand(int(binding.max()) + 1, 3, generator=torch.Generator().manual_seed(0))
@@ -116,23 +116,23 @@ def main(config: GalleryConfig) -> None:
     for column, title in enumerate(titles):
         pen.text((column * config.size + 6, 4), title, fill="black", font=font)
     for row, (what, scene, seen, mode, antialiased) in enumerate(rows):
-        drawn = [draw(scene, seen, mode, antialiased).detach() for draw in by.values()]
-        images = [_picture(output) for output in drawn]
-        raw = [output.rgb if output.depth is None else output.depth for output in drawn]
+        rendered = [backend(scene, seen, mode, antialiased).detach() for backend in by.values()]
+        images = [_as_image(output) for output in rendered]
+        raw = [output.rgb if output.depth is None else output.depth for output in rendered]
         worst = max(float((other - raw[0]).abs().max()) for other in raw[1:])
         images += [_tile(1 - config.amplify * (other - raw[0]).abs()[0]) for other in raw[1:]]
         top = _HEAD + row * (config.size + _LINE)
         for column, image in enumerate(images):
             kind = Image.Resampling.NEAREST if image.width < config.size else Image.Resampling.BICUBIC
             sheet.paste(image.resize((config.size, config.size), kind), (column * config.size, top))
-        text = f"{what}: largest difference {worst:.1e}{' m' if drawn[0].depth is not None else ''}"
+        text = f"{what}: largest difference {worst:.1e}{' m' if rendered[0].depth is not None else ''}"
         pen.text((6, top + config.size + 2), text, fill="dimgray", font=font)
         print(text)
     write_atomically(config.out, lambda path: sheet.save(path))
     print(f"{config.out}: {len(gaussians):,} Gaussians")
 
 
-def _picture(output: RenderOutput) -> Image.Image:
+def _as_image(output: RenderOutput) -> Image.Image:
     if output.depth is None:
         return _tile(output.rgb[0])
     depth, solid = output.depth[0, ..., 0], output.alpha[0, ..., 0] > 0.5
@@ -142,7 +142,7 @@ def _picture(output: RenderOutput) -> Image.Image:
 
 
 def zoomed(gaussians: Gaussians, cameras: Cameras, size: int) -> Cameras:
-    """The same view, cut to the square around what is drawn and enlarged to `size`."""
+    """The same view, cut to the square around what is rendered and enlarged to `size`."""
     seen = render(gaussians, cameras, backend="cpu").alpha[0, ..., 0] > 0.01
     top, left = seen.nonzero().amin(0).tolist()
     bottom, right = seen.nonzero().amax(0).tolist()

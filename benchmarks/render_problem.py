@@ -1,4 +1,4 @@
-"""Scenes to draw, and who draws them: our CPU kernels, gsplat's torch code, tiles under autograd, gsplat on CUDA."""
+"""Scenes and their rasterisers: our CPU kernels, gsplat's torch code, tiles under autograd, gsplat on CUDA."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from hgg_pyg.avatar import Avatar
 from hgg_pyg.avatar.animator import Animator
 from hgg_pyg.body import load_body
 from hgg_pyg.render import render
-from hgg_pyg.render.scene import Drawn, Scene, compose, make_scene
+from hgg_pyg.render.scene import Rendered, Scene, compose, make_scene
 from hgg_pyg.types import BodyPose, Cameras, Gaussians
 
 OURS, GSPLAT, AUTOGRAD, CUDA = "ours", "gsplat torch code", "autograd tiles", "gsplat CUDA"
@@ -73,7 +73,7 @@ class RenderProblem:
 
     @cached_property
     def truth(self) -> list[Tensor]:
-        """The picture and the gradients in float64, by our kernels on a CPU, which the tests hold against others."""
+        """The images and the gradients in float64, by our kernels on a CPU, which the tests hold against others."""
         cameras = self.cameras.to("cpu", torch.float64)
         found = self._run(_our_kernels, self.gaussians.to("cpu", torch.float64), cameras)
         return [x.to(self.device) for x in found]
@@ -84,16 +84,16 @@ class RenderProblem:
 
     def subject(self, name: str) -> Subject:
         """The rasteriser of a name."""
-        draw = {OURS: _our_kernels, CUDA: render_rgb}.get(name) or _by(
-            {GSPLAT: gsplat_torch.draw, AUTOGRAD: torch_tiles.draw}[name]
+        rasterizer = {OURS: _our_kernels, CUDA: render_rgb}.get(name) or _by(
+            {GSPLAT: gsplat_torch.render_scene, AUTOGRAD: torch_tiles.render_scene}[name]
         )
 
         def forward() -> object:
             with torch.no_grad():
-                return draw(self.gaussians, self.cameras)
+                return rasterizer(self.gaussians, self.cameras)
 
         def forward_backward() -> list[Tensor]:
-            return self._run(draw, self.gaussians, self.cameras)
+            return self._run(rasterizer, self.gaussians, self.cameras)
 
         def check(found: list[Tensor]) -> float:
             return max(trimmed_error(a.double(), b) for a, b in zip(found, self.truth, strict=True))
@@ -101,13 +101,13 @@ class RenderProblem:
         return Subject(forward, forward_backward, check, _TOLERANCE)
 
     def _run(
-        self, draw: Callable[[Gaussians, Cameras], Tensor], gaussians: Gaussians, cameras: Cameras
+        self, rasterizer: Callable[[Gaussians, Cameras], Tensor], gaussians: Gaussians, cameras: Cameras
     ) -> list[Tensor]:
-        """[V, H, W, 3] picture, then the gradients of every field."""
+        """[V, H, W, 3] images, then the gradients of every field."""
         moving = gaussians.map(lambda tensor: tensor.detach().requires_grad_())
         leaves = [x for x in (getattr(moving, f.name) for f in fields(moving)) if x is not None]
-        picture = draw(moving, cameras)
-        return [picture.detach(), *torch.autograd.grad(picture, leaves, self.upstream.to(picture))]
+        images = rasterizer(moving, cameras)
+        return [images.detach(), *torch.autograd.grad(images, leaves, self.upstream.to(images))]
 
 
 def trimmed_error(found: Tensor, truth: Tensor) -> float:
@@ -125,8 +125,8 @@ def _our_kernels(gaussians: Gaussians, cameras: Cameras) -> Tensor:
     return render(gaussians, cameras, backend="cpu").rgb
 
 
-def _by(draw: Callable[[Scene], Drawn]) -> Callable[[Gaussians, Cameras], Tensor]:
-    return lambda gaussians, cameras: compose(draw(make_scene(gaussians, cameras)), None, "rgb", ()).rgb
+def _by(rasterizer: Callable[[Scene], Rendered]) -> Callable[[Gaussians, Cameras], Tensor]:
+    return lambda gaussians, cameras: compose(rasterizer(make_scene(gaussians, cameras)), None, "rgb", ()).rgb
 
 
 POSE, COMPILED, DRAW = "pose", "pose, compiled", "draw"
@@ -135,7 +135,7 @@ POSED = (POSE, COMPILED, DRAW, FRAME, COMPILED_FRAME)
 
 
 class PosingProblem:
-    """Frames of an animated avatar: skinning and one picture, without gradients. See `RenderCase`."""
+    """Frames of an animated avatar: skinning and one image, without gradients. See `RenderCase`."""
 
     def __init__(self, case: RenderCase) -> None:
         self.case, self.device = case, case.device
@@ -143,7 +143,7 @@ class PosingProblem:
         self.body = load_body().to(case.device)
         generator = torch.Generator().manual_seed(0)
         joints = self.body.num_joints
-        self.avatar = clothed_body(self.body.rest_vertices(torch.zeros(10, device=case.device)), case.gaussians)
+        self.avatar = clothed_body(self.body.shaped_vertices(torch.zeros(10, device=case.device)), case.gaussians)
         self.motion = BodyPose(
             betas=self.avatar.betas,
             global_orient=torch.zeros(8, 3),
@@ -155,7 +155,7 @@ class PosingProblem:
         self._frame = 0
 
     def prepare(self) -> None:
-        """Nothing: what is drawn is checked elsewhere."""
+        """Nothing: what is rendered is checked elsewhere."""
 
     def subject(self, name: str) -> Subject:
         """A part of the work of a frame, or all of it."""
@@ -167,12 +167,12 @@ class PosingProblem:
             return animator(self.motion[self._frame : self._frame + 1])[0]
 
         still = self.avatar.gaussians
-        draw = {
+        work = {
             POSE: pose,
             DRAW: lambda: render_rgb(still, self.cameras),
             FRAME: lambda: render_rgb(pose(), self.cameras),
         }[{COMPILED: POSE, COMPILED_FRAME: FRAME}.get(name, name)]
-        return Subject(torch.no_grad()(draw), None, None)
+        return Subject(torch.no_grad()(work), None, None)
 
 
 def clothed_body(vertices: Tensor, count: int, seed: int = 0) -> Avatar:

@@ -1,4 +1,4 @@
-"""What `benchmarks.render` shows of its results: ratios, plots, frames a second, and the bars that we set ourselves."""
+"""What `benchmarks.render` shows of its results: ratios, plots, frames per second, and the bars that we set."""
 
 from __future__ import annotations
 
@@ -69,13 +69,13 @@ def describe(case: RenderCase) -> str:
 
 
 def print_entries(entries: Sequence[Entry], bars: Sequence[Bar], settings: Sequence[str]) -> None:
-    """Tables with ratios, frames a second, then the aims with what was found."""
+    """Tables with ratios, frames per second, then the aims with what was found."""
     for entry in entries:
         print_results(f"{entry.table}: {describe(entry.case)}", entry.results, settings, (GSPLAT,))
         if entry.table == "posing":
             for name in (FRAME, COMPILED_FRAME):
                 took = [entry.results[name].median("forward", setting) for setting in settings]
-                print(f"{name}, frames a second: " + ", ".join(f"{1e3 / ms:.1f}" for ms in took if ms))
+                print(f"{name}, frames per second: " + ", ".join(f"{1e3 / ms:.1f}" for ms in took if ms))
     print_bars(bars, settings)
 
 
@@ -90,7 +90,7 @@ def draw_entries(entries: Sequence[Entry], settings: Sequence[str], out: Path) -
         points = [(getattr(entry.case, name), entry.results) for entry in chosen]
         path = out.with_name(f"{out.stem}_{name}.png")
         many, size = f"{chosen[0].case.gaussians:,} Gaussians", f"{chosen[0].case.size}²"
-        title = {"Gaussians": f"Drawing at {size}, one thread", "size": f"Drawing {many}, one thread",
+        title = {"Gaussians": f"Rendering at {size}, one thread", "size": f"Rendering {many}, one thread",
                  "views": f"Several views of {many} at {size}, one thread"}  # fmt: skip
         draw_panels(path, title[table], sweep_panels(table, points, settings))
         paths.append(path)

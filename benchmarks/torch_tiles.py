@@ -9,15 +9,15 @@ from torch import Tensor
 
 from benchmarks.tile_lists import TILE, tile_lists
 from hgg_pyg.render.projection import ALPHA_MAX, ALPHA_MIN, TRANSMITTANCE_MIN, project
-from hgg_pyg.render.scene import Drawn, Scene
+from hgg_pyg.render.scene import Rendered, Scene
 
 _MOST_SAMPLES = 4_000_000  # of Gaussians at pixels at a time: large enough to be efficient, small enough for the cache
 
 
-def draw(scene: Scene) -> Drawn:
+def render_scene(scene: Scene) -> Rendered:
     """Blend tile by tile, tiles with lists of about one length together; reference.py has the formulas."""
     splats = project(scene)
-    scenes, views, height, width = scene.picture
+    scenes, views, height, width = scene.image_shape
     means2d, conics, depths, radii = (
         x.flatten(0, 1) for x in (splats.means2d, splats.conics, splats.depths, splats.radii)
     )
@@ -33,12 +33,12 @@ def draw(scene: Scene) -> Drawn:
         members = order[place.clamp(max=len(order) - 1)]  # [g, K]
         blended.append(_blend(group, members, there, across, down, *flat))
         tiles.append(group)
-    picture = payload.new_zeros(scenes * views * down * across, TILE * TILE, payload.shape[-1] + 1)
+    images = payload.new_zeros(scenes * views * down * across, TILE * TILE, payload.shape[-1] + 1)
     if tiles:
-        picture = picture.index_copy(0, torch.cat(tiles), torch.cat(blended))
-    picture = picture.view(scenes, views, down, across, TILE, TILE, -1).transpose(3, 4)
-    picture = picture.reshape(scenes, views, down * TILE, across * TILE, -1)[:, :, :height, :width]
-    return Drawn(picture[..., :-2], picture[..., -1:], picture[..., -2:-1] if scene.with_depth else None)
+        images = images.index_copy(0, torch.cat(tiles), torch.cat(blended))
+    images = images.view(scenes, views, down, across, TILE, TILE, -1).transpose(3, 4)
+    images = images.reshape(scenes, views, down * TILE, across * TILE, -1)[:, :, :height, :width]
+    return Rendered(images[..., :-2], images[..., -1:], images[..., -2:-1] if scene.with_depth else None)
 
 
 def _groups(starts: Tensor) -> Iterator[tuple[Tensor, int]]:

@@ -30,7 +30,7 @@ def random_clip(spec: GraphSpec, frames: int = 3, gaussians: int = 2000, feature
     """Gaussians scattered about the open default body, which sways a little from frame to frame."""
     body = hgg_pyg.load_body()
     shape = 0.5 * torch.randn(body.shapedirs.shape[-1])
-    v_shaped = body.rest_vertices(shape)
+    v_shaped = body.shaped_vertices(shape)
     vertices = v_shaped + 0.05 * torch.randn(frames, 1, 3)
     near = torch.randint(body.num_vertices, (frames, gaussians, 1)).expand(-1, -1, 3)
     pos = vertices.gather(1, near) + 0.02 * torch.randn(frames, gaussians, 3)

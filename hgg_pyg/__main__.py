@@ -17,7 +17,7 @@ COMMANDS = (
     ("precompute", "per-frame Gaussians of a whole data set into a cache, before training"),
     ("finetune", "the per-frame network on captures; the defaults are a demo"),
     ("evaluate", "novel views and novel poses of test subjects, beside direct binding"),
-    ("inspect", "where a trained network looks and what it changes, in pictures and numbers"),
+    ("inspect", "where a trained network looks and what it changes, in images and numbers"),
     ("synthesize", "make synthetic captures of clothed people"),
     ("check", "whether a capture can be trained on, and if not, what is wrong with it"),
 )

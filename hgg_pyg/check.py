@@ -7,7 +7,7 @@ are undone one by one, and two at once, and those are named that would clearly r
 
 Exits with 0 if all subjects looked at can be trained on; with 1 if one cannot: below IoU 0.4 or 60% inside, a known
 mistake, files cut off, fewer than 4 cameras or 2 frames, no usable mask, or not to be opened; with 2 if the path is no
-folder of captures or the body cannot be loaded. Leaves check.png: the body drawn over images.
+folder of captures or the body cannot be loaded. Leaves check.png: the body rendered over images.
 """
 
 from __future__ import annotations
@@ -38,19 +38,19 @@ class CheckConfig:
     """
 
     data: Annotated[Path, tyro.conf.Positional]
-    """a subject's folder, or a folder of subjects, in any of the known layouts"""
+    """folder of a subject, or of several, in any of the known layouts"""
     body: Path | None = None
-    """a body file, or the folder that holds it; what the layout needs when none is given"""
+    """body model file, or its folder; by default what the layout needs"""
     frames: int = 6
-    """of each subject, evenly drawn, on which the body is laid"""
+    """frames per subject, evenly spaced, on which the body is compared with the images"""
     cameras: int = 48
-    """of each subject, evenly drawn, on which the body is laid"""
+    """cameras per subject, evenly spaced, in which the body is compared with the images"""
     subjects: int = 4
-    """of a folder of many, evenly drawn"""
+    """number of subjects to check, evenly spaced over those found"""
     image_size: int = 512
-    """longest side at which images are read for check.png, pixels"""
+    """longest side of the images in check.png, in pixels; larger images are shrunk"""
     out: Path | None = None
-    """where check.png goes; runs/check/ and the folder's name when none is given"""
+    """folder for check.png; by default runs/check/ and the folder's name"""
 
     def __post_init__(self) -> None:
         for name, least in (("frames", 1), ("cameras", 1), ("subjects", 1), ("image_size", 32)):
@@ -76,7 +76,7 @@ def main(config: CheckConfig) -> None:
             save_sheet(path, seen, config.image_size)
         except OSError as error:
             raise UserError(f"--out {path.parent}: expected a folder that can be written ({error.strerror})") from error
-        print(f"pictures: {path}")
+        print(f"images: {path}")
     if not all(examination.trainable for examination in examinations):
         sys.exit(1)
 

@@ -37,23 +37,23 @@ class EvaluateConfig:
     run: Annotated[Path, tyro.conf.Positional]
     """folder of a training run"""
     data: Path | None = None
-    """folder of captures; the run's own when none is given"""
+    """folder of captures; by default those of the run"""
     views: int | None = None
-    """at most this many images a subject and task, evenly drawn; all when none is given"""
+    """largest number of images per subject and task, evenly spaced; by default all"""
     out: Path | None = None
-    """where metrics.json, scores.csv, table.md, sheet.png and report.html go; the run's folder when none is given"""
+    """folder for metrics.json, scores.csv, table.md, sheet.png and report.html; by default the run's"""
     method: tyro.conf.UseAppendAction[tuple[str, ...]] = ()
-    """NAME=FOLDER, images that another method drew: FOLDER/SUBJECT/TASK/CAMERA/FRAME.png; may be given again"""
+    """NAME=FOLDER: images rendered by another method, as FOLDER/SUBJECT/TASK/CAMERA/FRAME.png; repeatable"""
     allow_missing: bool = False
-    """images that a method's folder lacks are left out for all methods, and counted"""
+    """where a method's folder lacks images, leave them out for all methods and count them"""
     also: tyro.conf.UseAppendAction[tuple[Path, ...]] = ()
-    """a further run on the same per-frame network, named as its folder; may be given again"""
+    """folder of another run on the same per-frame network, scored under its folder's name; repeatable"""
     save_images: Path | None = None
-    """write ground truth, renders and cameras into this folder, laid out as for --method"""
+    """folder to which ground truth, renders and cameras are written, laid out as for --method"""
     regions: bool = False
-    """show the scores of the mask and of its bounding box in the tables too"""
+    """show the scores inside the mask and its bounding box in the tables, too"""
     shown: int = 4
-    """pictures of each kind in report.html"""
+    """images of each kind in report.html"""
 
     def __post_init__(self) -> None:
         for name, value, least in (("views", self.views, 1), ("shown", self.shown, 0)):
@@ -89,7 +89,7 @@ def main(config: EvaluateConfig) -> Report:
     )
     out = config.out or config.run
     report.save(out, config.run, config.regions)
-    print(f"{report.table(config.regions)}\n{out / 'report.html'} has the pictures")
+    print(f"{report.table(config.regions)}\n{out / 'report.html'} has the images")
     return report
 
 

@@ -1,4 +1,4 @@
-"""`python -m hgg_pyg.inspect RUN`: what a trained network attends to and what it changes, in pictures and numbers."""
+"""`python -m hgg_pyg.inspect RUN`: what a trained network attends to and what it changes, in images and numbers."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ class InspectConfig:
     run: Annotated[Path, tyro.conf.Positional]
     """folder of a training run"""
     data: Path | None = None
-    """folder of captures; the run's own when none is given"""
+    """folder of captures; by default those of the run"""
     subject: str | None = None
-    """name of a test subject; the first when none is given"""
+    """name of a test subject; by default the first"""
     out: Path | None = None
-    """where summary.json and the pictures go; the folder inspect in the run's when none is given"""
+    """folder for summary.json and the images; by default inspect in the run's folder"""
 
 
 def main(config: InspectConfig) -> None:

@@ -35,23 +35,23 @@ class PrecomputeConfig:
     """What to compute, and where to keep it. Training with the same options finds it; other options are kept apart."""
 
     data: Path | None = None
-    """folder of captures; synthetic ones are made in captures/demo when none is given (synthesize makes others)"""
+    """folder of captures; when not given, synthetic ones are made in captures/demo (`synthesize` makes others)"""
     splits: Literal["all", "train", "val", "test"] = "all"
-    """whose captures; training reads those of train"""
+    """split to precompute, or all; training samples its clips from train"""
     body: Path | None = None
-    """SMPL or SMPL-X file (.npz, .pkl), or the folder of body files; else $HGG_BODY_MODELS, or the open body"""
+    """body model file of SMPL or SMPL-X (.npz, .pkl) or its folder; by default $HGG_BODY_MODELS, else the open body"""
     image_size: int = 128
-    """larger images are shrunk to this longest side"""
+    """longest side of the images, in pixels; larger images are shrunk to it"""
     crop: bool = False
-    """cut every image out around the person: a square of image_size pixels"""
+    """crop each image to a square around the person, image_size pixels wide"""
     protocol: ProtocolName = "own"
-    """own: splits.json or the order of names; paper: its ten test scans, 60 frames a subject, evenly spread clips"""
+    """own: splits from splits.json, or by order of names; paper: its ten test scans, 60 frames per subject"""
     input_views: int = 4
-    """cameras whose images the per-frame network sees: clip.input_views of training"""
+    """input cameras of the per-frame network; as clip.input_views of training"""
     cache: Path = Path("runs/cache")
-    """where per-frame Gaussians are kept"""
+    """folder where per-frame Gaussians are stored"""
     dry_run: bool = False
-    """compute a few frames, say what all of them would take, and stop"""
+    """compute a few frames, report the time and disk that all of them need, and stop"""
     backbone: BackboneConfig = field(default_factory=BackboneConfig)
 
     def __post_init__(self) -> None:
@@ -80,7 +80,7 @@ class Estimate:
         size, left = self.frames * self.bytes_per_frame, self.missing * self.bytes_per_frame
         said = (
             f"{cache}: {self.frames - self.missing:,} of {self.frames:,} frames are there; about {self.gaussians:,} "
-            f"Gaussians and {self.bytes_per_frame / 1e6:.3g} MB a frame, {gigabytes(size)} in all"
+            f"Gaussians and {self.bytes_per_frame / 1e6:.3g} MB per frame, {gigabytes(size)} in all"
         )
         if self.seconds_per_frame is None or not self.missing:
             return said

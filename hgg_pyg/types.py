@@ -160,7 +160,7 @@ class BodyPose(_TensorRecord):
 
 @dataclass(frozen=True)
 class RenderOutput(_TensorRecord):
-    """What `render` draws for V views of H x W pixels; the Gaussians' leading dimensions stand before V."""
+    """What `render` returns for V views of H x W pixels; the Gaussians' leading dimensions stand before V."""
 
     rgb: Tensor  # [..., V, H, W, D] composited over the background
     alpha: Tensor  # [..., V, H, W, 1]

@@ -66,6 +66,6 @@ def make_frames(body):
 
 @pytest.fixture(scope="session")
 def tiny_captures(tmp_path_factory) -> Path:
-    """Three subjects (one a split), 4 frames, 6 cameras, 32 pixels. Read only: copy it to change it."""
+    """Three subjects (one per split), 4 frames, 6 cameras, 32 pixels. Read only: copy it to change it."""
     out = tmp_path_factory.mktemp("data") / "captures"
     return synthesize(SynthesizeConfig(out=out, subjects=3, frames=4, views=6, size=32, workers=1))

@@ -66,13 +66,13 @@ def pelvis(folder, arrays):
     return load_body_for(folder).rest_joints(torch.from_numpy(arrays["betas"][0]))[0].double().numpy()
 
 
-def turn_poses(folder, turn):
+def rotate_poses(folder, rotation):
     """The poses in a world with other axes, x' = A x."""
 
     def change(arrays):
         root = pelvis(folder, arrays)
-        turned = Rotation.from_matrix(turn @ orientation(arrays)).as_rotvec()
-        return {"global_orient": turned, "transl": arrays["transl"] @ turn.T + turn @ root - root}
+        rotated = Rotation.from_matrix(rotation @ orientation(arrays)).as_rotvec()
+        return {"global_orient": rotated, "transl": arrays["transl"] @ rotation.T + rotation @ root - root}
 
     parameters(folder, change)
 
@@ -80,7 +80,7 @@ def turn_poses(folder, turn):
 def easymocap(folder, sign):
     """In a world with z up, where it matters: Rh and Th for global_orient and transl, or the reverse."""
     cameras(folder, lambda K, R, T: (K, R @ Z_UP.T, T))
-    turn_poses(folder, Z_UP)
+    rotate_poses(folder, Z_UP)
 
     def change(arrays):
         root = pelvis(folder, arrays)
@@ -94,7 +94,7 @@ def shift(folder, rows):
     parameters(folder, lambda arrays: {key: arrays[key][np.clip(np.arange(4) + rows, 0, 3)] for key in keys})
 
 
-def pictures(folder, change, pattern="**/*.jpg"):
+def change_images(folder, change, pattern="**/*.jpg"):
     for path in folder.glob(pattern):
         with Image.open(path) as image:
             change(image).save(path, quality=95)
@@ -102,7 +102,7 @@ def pictures(folder, change, pattern="**/*.jpg"):
 
 def exchange_axes(folder):
     """A margin on the left, so that the principal point is not in the middle; then x for y in K."""
-    pictures(folder, lambda image: ImageOps.expand(image, (16, 0, 0, 0)))
+    change_images(folder, lambda image: ImageOps.expand(image, (16, 0, 0, 0)))
 
     def change(K, R, T):
         return np.array([[K[1, 1], 0, K[1, 2]], [0, K[0, 0], K[0, 2] + 16], [0, 0, 1]]), R, T
@@ -138,21 +138,24 @@ FAULTS = {
     "Rh and Th twice": (lambda f: easymocap(f, -1), "converted between EasyMocap and smplx once too often"),
     "K too large": (
         lambda f: cameras(f, lambda K, R, T: (np.diag([2, 2, 1]) @ K, R, T)),
-        "for pictures 2 times as large as the images; multiply fx, fy, cx and cy by 0.5",
+        "for images 2 times as large as these; multiply fx, fy, cx and cy by 0.5",
     ),
     "K too small": (lambda f: cameras(f, lambda K, R, T: (np.diag([0.5, 0.5, 1]) @ K, R, T)), "cx and cy by 2,"),
     "K of an odd size": (
         lambda f: cameras(f, lambda K, R, T: (np.diag([1.4, 1.4, 1]) @ K, R, T)),
-        "pictures 1.4 times",
+        "images 1.4 times",
     ),
     "x for y": (exchange_axes, "exchange fx with fy and cx with cy"),
-    "z up": (lambda f: turn_poses(f, Z_UP), "A = [[1, 0, 0], [0, 0, 1], [0, -1, 0]]"),
-    "-z up": (lambda f: turn_poses(f, Z_UP.T), "A = [[1, 0, 0], [0, 0, -1], [0, 1, 0]]"),
-    "-y up": (lambda f: turn_poses(f, FLIP), "A = [[1, 0, 0], [0, -1, 0], [0, 0, -1]]"),
+    "z up": (lambda f: rotate_poses(f, Z_UP), "A = [[1, 0, 0], [0, 0, 1], [0, -1, 0]]"),
+    "-z up": (lambda f: rotate_poses(f, Z_UP.T), "A = [[1, 0, 0], [0, 0, -1], [0, 1, 0]]"),
+    "-y up": (lambda f: rotate_poses(f, FLIP), "A = [[1, 0, 0], [0, -1, 0], [0, 0, -1]]"),
     "late": (lambda f: shift(f, -2), "they come 2 frames too late for the images; remove the first 2 rows"),
     "early": (lambda f: shift(f, 2), "they come 2 frames too early for the images; put 2 rows"),
-    "mirrored": (lambda f: pictures(f, ImageOps.mirror), "mirrored left to right; mirror them back"),
-    "inverted masks": (lambda f: pictures(f, ImageOps.invert, "*/mask/pha/*.jpg"), "the masks are the background's"),
+    "mirrored": (lambda f: change_images(f, ImageOps.mirror), "mirrored left to right; mirror them back"),
+    "inverted masks": (
+        lambda f: change_images(f, ImageOps.invert, "*/mask/pha/*.jpg"),
+        "the masks are the background's",
+    ),
     "other cameras": (
         lambda f: rename_calibrations(f, [2, 3, 4, 5, 0, 1]),
         "6 of 6 cameras have the calibration of another one; the images of 'cam00' fit 'cam04'",
@@ -250,7 +253,7 @@ def test_broken_files_and_masks_are_counted(folder, capsys):
     code, said = check(folder, capsys)
     assert code == 1
     assert "not trainable: files cut off" in said
-    assert f"1 file is cut off or no picture, the first is {path}" in said
+    assert f"1 file is cut off or no image, the first is {path}" in said
     assert f"1 of 18 masks looked at is empty (black), the first is {folder}/cam00/mask/pha/00000000.jpg" in said
     assert f"1 of 18 masks looked at is white all over, the first is {folder}/cam01/mask/pha/00000003.jpg" in said
     assert "1 frame left out: an image is missing (1)" in said
@@ -267,7 +270,7 @@ def test_a_mask_that_cannot_be_decoded_is_said(folder, capsys):
 
 @pytest.mark.parametrize(("tone", "word"), [(0, "empty"), (255, "whole")])
 def test_masks_without_any_outline_are_not_trained_on(tone, word, folder, capsys):
-    pictures(folder, lambda image: Image.new("L", image.size, tone), "*/mask/pha/*.jpg")
+    change_images(folder, lambda image: Image.new("L", image.size, tone), "*/mask/pha/*.jpg")
     code, said = check(folder, capsys)
     assert code == 1
     assert f"not trainable: {word} masks" in said

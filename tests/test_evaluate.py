@@ -136,7 +136,7 @@ def test_the_page_stands_alone(saved):
     titles = [title for _, title in sources]
     assert {"training curves", "PSNR over frames", "scale of the error maps", "01_&lt;bound&gt;"} <= set(titles)
     assert sum(title.startswith("ours, ") for title in titles) == 2 * 3 * 2  # tasks, kinds, shown
-    assert page.index("worst of ours") < page.index("gains least") < page.index("evenly drawn")
+    assert page.index("worst of ours") < page.index("gains least") < page.index("evenly spaced")
     assert len(page) < 3e6
 
 

@@ -185,15 +185,15 @@ def test_an_untrained_network_changes_nothing(body, graph):
 
 def test_changes_are_in_the_units_that_they_say(body, graph):
     before = DirectBinding()(graph)
-    half = torch.tensor(np.pi / 12, dtype=torch.float32)  # of a turn by 30 degrees about x
-    turn = torch.stack([half.cos(), half.sin(), torch.tensor(0.0), torch.tensor(0.0)])
+    half = torch.tensor(np.pi / 12, dtype=torch.float32)  # of a rotation by 30 degrees about x
+    angle = torch.stack([half.cos(), half.sin(), torch.tensor(0.0), torch.tensor(0.0)])
     after = replace(
         before,
         means=before.means + torch.tensor([0.0, 0.003, 0.004]),
         colors=before.colors - 0.1,
         scales=before.scales * torch.tensor([8.0, 1.0, 1.0]),
         opacities=before.opacities - 0.25,
-        quats=-turn.expand(len(before), 4),
+        quats=-angle.expand(len(before), 4),
     )
     before = replace(before, quats=torch.tensor([1.0, 0, 0, 0]).expand(len(before), 4))
     for change, expected in zip(read_out_changes(before, after), (5.0, 0.03**0.5, 1.0, -0.25, 30.0), strict=True):
@@ -261,8 +261,8 @@ def test_a_run_is_shown_whole(tiny_captures, tmp_path, body, capsys):
     folder = run / "inspect"
     assert {path.name for path in folder.iterdir()} == {*PAGES, "summary.json"}
     for name in PAGES:
-        with Image.open(folder / name) as picture:
-            assert min(picture.size) > 300
+        with Image.open(folder / name) as page:
+            assert min(page.size) > 300
     shown = capsys.readouterr().out
     summary = json.loads((folder / "summary.json").read_text())
     assert summary["t0"] == summary["frames"][0]

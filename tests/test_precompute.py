@@ -46,7 +46,7 @@ def test_all_is_computed_once_and_numbers_are_said(config, said, monkeypatch):
     assert layout == "3 subjects in the layout of AvatarReX"
     assert ": 4 of 12 frames are there; about " in before
     assert re.search(
-        r"Gaussians and [\d.]+ MB a frame, [\d.e-]+ GB in all; to go: .* GB free, about \d+ s with 1", before
+        r"Gaussians and [\d.]+ MB per frame, [\d.e-]+ GB in all; to go: .* GB free, about \d+ s with 1", before
     )
     assert re.match(
         r"12 frames in \d+ s, [\d.]+ a second, [\d.]+ MB each; 120,000 frames .* GB and [\d.]+ hours", after
@@ -251,7 +251,7 @@ def test_help_names_every_option(monkeypatch, capsys):
 def test_estimates_in_words():
     estimate = Estimate(frames=120_000, missing=60_000, gaussians=65_536, bytes_per_frame=21.8e6, seconds_per_frame=0.5)
     assert estimate.describe(Path("cache"), 2 * 10**12, 4) == (
-        "cache: 60,000 of 120,000 frames are there; about 65,536 Gaussians and 21.8 MB a frame, 2,616 GB in all; "
+        "cache: 60,000 of 120,000 frames are there; about 65,536 Gaussians and 21.8 MB per frame, 2,616 GB in all; "
         "to go: 1,308 GB of 2,000 GB free, about 2.1 h with 4 processes"
     )
     assert [duration(s) for s in (3.2, 89, 91, 3600, 36_000)] == ["3 s", "89 s", "2 min", "60 min", "10.0 h"]

@@ -17,8 +17,8 @@ class Animator:
         avatar: on the body's device.
         body: of any shape; the avatar has its own.
         compiled: skin in one step that `torch.compile` makes, for half a minute, at the first pose and once for each
-            other number of frames, or of values of expression. On a GPU it saves hundreds of launches a frame; on a CPU
-            it needs a C++ compiler.
+            other number of frames, or of values of expression. On a GPU it saves hundreds of launches per frame; on
+            a CPU it needs a C++ compiler.
     """
 
     def __init__(self, avatar: Avatar, body: BodyModel, compiled: bool = False) -> None:
@@ -34,8 +34,8 @@ class Animator:
         Raises:
             UserError: the pose is for another number of joints, or has more values of expression than the body.
         """
-        rigid, bends = self.body.bend(pose, self._joints)
-        means, quats = self._skin(rigid, bends, pose.transl)
+        joint_transforms, bends = self.body.bend(pose, self._joints)
+        means, quats = self._skin(joint_transforms, bends, pose.transl)
         own = self.avatar.gaussians
         return Gaussians(
             means,
@@ -43,6 +43,7 @@ class Animator:
             *(x.expand(len(pose), *x.shape) for x in (own.scales, own.opacities, own.colors)),
         )
 
-    def _maps_to_gaussians(self, rigid: Tensor, bends: Tensor, transl: Tensor) -> tuple[Tensor, Tensor]:
-        posed = pose_gaussians(self.avatar.gaussians, self.body.vertex_maps(rigid, bends, transl), self.avatar.binding)
+    def _maps_to_gaussians(self, joint_transforms: Tensor, bends: Tensor, transl: Tensor) -> tuple[Tensor, Tensor]:
+        vertex_transforms = self.body.vertex_transforms(joint_transforms, bends, transl)
+        posed = pose_gaussians(self.avatar.gaussians, vertex_transforms, self.avatar.binding)
         return posed.means, posed.quats

@@ -36,7 +36,7 @@ class BackboneConfig:
     """Which per-frame network, and its options."""
 
     name: Annotated[Name, tyro.conf.arg(name="")] = "surface"
-    """surface has no weights; lgm needs a checkpoint; ply reads Gaussians that another program made"""
+    """per-frame network: surface has no weights, lgm needs a checkpoint, ply reads Gaussians from files"""
     surface: SurfaceConfig = field(default_factory=SurfaceConfig)
     lgm: Annotated[LGMConfig, tyro.conf.arg(name="")] = field(default_factory=LGMConfig)
     ply: PlyConfig = field(default_factory=PlyConfig)

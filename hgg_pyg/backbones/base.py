@@ -19,7 +19,7 @@ class Moment:
     frame: int  # its number, as in the file names
     cameras: Cameras  # V
     vertices: Tensor  # [N, 3] the posed body, world, metres
-    transforms: Tensor  # [N, 4, 4] each vertex's map from the rest pose to the world
+    vertex_transforms: Tensor  # [N, 4, 4] each vertex's map from the rest pose to the world
     faces: Tensor  # [F, 3]
     read: Callable[[], tuple[Tensor, Tensor]]
 

@@ -21,7 +21,7 @@ def gaussians_from_idol(
     rotations: Tensor,  # [M, 3, 3]
     opacities: Tensor | None = None,  # [M]
 ) -> Gaussians:
-    r"""Gaussians of one person in one pose out of the numbers that IDOL draws it with. [M] in the dtype of positions
+    r"""Gaussians of one person in one pose out of the numbers that IDOL renders it with. [M] in the dtype of positions
 
     .. math::
         \Sigma_m = R_m S_m S_m^T R_m^T, \quad S_m = \mathrm{diag}(r_m + 1) \,
@@ -33,7 +33,7 @@ def gaussians_from_idol(
     All numbers are in `forward_render` of IDOL's decoder (`lib/models/decoders/uvmaps_decoder_gender.py`, class
     `UVNDecoder_gender`), of one scene: positions are `xyzs`, after posing; colors are `rgbs`; radius is `radius`, from
     -1 to 1; rotations are `R_def_batch`, the bones' matrices times the first rotation times the predicted one.
-    opacities are `sigmas`, which are 1 as it is released. Put them through this function and `write_ply` once a frame,
+    opacities are `sigmas`, which are 1 as it is released. Give them to this function and `write_ply` once per frame,
     with the pose of that frame, into DIR/SUBJECT/00000000.ply and on, and train with `--backbone ply
     --backbone.ply.folder DIR`. IDOL's world is that of the SMPL-X parameters it was given; where your capture's is
     another, say how they lie with `--backbone.ply.transform`.
@@ -58,7 +58,7 @@ def gaussians_from_idol(
         raise ValueError(f"gaussians_from_idol: positions: expected more than {_NEIGHBOURS}, found {count}")
     spread = (radius.double() + 1) * spacing(positions).double()[:, None]
     axes, sizes, _ = torch.linalg.svd(rotations.double() * spread[:, None, :])
-    axes = axes * torch.linalg.det(axes).sign()[:, None, None]  # an axis has no direction: a mirrored set is turned
+    axes = axes * torch.linalg.det(axes).sign()[:, None, None]  # an axis has no direction: a mirrored set is flipped
     return Gaussians(
         means=positions,
         quats=matrix_to_quaternion(axes).to(positions),

@@ -45,7 +45,7 @@ def lift(
 
     A pixel whose ray misses the body (hair, loose clothes) takes the depth of the nearest pixel whose ray does not, and
     faces the camera. A pixel that the background shows through takes the colour of the nearest one that it does not:
-    its own is a mixture that would draw a rim in the colour of the studio around the person in every other view.
+    its own is a mixture that would leave a rim in the colour of the studio around the person in every other view.
     A camera in which no ray meets the body gives no points.
     """
     rotation, origin = viewmat[:3, :3], -viewmat[:3, :3].T @ viewmat[:3, 3]

@@ -16,21 +16,21 @@ class Local:
     """Where M points are, seen from the vertex that each is nearest to, in the axes it has in the rest pose."""
 
     offsets: Tensor  # [M, 3] metres
-    turns: Tensor  # [M, 3, 3] rotation of the vertex's neighbourhood, from the rest pose to the world
+    rotations: Tensor  # [M, 3, 3] rotation of the vertex's neighbourhood, from the rest pose to the world
 
     def directions(self, directions: Tensor) -> Tensor:
         """Directions in the world [M, 3] in the vertices' axes. [M, 3]"""
-        return (self.turns.mT @ directions[..., None])[..., 0]
+        return (self.rotations.mT @ directions[..., None])[..., 0]
 
     def quats(self, quats: Tensor) -> Tensor:
         """Orientations in the world [M, 4] wxyz in the vertices' axes. [M, 4], w >= 0: both signs are one rotation."""
-        turned = quaternion_multiply(matrix_to_quaternion(self.turns.mT), quats)
-        return torch.where(turned[:, :1] < 0, -turned, turned)
+        rotated = quaternion_multiply(matrix_to_quaternion(self.rotations.mT), quats)
+        return torch.where(rotated[:, :1] < 0, -rotated, rotated)
 
 
-def localise(points: Tensor, vertices: Tensor, transforms: Tensor) -> Local:
+def localise(points: Tensor, vertices: Tensor, vertex_transforms: Tensor) -> Local:
     """Points in the world [M, 3] beside a body of vertices [N, 3] with maps from the rest pose [N, 4, 4]."""
     _, nearest = KDTree(vertices.detach().cpu().numpy()).query(points.detach().cpu().numpy())
     bound = torch.from_numpy(nearest).to(vertices.device)
-    turns = polar_rotation(transforms[:, :3, :3])[bound]
-    return Local((turns.mT @ (points - vertices[bound])[..., None])[..., 0], turns)
+    rotations = polar_rotation(vertex_transforms[:, :3, :3])[bound]
+    return Local((rotations.mT @ (points - vertices[bound])[..., None])[..., 0], rotations)

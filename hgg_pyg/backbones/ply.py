@@ -27,7 +27,7 @@ _FARTHEST = 100.0  # units of 5 cm that an offset is cut off at, for the sake of
 _ASTRAY = 0.5  # metres from the body, where half of a person's Gaussians cannot be
 _FEATURES = (
     ("offset", 3),  # from the nearest vertex, 5 cm, at most 5 m
-    ("turn", 4),  # orientation, quaternion wxyz, w >= 0
+    ("rotation", 4),  # orientation, quaternion wxyz, w >= 0
     ("opacity", 1),
     ("size", 3),  # log, 2 cm, in the file's order
     ("color", 3),
@@ -43,11 +43,11 @@ class PlyConfig:
     folder: Path | None = None
     """folder of 3DGS .ply files"""
     pattern: str = "{subject}/{frame:08d}.ply"
-    """a frame's file in the folder, by the subject's name and the frame's number; without {subject}, of any subject"""
+    """path of a frame's file in the folder; {frame} is the frame's number, {subject} the subject's name (optional)"""
     transform: str | None = None
-    """text file in the folder, {subject} allowed: a 4x4 similarity from the files' world to the capture's, in metres"""
+    """text file in the folder, {subject} optional: 4x4 similarity from the files' world to the capture's, in metres"""
     keep: int = 0
-    """keep only this many Gaussians, those of highest opacity; 0 keeps all"""
+    """number of Gaussians to keep per frame, the most opaque ones; 0 keeps all"""
 
     def __post_init__(self) -> None:
         if not (_fits(self.pattern, {"subject", "frame"}, {"frame"}) and self.pattern.endswith(".ply")):
@@ -61,7 +61,7 @@ class PlyConfig:
 
 
 class PlyBackbone:
-    """Gaussians from one file a frame, brought into the capture's world. The images are not looked at.
+    """Gaussians from one file per frame, brought into the capture's world. The images are not looked at.
 
     Colours are clamped to [0, 1], where those of images are: the network adds to them and is supervised by images, so
     what lies outside would first have to be undone. Sizes are clamped to [1e-6, 10] m. Features are what a file says of
@@ -119,8 +119,8 @@ class PlyBackbone:
             similarity = read_similarity(self.folder / config.transform.format(subject=moment.subject))
             gaussians = move_gaussians(gaussians, similarity)
         gaussians = replace(gaussians, scales=gaussians.scales.clamp(*_SIZES), colors=gaussians.colors.clamp(0, 1))
-        vertices, transforms = moment.vertices.double().cpu(), moment.transforms.double().cpu()
-        local = localise(gaussians.means.double(), vertices, transforms)
+        vertices, vertex_transforms = moment.vertices.double().cpu(), moment.vertex_transforms.double().cpu()
+        local = localise(gaussians.means.double(), vertices, vertex_transforms)
         away = float(local.offsets.norm(dim=1).median())
         if away > _ASTRAY:
             expected = f"expected Gaussians on the body, found half of them more than {away:.3g} m away from it"
@@ -146,9 +146,9 @@ def read_similarity(path: Path) -> Tensor:
     if not np.array_equal(matrix[3], [0, 0, 0, 1]):
         raise UserError(f"{path}: expected 0 0 0 1 as the last row, found {' '.join(f'{x:g}' for x in matrix[3])}")
     lengths = np.linalg.svd(matrix[:3, :3], compute_uv=False)
-    turned = np.linalg.det(matrix[:3, :3]) > 0
-    if not turned or lengths[0] > 1.001 * lengths[2]:
-        mirrored = "" if turned else ", without a positive determinant"
+    proper = np.linalg.det(matrix[:3, :3]) > 0
+    if not proper or lengths[0] > 1.001 * lengths[2]:
+        mirrored = "" if proper else ", without a positive determinant"
         found = f"singular values {', '.join(f'{x:.6g}' for x in lengths)}{mirrored}"
         raise UserError(f"{path}: expected a rotation times one scale in the upper left 3x3, found {found}")
     return torch.from_numpy(matrix)
@@ -158,7 +158,7 @@ def move_gaussians(gaussians: Gaussians, similarity: Tensor) -> Gaussians:
     """Gaussians [M] under x -> s R x + t: mu' = s R mu + t, R' = R R_m, sigma' = s sigma. Features stay.
 
     Args:
-        gaussians: with colours [M, D]; harmonics would have to turn as well.
+        gaussians: with colours [M, D]; harmonics would have to rotate as well.
         similarity: [4, 4] the matrix [s R, t; 0, 1].
 
     Raises:
@@ -168,12 +168,12 @@ def move_gaussians(gaussians: Gaussians, similarity: Tensor) -> Gaussians:
         raise ValueError(f"move_gaussians: colors: expected [M, D], found {tuple(gaussians.colors.shape)}")
     linear, shift = similarity[:3, :3].double(), similarity[:3, 3].double()
     scale = linear.det() ** (1 / 3)
-    turn = matrix_to_quaternion(polar_rotation(linear / scale))
+    rotation = matrix_to_quaternion(polar_rotation(linear / scale))
     kind = gaussians.means.dtype
     return replace(
         gaussians,
         means=(gaussians.means.double() @ linear.T + shift).to(kind),
-        quats=quaternion_multiply(turn.expand_as(gaussians.quats), gaussians.quats.double()).to(kind),
+        quats=quaternion_multiply(rotation.expand_as(gaussians.quats), gaussians.quats.double()).to(kind),
         scales=(gaussians.scales * scale).to(kind),
     )
 
@@ -197,12 +197,12 @@ def _features(gaussians: Gaussians, local: Local) -> Tensor:
     near = torch.from_numpy(found.reshape(-1, count))
     weights = opacities[near] + 1e-6  # a mean even where all is transparent
     color_near = (weights[..., None] * colors[near]).sum(1) / weights.sum(1, keepdim=True)
-    turn = local.quats(quats)
-    normal = _axis(turn, scales.argmin(1))
+    rotation = local.quats(quats)
+    normal = _axis(rotation, scales.argmin(1))
     normal = torch.where((normal * local.offsets).sum(1, keepdim=True) < 0, -normal, normal)
     columns = {
         "offset": (local.offsets / 0.05).clamp(-_FARTHEST, _FARTHEST),
-        "turn": turn,
+        "rotation": rotation,
         "opacity": opacities[:, None],
         "size": (scales / 0.02).log(),
         "color": (colors - 0.5) / 0.25,

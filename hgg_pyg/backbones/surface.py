@@ -23,7 +23,7 @@ _REACHES_MM = (10, 20, 30, 45, 65, 90)  # off the surface along its normal: from
 # What several cameras put around the outline adds up to a person that is a pixel too thick. On synthetic people, powers
 # from 4 to 8 are equally good for novel views and poses, over 2 dB better than 0.
 _OUTLINE_POWER = 6
-_FAINTEST = 0.004  # just too faint to be drawn, but not zero: the network may find a use for such a Gaussian
+_FAINTEST = 0.004  # just too faint to be rendered, but not zero: the network may find a use for such a Gaussian
 _FEATURES = (
     ("offset", 3),  # from the bound vertex, 5 cm
     ("normal", 3),
@@ -46,15 +46,15 @@ class SurfaceConfig:
     """How pixels become Gaussians."""
 
     stride: int = 1
-    """one Gaussian for each block of this many pixels squared, its colour their mean"""
+    """side of the square block of pixels that becomes one Gaussian of their mean colour"""
     footprint: float = 0.35
-    """standard deviation along the surface, in pixels"""
+    """standard deviation of a Gaussian along the surface, in pixels"""
     thickness: float = 0.3
-    """standard deviation along the normal, in units of that along the surface"""
+    """standard deviation along the normal, as a share of that along the surface"""
     max_stretch: float = 3.0
-    """how much longer a Gaussian may get along the slope of a surface seen at a grazing angle"""
+    """largest factor by which a Gaussian is stretched along a surface seen at a grazing angle"""
     opacity: float = 0.85
-    """opacity of a Gaussian well inside the outline"""
+    """opacity of Gaussians well inside the outline"""
 
     def __post_init__(self) -> None:
         if self.stride < 1:
@@ -104,13 +104,13 @@ class SurfaceBackbone:
         Raises:
             ValueError: shapes do not fit.
         """
-        if moment.transforms.shape != (len(moment.vertices), 4, 4):
-            found = tuple(moment.transforms.shape)
-            raise ValueError(f"SurfaceBackbone: transforms: expected a 4x4 a vertex, found {found}")
+        if moment.vertex_transforms.shape != (len(moment.vertices), 4, 4):
+            found = tuple(moment.vertex_transforms.shape)
+            raise ValueError(f"SurfaceBackbone: vertex_transforms: expected a 4x4 matrix per vertex, found {found}")
         images, masks, Ks = self._blocks(*moment.pixels(), moment.cameras.Ks)
         mesh = Mesh(_float64(moment.vertices), moment.faces.cpu().numpy())
-        pictures, covers, viewmats, Ks = (_float64(x) for x in (images, masks, moment.cameras.viewmats, Ks))
-        views = zip(pictures, covers, viewmats, Ks, strict=True)
+        colors, covers, viewmats, Ks = (_float64(x) for x in (images, masks, moment.cameras.viewmats, Ks))
+        views = zip(colors, covers, viewmats, Ks, strict=True)
         points = Points.cat([lift(*view, mesh, _BLUR_RADII) for view in views])
         reaches = 0.001 * np.array([0, *_REACHES_MM])[:, None]
         cover = coverage(points.positions[:, None] + reaches * points.normals[:, None], covers, viewmats, Ks)
@@ -151,8 +151,8 @@ def _features(points: Points, cover: np.ndarray, moment: Moment) -> np.ndarray:
 
     cover [n, 1 + reaches] is that of the point, then those of places off the surface.
     """
-    vertices, transforms = moment.vertices.double().cpu(), moment.transforms.double().cpu()
-    local = localise(torch.from_numpy(points.positions), vertices, transforms)
+    vertices, vertex_transforms = moment.vertices.double().cpu(), moment.vertex_transforms.double().cpu()
+    local = localise(torch.from_numpy(points.positions), vertices, vertex_transforms)
     facing = (points.normals * points.toward).sum(1)
     columns = {
         "offset": local.offsets.numpy() / 0.05,

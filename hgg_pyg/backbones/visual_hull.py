@@ -16,7 +16,7 @@ def coverage(
 ) -> np.ndarray:
     """The least of the masks at a place, read between pixel centres linearly.
 
-    A camera that does not have the place in its picture, between the centres of its outermost pixels, does not count.
+    A camera that does not have the place in its image, between the centres of its outermost pixels, does not count.
 
     Returns:
         [...] in [0, 1]

@@ -43,7 +43,7 @@ class BodyArrays:
 
     @property
     def kind(self) -> str:
-        """smpl, smplh or smplx, by the number of joints; "other" for a skeleton of one's own."""
+        """smpl, smplh or smplx, by the number of joints; "other" for any other skeleton."""
         return KINDS.get(self.weights.shape[1], "other")
 
     def digest(self) -> str:
@@ -167,7 +167,7 @@ def _arrays(path: Path, content: dict[str, Any]) -> dict[str, np.ndarray]:
 
 
 def _unpack(path: Path, raw: dict[str, np.ndarray]) -> None:
-    """Undo the compact storage of the default body: sparse triplets, four weights a vertex, half precision."""
+    """Undo the compact storage of the default body: sparse triplets, four weights per vertex, half precision."""
     if "jr_row" not in raw:
         return
     try:

@@ -41,13 +41,13 @@ class PosedBody:
     """The body in T poses."""
 
     vertices: Tensor  # [T, N, 3] world, metres
-    transforms: Tensor  # [T, N, 4, 4] a vertex's own map from the rest pose to the world (Eq. 1)
-    rest: Tensor  # [N, 3] what the maps start from: the shaped body before it takes a pose, metres
+    vertex_transforms: Tensor  # [T, N, 4, 4] the map of each vertex from the rest pose to the world (Eq. 1)
+    v_shaped: Tensor  # [N, 3] what the maps start from: the shaped body before it takes a pose, metres
 
 
 @dataclass(frozen=True)
 class Hands:
-    """A body's principal poses of its hands: pose = mean + coefficients @ components, for 15 joints a hand."""
+    """A body's principal poses of its hands: pose = mean + coefficients @ components, for 15 joints per hand."""
 
     left_components: Tensor  # [45, 45]
     right_components: Tensor  # [45, 45]
@@ -80,7 +80,7 @@ class BodyModel(nn.Module):
     posedirs: Tensor
     """Pose blend shapes, [(J - 1) * 9, N * 3] metres; empty where the body has none."""
 
-    def __init__(self, arrays: BodyArrays, name: str = "of one's own") -> None:
+    def __init__(self, arrays: BodyArrays, name: str = "given as arrays") -> None:
         super().__init__()
         self.name, self.kind, self.is_open, self.digest = name, arrays.kind, arrays.is_open, arrays.digest()
         self.hands = _hands(arrays)
@@ -134,7 +134,7 @@ class BodyModel(nn.Module):
         if own and not self.is_open:
             raise UserError(f"{where}: these poses are {whose}, the body {self.name} is another one; {advice}")
 
-    def rest_vertices(self, betas: Tensor) -> Tensor:
+    def shaped_vertices(self, betas: Tensor) -> Tensor:
         """The shaped T-pose: template plus shape directions. betas [B] -> [N, 3] metres
 
         Raises:
@@ -147,7 +147,7 @@ class BodyModel(nn.Module):
 
     def rest_joints(self, betas: Tensor) -> Tensor:
         """Joints of the shaped T-pose, the face at rest. betas [B] -> [J, 3] metres"""
-        return self.joints_of(self.rest_vertices(betas))
+        return self.joints_of(self.shaped_vertices(betas))
 
     def joints_of(self, vertices: Tensor) -> Tensor:
         """Joints of bodies in their rest pose. [..., N, 3] -> [..., J, 3] metres"""
@@ -164,12 +164,11 @@ class BodyModel(nn.Module):
         Raises:
             UserError: the pose is for another number of joints, or has more values of expression than the body.
         """
-        rest = self.rest_vertices(pose.betas)
-        rigid, bends = self.bend(pose, self.joints_of(rest))
-        transforms = self.vertex_maps(rigid, bends, pose.transl)
-        return PosedBody(
-            torch.einsum("tnab,nb->tna", transforms[..., :3, :3], rest) + transforms[..., :3, 3], transforms, rest
-        )
+        v_shaped = self.shaped_vertices(pose.betas)
+        joint_transforms, bends = self.bend(pose, self.joints_of(v_shaped))
+        vertex_transforms = self.vertex_transforms(joint_transforms, bends, pose.transl)
+        linear, shift = vertex_transforms[..., :3, :3], vertex_transforms[..., :3, 3]
+        return PosedBody(torch.einsum("tnab,nb->tna", linear, v_shaped) + shift, vertex_transforms, v_shaped)
 
     def bend(self, pose: BodyPose, joints: Tensor) -> tuple[Tensor, Tensor]:
         """What a pose does to the skeleton.
@@ -190,7 +189,7 @@ class BodyModel(nn.Module):
         if pose.body_pose.shape[1] != (self.num_joints - 1) * 3:
             raise UserError(
                 f"body_pose: this body has {self.num_joints} joints and expects {(self.num_joints - 1) * 3} values "
-                f"a frame, found {pose.body_pose.shape[1]}"
+                f"per frame, found {pose.body_pose.shape[1]}"
             )
         axis_angle = torch.cat([pose.global_orient, pose.body_pose], 1)
         rotations = rotation_matrices(axis_angle.reshape(frames, -1, 3))
@@ -200,19 +199,19 @@ class BodyModel(nn.Module):
         if pose.expression is not None:
             joints = joints + self.joints_of(self._expression_offsets(pose.expression))
             bends = torch.cat([bends, pose.expression], 1)
-        _, rigid = batch_rigid_transform(rotations, joints, self.parents, dtype=joints.dtype)
-        return rigid, bends
+        _, joint_transforms = batch_rigid_transform(rotations, joints, self.parents, dtype=joints.dtype)
+        return joint_transforms, bends
 
-    def vertex_maps(self, rigid: Tensor, bends: Tensor, transl: Tensor) -> Tensor:
+    def vertex_transforms(self, joint_transforms: Tensor, bends: Tensor, transl: Tensor) -> Tensor:
         """The vertices' maps from rest pose to world, of what `bend` returns and translations [T, 3]. [T, N, 4, 4]"""
-        transforms = torch.einsum("nj,tjab->tnab", self.weights, rigid)
-        linear, shift = transforms[..., :3, :3], transforms[..., :3, 3] + transl[:, None]
-        turns = (self.num_joints - 1) * 9
+        blended = torch.einsum("nj,tjab->tnab", self.weights, joint_transforms)
+        linear, shift = blended[..., :3, :3], blended[..., :3, 3] + transl[:, None]
+        pose_size = (self.num_joints - 1) * 9
         if self.posedirs.shape[0]:
-            offsets = (bends[:, :turns] @ self.posedirs).view(len(bends), -1, 3)
+            offsets = (bends[:, :pose_size] @ self.posedirs).view(len(bends), -1, 3)
             shift = shift + (linear @ offsets[..., None])[..., 0]
-        if bends.shape[1] > turns:
-            shift = shift + (linear @ self._expression_offsets(bends[:, turns:])[..., None])[..., 0]
+        if bends.shape[1] > pose_size:
+            shift = shift + (linear @ self._expression_offsets(bends[:, pose_size:])[..., None])[..., 0]
         top = torch.cat([linear, shift[..., None]], -1)
         bottom = torch.tensor([0, 0, 0, 1], dtype=top.dtype, device=top.device).expand(*top.shape[:-2], 1, 4)
         return torch.cat([top, bottom], -2)
@@ -222,13 +221,13 @@ class BodyModel(nn.Module):
         if expression.shape[1] > self.num_expressions:
             raise UserError(
                 f"expression: this body has {self.num_expressions} expression directions, "
-                f"found {expression.shape[1]} values a frame"
+                f"found {expression.shape[1]} values per frame"
             )
         return blend_shapes(expression, self.exprdirs[..., : expression.shape[1]])
 
 
 def rotation_matrices(axis_angle: Tensor) -> Tensor:
-    """Rodrigues' formula, R = I + sin(a) K + (1 - cos(a)) K^2 for a turn by a radians. [..., 3] -> [..., 3, 3]"""
+    """Rodrigues' formula, R = I + sin(a) K + (1 - cos(a)) K^2 for a rotation by a radians. [..., 3] -> [..., 3, 3]"""
     return batch_rodrigues(axis_angle.reshape(-1, 3)).view(*axis_angle.shape[:-1], 3, 3)
 
 

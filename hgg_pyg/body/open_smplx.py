@@ -59,7 +59,7 @@ def open_smplx() -> BodyArrays:
     for side, first, wrist, hand in zip((1, -1), _FINGERS, _WRISTS, _SMPL_HANDS, strict=True):
         skinning[:, wrist] += weights[:, hand]
         _add_hand(vertices * np.array([side, 1, 1], np.float32), skinning, regressor, first, wrist)
-    mirror = np.tile([1.0, -1.0, -1.0], 15)  # a turn's mirror image in x
+    mirror = np.tile([1.0, -1.0, -1.0], 15)  # a rotation's mirror image in x
     components, mean = _cosines(45), np.tile([0.0, 0.0, -_RELAXED], 15)
     return BodyArrays(
         v_template=vertices,
@@ -108,7 +108,7 @@ def _subdivide(vertices: np.ndarray, faces: np.ndarray, count: int) -> tuple[np.
     chosen = pairs[split]
     new = np.repeat(np.arange(len(vertices), len(vertices) + count), 2)
     face, corner = np.divmod(chosen.ravel(), 3)
-    start, stop, apex = (faces[face, (corner + turn) % 3] for turn in range(3))
+    start, stop, apex = (faces[face, (corner + step) % 3] for step in range(3))
     faces = faces.copy()
     faces[face] = np.stack([start, new, apex], 1)
     return sides[chosen[:, 0]], np.concatenate([faces, np.stack([new, stop, apex], 1)])

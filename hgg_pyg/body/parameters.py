@@ -75,15 +75,15 @@ def hands_from_pca(body: BodyModel, left: Tensor, right: Tensor, flat: bool) -> 
 
 
 def easymocap_to_smplx(
-    turn: Tensor, shift: Tensor, pelvis: Tensor, root: Tensor | None = None
+    rotation: Tensor, shift: Tensor, pelvis: Tensor, root: Tensor | None = None
 ) -> tuple[Tensor, Tensor]:
-    """EasyMocap's Rh and Th, which turn the whole body about the origin, to smplx's, which turns it about the pelvis.
+    """EasyMocap's Rh and Th, which rotate the body about the origin, to smplx's, which rotate it about the pelvis.
 
     V = R(Rh) LBS(root) + Th, and LBS(root) = R(root) (v - J0) + J0, so that with R = R(Rh) R(root) the translation is
     Th + (R(Rh) - I) J0.
 
     Args:
-        turn: [T, 3] Rh, axis-angle, radians.
+        rotation: [T, 3] Rh, axis-angle, radians.
         shift: [T, 3] Th, metres.
         pelvis: [3] or [T, 3] J0, the root joint of the shaped body in its rest pose, metres.
         root: [T, 3] the rotation of the root inside LBS, poses[:, :3]; None for zeros, as EasyMocap writes them.
@@ -91,15 +91,15 @@ def easymocap_to_smplx(
     Returns:
         global_orient [T, 3], transl [T, 3].
     """
-    rotation = rotation_matrices(turn)
-    transl = shift + (rotation @ pelvis.expand_as(shift)[..., None])[..., 0] - pelvis
+    matrix = rotation_matrices(rotation)
+    transl = shift + (matrix @ pelvis.expand_as(shift)[..., None])[..., 0] - pelvis
     if root is None or not root.any():
-        return turn, transl
-    return matrix_to_axis_angle(rotation @ rotation_matrices(root)), transl
+        return rotation, transl
+    return matrix_to_axis_angle(matrix @ rotation_matrices(root)), transl
 
 
 def matrix_to_axis_angle(rotation: Tensor) -> Tensor:
-    """Rotation matrices to axis-angle of at most pi radians, by way of quaternions, which are exact near half turns.
+    """Rotation matrices to axis-angle of at most pi radians, by way of quaternions, which are exact near pi.
 
     [..., 3, 3] -> [..., 3]
     """

@@ -72,32 +72,32 @@ def quaternion_multiply(left: Tensor, right: Tensor) -> Tensor:
     )
 
 
-def pose_gaussians(gaussians: Gaussians, transforms: Tensor, binding: Tensor) -> Gaussians:
+def pose_gaussians(gaussians: Gaussians, vertex_transforms: Tensor, binding: Tensor) -> Gaussians:
     """Carry Gaussians from the rest pose to the world: mu' = A mu + b, R' = polar(A) R. Scales stay.
 
     Args:
         gaussians: [..., M] in the rest pose.
-        transforms: [..., N, 4, 4] the vertices' maps from rest pose to world.
+        vertex_transforms: [..., N, 4, 4] the vertices' maps from rest pose to world.
         binding: [M] the vertex that each Gaussian moves with.
 
     Returns:
         Gaussians [..., M]; leading dimensions of both arguments broadcast, so one avatar takes T poses at once.
     """
-    linear, translation = transforms[..., :3, :3], transforms[..., :3, 3]
-    turn = matrix_to_quaternion(polar_rotation(linear))
-    own = torch.cat([linear.flatten(-2), translation, turn], -1).index_select(-2, binding)  # one look-up, not three
-    linear, translation, turn = own.split([9, 3, 4], -1)
+    linear, translation = vertex_transforms[..., :3, :3], vertex_transforms[..., :3, 3]
+    rotation = matrix_to_quaternion(polar_rotation(linear))
+    own = torch.cat([linear.flatten(-2), translation, rotation], -1).index_select(-2, binding)  # one look-up, not three
+    linear, translation, rotation = own.split([9, 3, 4], -1)
     means = (linear.unflatten(-1, (3, 3)) @ gaussians.means[..., None])[..., 0] + translation
-    return _moved(gaussians, means, quaternion_multiply(turn, gaussians.quats))
+    return _moved(gaussians, means, quaternion_multiply(rotation, gaussians.quats))
 
 
-def unpose_gaussians(gaussians: Gaussians, transforms: Tensor, binding: Tensor) -> Gaussians:
-    """The inverse of `pose_gaussians` with the same transforms: mu = A^-1 (mu' - b), R = polar(A)^T R'."""
-    linear, translation = transforms[..., :3, :3], transforms[..., :3, 3]
-    turn = matrix_to_quaternion(polar_rotation(linear).mT)
+def unpose_gaussians(gaussians: Gaussians, vertex_transforms: Tensor, binding: Tensor) -> Gaussians:
+    """The inverse of `pose_gaussians` with the same vertex transforms: mu = A^-1 (mu' - b), R = polar(A)^T R'."""
+    linear, translation = vertex_transforms[..., :3, :3], vertex_transforms[..., :3, 3]
+    rotation = matrix_to_quaternion(polar_rotation(linear).mT)
     offset = (gaussians.means - translation[..., binding, :])[..., None]
     means = (torch.linalg.inv(linear)[..., binding, :, :] @ offset)[..., 0]
-    return _moved(gaussians, means, quaternion_multiply(turn[..., binding, :], gaussians.quats))
+    return _moved(gaussians, means, quaternion_multiply(rotation[..., binding, :], gaussians.quats))
 
 
 def _moved(gaussians: Gaussians, means: Tensor, quats: Tensor) -> Gaussians:

@@ -103,8 +103,8 @@ def examine(subject: Subject, body: BodyModel, frames: int, cameras: int) -> Exa
     Args:
         subject: its folder and layout.
         body: that its poses are for.
-        frames: how many frames are compared with the body, evenly drawn.
-        cameras: how many cameras are, evenly drawn.
+        frames: how many frames are compared with the body, evenly spaced.
+        cameras: how many cameras are, evenly spaced.
     """
     try:
         capture = make_capture(subject.folder, subject.layout, body, MASK_SIZE)
@@ -119,7 +119,7 @@ def examine(subject: Subject, body: BodyModel, frames: int, cameras: int) -> Exa
     overlaps = scene.overlaps()
     overlap = median_overlap(overlaps)
     names = [capture.camera_names[view] for view in views]
-    height = float(np.ptp(body.rest_vertices(capture.poses.betas)[:, 1].numpy()))
+    height = float(np.ptp(body.shaped_vertices(capture.poses.betas)[:, 1].numpy()))
     diagnoses: tuple[Diagnosis, ...] = ()
     if overlap is not None and not overlap.good:
         exchanged = exchanged_cameras(scene, names)
@@ -168,7 +168,7 @@ def _of_files(capture: Capture, cut: Sequence[object], masks: MaskFaults, scene:
     if cut:
         many = f"{len(cut)} files are" if len(cut) > 1 else "1 file is"
         text = (
-            f"{many} cut off or no picture, the first is {cut[0]}: training stops at such a file; restore it, or "
+            f"{many} cut off or no image, the first is {cut[0]}: training stops at such a file; restore it, or "
             "delete it, and its frame is left out"
         )
         found.append(Finding("files cut off", text, True))
@@ -189,10 +189,10 @@ def _of_overlap(capture: Capture, overlap: Overlap | None, diagnoses: Sequence[D
     found = [Finding(_BESIDE, f"likely fault: {diagnosis.text(places)}", True) for diagnosis in diagnoses]
     if found:
         return found
-    unknown = f"{_BESIDE}, and no known mistake explains it: look at the pictures"
+    unknown = f"{_BESIDE}, and no known mistake explains it: look at the images"
     if overlap.bad:
         return [Finding(_BESIDE, unknown, True)]
-    loose = "the body lies badly on the person: a wrong pose or shape, or very loose clothes; look at the pictures"
+    loose = "the body lies badly on the person: a wrong pose or shape, or very loose clothes; look at the images"
     return [Finding("overlap", loose, False)]
 
 

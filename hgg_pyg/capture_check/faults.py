@@ -13,7 +13,7 @@ import numpy as np
 from hgg_pyg.capture_check.places import Places
 from hgg_pyg.capture_check.scene import Scene
 
-Family = Literal["unit", "root", "axes", "extrinsics", "intrinsics", "pictures", "frames"]
+Family = Literal["unit", "root", "axes", "extrinsics", "intrinsics", "images", "frames"]
 Scaled = Literal["T", "transl", "T and transl"]
 SCALED: tuple[Scaled, ...] = ("T", "transl", "T and transl")
 
@@ -53,9 +53,9 @@ def known_faults(scene: Scene) -> list[Fault]:
         *(length_fault(scaled, factor) for scaled in SCALED for factor, _ in LENGTHS),
         *_EXTRINSICS,
         *_ROOT,
-        *(_axes_fault(turn) for turn in _turns()),
+        *(_axes_fault(rotation) for rotation in _right_angle_rotations()),
         *intrinsics_faults(scene),
-        *_PICTURES,
+        *_IMAGES,
     ]
 
 
@@ -91,23 +91,23 @@ def length_fault(scaled: Scaled, factor: float, known: str | None = None) -> Fau
 
 
 def intrinsics_fault(factor: float) -> Fault:
-    """K for pictures of another size: multiply its first two rows by `factor`."""
+    """K for images of another size: multiply its first two rows by `factor`."""
 
     def mend(scene: Scene) -> Scene:
         return replace(scene, Ks=np.diag([factor, factor, 1.0]) @ scene.Ks)
 
     def advice(places: Places) -> str:
         return (
-            f"{places.intrinsics}: K looks calibrated for pictures {1 / factor:.3g} times as large as the images; "
+            f"{places.intrinsics}: K looks calibrated for images {1 / factor:.3g} times as large as these; "
             f"multiply fx, fy, cx and cy by {factor:.4g}{places.size_hint}"
         )
 
     searched = not any(abs(value / factor - 1) < 1e-6 for value in SIZES)
-    return Fault("intrinsics", f"K for pictures {1 / factor:.3g} times as large", mend, advice, searched)
+    return Fault("intrinsics", f"K for images {1 / factor:.3g} times as large", mend, advice, searched)
 
 
 def intrinsics_faults(scene: Scene) -> list[Fault]:
-    """K for pictures of another size, by what is usual and by where the principal point is; or width for height."""
+    """K for images of another size, by what is usual and by where the principal point is; or width for height."""
     centers = scene.Ks[:, :2, 2]
     factors = list(SIZES)
     if (centers > 0).all():
@@ -142,14 +142,14 @@ def _shift_fault(shift: int) -> Fault:
     return Fault("frames", f"poses {many} too {late}", mend, advice)
 
 
-def _axes_fault(turn: np.ndarray) -> Fault:
+def _axes_fault(rotation: np.ndarray) -> Fault:
     def mend(scene: Scene) -> Scene:
-        parts = {name: getattr(scene, name) @ turn.T for name in ("vertices", "transl", "swing")}
+        parts = {name: getattr(scene, name) @ rotation.T for name in ("vertices", "transl", "swing")}
         return replace(scene, **parts)
 
-    axis = [next(f"{'-' if value < 0 else ''}{'xyz'[i]}" for i, value in enumerate(row) if value) for row in turn]
+    axis = [next(f"{'-' if value < 0 else ''}{'xyz'[i]}" for i, value in enumerate(row) if value) for row in rotation]
     image = f"({', '.join(axis)})"
-    matrix = turn.astype(int).tolist()
+    matrix = rotation.astype(int).tolist()
     return Fault(
         "axes",
         f"poses' (x, y, z) is the cameras' {image}",
@@ -161,13 +161,13 @@ def _axes_fault(turn: np.ndarray) -> Fault:
     )
 
 
-def _turns() -> list[np.ndarray]:
+def _right_angle_rotations() -> list[np.ndarray]:
     """The rotations by multiples of 90 degrees but the identity, 23 of them."""
     found = [
         np.eye(3)[list(order)] * np.array(signs)[:, None]
         for order, signs in product(permutations(range(3)), product((1.0, -1.0), repeat=3))
     ]
-    return [turn for turn in found if np.linalg.det(turn) > 0 and not np.array_equal(turn, np.eye(3))]
+    return [rotation for rotation in found if np.linalg.det(rotation) > 0 and not np.array_equal(rotation, np.eye(3))]
 
 
 def _change_views(change: Callable[[np.ndarray], np.ndarray], scene: Scene) -> Scene:
@@ -188,9 +188,9 @@ def _from_position(viewmats: np.ndarray) -> np.ndarray:
 
 
 def _transpose_rotation(viewmats: np.ndarray) -> np.ndarray:
-    turned = viewmats.copy()
-    turned[:, :3, :3] = viewmats[:, :3, :3].mT
-    return turned
+    transposed = viewmats.copy()
+    transposed[:, :3, :3] = viewmats[:, :3, :3].mT
+    return transposed
 
 
 def _extrinsics(name: str, change: Callable[[np.ndarray], np.ndarray], words: str) -> Fault:
@@ -235,8 +235,8 @@ _ROOT = (
         "EasyMocap's Rh and Th for global_orient and transl",
         partial(_move, 1.0),
         lambda places: (
-            f"{places.orient}; {places.transl}: they look like EasyMocap's Rh and Th, which turn about the origin; "
-            "smplx turns about the pelvis: set transl = Th + (R(Rh) - 1) J0, with J0 the pelvis at rest"
+            f"{places.orient}; {places.transl}: they look like EasyMocap's Rh and Th, which rotate about the origin; "
+            "smplx rotates about the pelvis: set transl = Th + (R(Rh) - 1) J0, with J0 the pelvis at rest"
         ),
     ),
     Fault(
@@ -265,23 +265,19 @@ _SWAPPED = Fault(
 )
 
 
-def _turned_masks(axes: tuple[int, ...], scene: Scene) -> Scene:
+def _flipped_masks(axes: tuple[int, ...], scene: Scene) -> Scene:
     return replace(scene, masks=np.flip(scene.masks, axes))
 
 
-def _pictures(name: str, mend: Callable[[Scene], Scene], words: str) -> Fault:
-    return Fault("pictures", name, mend, lambda places: f"{places.pictures}: {words}")
+def _images(name: str, mend: Callable[[Scene], Scene], words: str) -> Fault:
+    return Fault("images", name, mend, lambda places: f"{places.images}: {words}")
 
 
-_PICTURES = (
-    _pictures(
-        "images mirrored left to right", partial(_turned_masks, (3,)), "mirrored left to right; mirror them back"
-    ),
-    _pictures("images upside down", partial(_turned_masks, (2, 3)), "turned by 180 degrees; turn them back"),
-    _pictures(
-        "images mirrored top to bottom", partial(_turned_masks, (2,)), "mirrored top to bottom; mirror them back"
-    ),
-    _pictures(
+_IMAGES = (
+    _images("images mirrored left to right", partial(_flipped_masks, (3,)), "mirrored left to right; mirror them back"),
+    _images("images upside down", partial(_flipped_masks, (2, 3)), "rotated by 180 degrees; rotate them back"),
+    _images("images mirrored top to bottom", partial(_flipped_masks, (2,)), "mirrored top to bottom; mirror them back"),
+    _images(
         "masks of the background",
         lambda scene: replace(scene, masks=~scene.masks & scene.usable[..., None, None]),
         "the masks are the background's; the person must be bright and the rest black: invert them",

@@ -17,9 +17,9 @@ _AT_ONCE = 8  # files: over a network what takes time is waiting
 
 
 def cut_off_files(paths: Sequence[Path]) -> list[Path]:
-    """Those that do not end as a JPEG (marker FFD9) or PNG (chunk IEND) does, or are no picture at all, in their order.
+    """Those that do not end as a JPEG (marker FFD9) or PNG (chunk IEND) does, or are no image at all, in their order.
 
-    Within the picture of a JPEG no FF is followed by D9, so the marker is a good sign. Of other formats only the first
+    Within the image of a JPEG no FF is followed by D9, so the marker is a good sign. Of other formats only the first
     bytes are looked at.
     """
     with ThreadPoolExecutor(_AT_ONCE) as pool:

@@ -17,7 +17,7 @@ class Places:
     intrinsics: str
     orient: str  # global_orient, or what stands for it
     transl: str
-    pictures: str = "images and masks"
+    images: str = "images and masks"
     size_hint: str = ""  # another way to say what size K is for
 
 
@@ -36,7 +36,7 @@ _AVATARREX = Places(
     intrinsics="calibration_full.json: key 'K'",
     orient="smpl_params.npz: key 'global_orient'",
     transl="smpl_params.npz: key 'transl'",
-    size_hint=", or give each camera 'imgSize': [width, height] of the pictures that K is for",
+    size_hint=", or give each camera 'imgSize': [width, height] of the images that K is for",
 )
 _PLACES = {
     "AvatarReX": _AVATARREX,

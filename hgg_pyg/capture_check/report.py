@@ -12,7 +12,7 @@ THRESHOLDS = (
     "good: IoU >= 0.85, or in loose clothes IoU >= 0.5 with 92% of the body inside; and as tall as the body to 15%. "
     "Not trainable: IoU < 0.4, or less than 60% inside, or a known mistake explains what is missing"
 )
-_LISTED = 16  # cameras a line each; of more only the worst
+_LISTED = 16  # cameras, one line each; of more only the worst
 
 
 def describe(examination: Examination, body: str) -> str:

@@ -63,7 +63,7 @@ class Scene:
     frames: tuple[int, ...]  # T positions in `poses`
     vertices: np.ndarray  # [T, N, 3] float64, posed
     transl: np.ndarray  # [T, 3] of these poses
-    swing: np.ndarray  # [T, 3] (R - 1) J0: what turning about the root adds to turning about the origin
+    swing: np.ndarray  # [T, 3] (R - 1) J0: what rotating about the root adds to rotating about the origin
     viewmats: np.ndarray  # [V, 4, 4] float64
     Ks: np.ndarray  # [V, 3, 3] float64, pixels of the masks
     masks: np.ndarray  # [T, V, H, W] bool
@@ -107,7 +107,7 @@ class Scene:
     def counts(self, frame: int, camera: int) -> np.ndarray:
         """Pixels of both mask and body, of either, of the body; rows of the mask, rows of the body. [5] int64
 
-        Zeros for a mask without outline. A body that fills the picture has a camera inside it, and counts as unseen.
+        Zeros for a mask without outline. A body that fills the image has a camera inside it, and counts as unseen.
         """
         if not self.usable[frame, camera]:
             return np.zeros(5, np.int64)

@@ -27,7 +27,7 @@ from hgg_pyg.capture_check.places import Places
 from hgg_pyg.capture_check.scene import Overlap, Scene
 
 _CAMERAS, _FRAMES = 6, 2  # looked at by the search
-_PERSON = 56  # pixels that a person is tall in the pictures of the search
+_PERSON = 56  # pixels that a person is tall in the images of the search
 _LENGTHS_TRIED = 1.25 ** np.arange(-42, 43)  # 8.5e-5 .. 12e3
 _SIZES_TRIED = 1.15 ** np.arange(-16, 17)  # 0.1 .. 9.4
 _NEAR = 0.06  # a factor this near to a known one is that one, if it explains as much
@@ -84,13 +84,13 @@ def diagnose(scene: Scene, height: float) -> tuple[Diagnosis, ...]:
         best = _measured(scene, before, [*search.rank(_pairs(search, singles, height)), *ranked])
     if not best:
         return ()
-    # What is only half as good as the best is its echo: a turn by a quarter where one by a half is needed.
+    # What is only half as good as the best is its echo: a rotation by 90 degrees where one by 180 is needed.
     good = [d for d in best if d.after.iou > best[0].after.iou - 0.1 and d.after.good >= best[0].after.good]
     return tuple(d for d in good if not d.searched or d is good[0])[:_SHOWN]
 
 
 class _Search:
-    """Tries guesses on small pictures."""
+    """Tries guesses on small images."""
 
     def __init__(self, scene: Scene) -> None:
         self.scene = scene
@@ -98,7 +98,7 @@ class _Search:
         self.probe = scene.part([0], sorted(order.tolist()), scene.size)
 
     def score(self, faults: Sequence[Fault]) -> float:
-        """The IoU without these faults; a hopeless guess is found out on three pictures."""
+        """The IoU without these faults; a hopeless guess is found out on three images."""
         if any(fault.family == "frames" for fault in faults):  # the probe's one frame may be the one that has no pose
             return _iou(_mend(faults, self.scene))
         probe = _iou(_mend(faults, self.probe))

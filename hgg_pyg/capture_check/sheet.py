@@ -1,4 +1,4 @@
-"""The posed body drawn over images, for a person to judge."""
+"""The posed body rendered over images, for a person to judge."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ _TILE = (240, 320)  # width and height, pixels
 _STRIP, _GAP, _EDGE = 24, 6, 16  # pixels: the label under a tile, between tiles, around the sheet
 _BODY, _OUTLINE = np.array([0.25, 0.55, 1.0]), np.array([1.0, 0.45, 0.0])
 _OPAQUE = 0.6  # of the body
-_BLANK = 0.85  # grey of what lies outside the picture
+_BLANK = 0.85  # grey of what lies outside the image
 _GOOD, _DOUBTFUL, _BAD = (0, 120, 40), (190, 110, 0), (200, 0, 0)
 
 
 @dataclass(frozen=True)
 class _Tile:
-    picture: Image.Image
+    image: Image.Image
     label: str
     color: tuple[int, int, int]
 
@@ -43,7 +43,7 @@ class _Block:
 
 
 def save_sheet(path: Path, examinations: Sequence[Examination], image_size: int) -> None:
-    """Draw the body over images of several cameras (columns) and frames (rows), whole subjects below each other.
+    """Render the body over images of several cameras (columns) and frames (rows), whole subjects below each other.
 
     Where a likely fault is named, a row shows the body as it would lie without it.
 
@@ -61,7 +61,7 @@ def save_sheet(path: Path, examinations: Sequence[Examination], image_size: int)
 def _blocks(e: Examination, rows: int, image_size: int) -> list[_Block]:
     assert e.capture is not None
     assert e.scene is not None
-    pictures, scene = at_size(e.capture, image_size), e.scene
+    capture, scene = at_size(e.capture, image_size), e.scene
     columns = _chosen_cameras(e)
     frames = _spread(len(e.shown_frames), rows)
     color = _BAD if not e.trainable else _DOUBTFUL if e.findings else _GOOD
@@ -69,13 +69,13 @@ def _blocks(e: Examination, rows: int, image_size: int) -> list[_Block]:
     if e.overlap is not None:
         heading.append((f"all {len(e.overlaps)} cameras looked at, median: {e.overlap}", 15, (60, 60, 60)))
     heading += [(finding.text, 15, _BAD if finding.serious else _DOUBTFUL) for finding in e.findings]
-    tiles = tuple(tuple(_tile(e, pictures, scene, t, v) for v in columns) for t in frames)
+    tiles = tuple(tuple(_tile(e, capture, scene, t, v) for v in columns) for t in frames)
     blocks = [_Block(tuple(heading), tiles)]
-    likely = next((d for d in e.diagnoses if all(fault.family != "pictures" for fault in d.faults)), None)
+    likely = next((d for d in e.diagnoses if all(fault.family != "images" for fault in d.faults)), None)
     if likely is not None:
         mended = likely.mend(scene)
         text = f"How the body would lie without the likely fault ({likely.name}): {likely.after}"
-        row = tuple(_tile(e, pictures, mended, frames[0], v) for v in columns)
+        row = tuple(_tile(e, capture, mended, frames[0], v) for v in columns)
         blocks.append(_Block(((text, 17, _GOOD),), (row,)))
     return blocks
 
@@ -91,26 +91,26 @@ def _spread(count: int, wanted: int) -> list[int]:
     return np.unique(np.linspace(0, count - 1, min(count, wanted)).round().astype(int)).tolist() if count else []
 
 
-def _tile(e: Examination, pictures: Capture, scene: Scene, t: int, v: int) -> _Tile:
+def _tile(e: Examination, capture: Capture, scene: Scene, t: int, v: int) -> _Tile:
     frame, camera = e.shown_frames[t], e.shown_cameras[v]
-    label = f"{pictures.camera_names[camera]}, frame {pictures.frames[frame]}"
+    label = f"{capture.camera_names[camera]}, frame {capture.frames[frame]}"
     try:
-        image, mask = pictures.image(frame, camera), pictures.mask(frame, camera) >= 0.5
+        image, mask = capture.image(frame, camera), capture.mask(frame, camera) >= 0.5
     except UserError:
         return _Tile(Image.new("RGB", _TILE, (120, 120, 120)), f"{label}: broken file", _BAD)
-    size = pictures.size()
+    size = capture.size()
     zoom = np.diag([size[0] / scene.size[0], size[1] / scene.size[1], 1.0])
     K, vertices, viewmat = zoom @ scene.Ks[v], scene.vertices[t], scene.viewmats[v]
     box = _box(mask | silhouette(vertices, scene.faces, viewmat, K, size), size)
-    drawn = _cut(image, box, _BLANK)
+    rendered = _cut(image, box, _BLANK)
     # At the tile's own size, so that the body has sharp edges on coarse images too.
     K = np.array([[_TILE[0] / (box[2] - box[0])] * 3, [_TILE[1] / (box[3] - box[1])] * 3, [1.0] * 3]) * K
     K[:2, 2] -= np.array(box[:2]) * _TILE / (np.array(box[2:]) - box[:2])
     seen, shade = surface(vertices, scene.faces, _light(vertices, scene.faces, viewmat), viewmat, K, _TILE)
-    drawn[seen] = (1 - _OPAQUE) * drawn[seen] + _OPAQUE * shade[seen, None] * _BODY
+    rendered[seen] = (1 - _OPAQUE) * rendered[seen] + _OPAQUE * shade[seen, None] * _BODY
     inside = _cut(np.repeat(mask[..., None], 3, -1).astype(np.float32), box, 0.0)[..., 0] > 0.5
-    drawn[np.logical_xor(binary_dilation(inside), binary_erosion(inside, border_value=1))] = _OUTLINE
-    tile = Image.fromarray((drawn.clip(0, 1) * 255).round().astype(np.uint8))
+    rendered[np.logical_xor(binary_dilation(inside), binary_erosion(inside, border_value=1))] = _OUTLINE
+    tile = Image.fromarray((rendered.clip(0, 1) * 255).round().astype(np.uint8))
     overlap = overlap_of(scene.counts(t, v))
     if overlap is None:
         return _Tile(tile, f"{label}: no usable mask", _BAD)
@@ -129,7 +129,7 @@ def _light(vertices: np.ndarray, faces: np.ndarray, viewmat: np.ndarray) -> np.n
 
 
 def _box(shown: np.ndarray, size: tuple[int, int]) -> tuple[float, float, float, float]:
-    """The part of a picture worth showing, in a tile's shape: left, top, right, bottom; at least half the height."""
+    """The part of an image worth showing, in a tile's shape: left, top, right, bottom; at least half the height."""
     ys, xs = np.nonzero(shown)
     if not len(ys):
         xs, ys = np.array([0, size[0]]), np.array([0, size[1]])
@@ -141,7 +141,7 @@ def _box(shown: np.ndarray, size: tuple[int, int]) -> tuple[float, float, float,
 
 
 def _cut(pixels: np.ndarray, box: tuple[float, float, float, float], beyond: float) -> np.ndarray:
-    """A part of a picture [H, W, 3] in [0, 1] at a tile's size, [h, w, 3]; it may reach beyond the picture."""
+    """A part of an image [H, W, 3] in [0, 1] at a tile's size, [h, w, 3]; it may reach beyond the image."""
     height, width = pixels.shape[:2]
     margin = [max(0, int(np.ceil(reach))) for reach in (-box[0], -box[1], box[2] - width, box[3] - height)]
     padded = np.pad(pixels, ((margin[1], margin[3]), (margin[0], margin[2]), (0, 0)), constant_values=beyond)
@@ -172,7 +172,7 @@ def _compose(blocks: Sequence[_Block]) -> Image.Image:
         for row in block.rows:
             for column, tile in enumerate(row):
                 x = _EDGE + column * (_TILE[0] + _GAP)
-                sheet.paste(tile.picture, (x, y))
+                sheet.paste(tile.image, (x, y))
                 draw.text((x + 2, y + _TILE[1] + 3), tile.label, fill=tile.color, font=ImageFont.load_default(14))
             y += _TILE[1] + _STRIP + _GAP
         y += 20

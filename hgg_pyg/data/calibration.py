@@ -41,15 +41,15 @@ class Calibration:
         )
 
     def intrinsics(self, size: tuple[int, int]) -> np.ndarray:
-        """K for pictures of this (width, height). [V, 3, 3] float64
+        """K for images of this (width, height). [V, 3, 3] float64
 
-        With pixel centres at +0.5 a picture's edges are at 0 and its size, so intrinsics scale like the size.
+        With pixel centres at +0.5 an image's edges are at 0 and its size, so intrinsics scale like the size.
         """
         scales = [np.divide(size, stated or size) for stated in self.sizes]
         return np.stack([np.diag([*scale, 1.0]) @ K for scale, K in zip(scales, self.K, strict=True)])
 
     def cameras(self, size: tuple[int, int]) -> Cameras:
-        """The cameras for pictures of this (width, height), without distortion."""
+        """The cameras for images of this (width, height), without distortion."""
         viewmats = np.tile(np.eye(4), (len(self.names), 1, 1))
         viewmats[:, :3, :3], viewmats[:, :3, 3] = self.R, self.T
         return Cameras(
@@ -60,7 +60,7 @@ class Calibration:
         )
 
     def lenses(self, size: tuple[int, int]) -> tuple[Lens, ...] | None:
-        """How each camera's pictures of this (width, height) are distorted; None if none of them is."""
+        """How each camera's images of this (width, height) are distorted; None if none of them is."""
         if not self.distortion.any():
             return None
         return tuple(Lens(K, distortion) for K, distortion in zip(self.intrinsics(size), self.distortion, strict=True))

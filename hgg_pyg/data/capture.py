@@ -1,4 +1,4 @@
-"""A capture: one person filmed by calibrated cameras, a body pose a frame; images are decoded when asked for."""
+"""A capture: one person filmed by calibrated cameras, a body pose per frame; images are decoded when asked for."""
 
 from __future__ import annotations
 
@@ -56,13 +56,13 @@ class Capture:
     layout: str  # which data set's, as it is said to people
     camera_names: tuple[str, ...]  # V
     frames: tuple[int, ...]  # F frame numbers as in the file names, ascending
-    cameras: Cameras  # V, of whole pictures at the size they are read at
+    cameras: Cameras  # V, of whole images at the size they are read at
     poses: BodyPose  # F rows
     images: ImageFiles
     masks: ImageFiles
     file_size: tuple[int, int]  # (width, height) of the files
     lenses: tuple[Lens, ...] | None  # how the files are distorted; what is read never is
-    windows: np.ndarray | None  # [F, V, 3] left, top and side of the square around the person; None: whole pictures
+    windows: np.ndarray | None  # [F, V, 3] left, top and side of the square around the person; None: whole images
     window_size: int  # pixels, width and height of a square when it is read
     left_out: tuple[LeftOut, ...]
     digest: str  # of everything a result computed from this capture depends on: the key of a cache
@@ -77,7 +77,7 @@ class Capture:
         chosen = self.cameras[list(cameras)]
         if self.windows is None:
             return chosen
-        # From pixels of the picture as it would be read whole, to the file's, to those of the square.
+        # From pixels of the image as it would be read whole, to the file's, to those of the square.
         stretch = np.divide(self.file_size, (self.cameras.width, self.cameras.height))
         windows = self.windows[frame, list(cameras)]
         zoom = self.window_size / windows[:, 2]

@@ -53,7 +53,7 @@ class CaptureSet:
     refused: tuple[str, ...] = ()  # why subjects that cannot be opened are in no split
 
     def describe(self) -> str:
-        """What was found, and what of it is left out, a line each."""
+        """What was found, and what of it is left out, one line each."""
         captures = {capture.root: capture for capture in (*self.train, *self.val, *self.test)}.values()
         layouts = Counter(capture.layout for capture in captures)
         lines = [f"{many} subject{'s' if many > 1 else ''} in the layout of {name}" for name, many in layouts.items()]

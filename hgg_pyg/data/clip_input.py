@@ -41,7 +41,7 @@ def load_clip(
     source: FrameSource,
     frames: Sequence[int],
     spec: GraphSpec,
-    chosen: int = 0,
+    ref_frame: int = 0,
     images: int = 0,
     gaussians: Sequence[Gaussians] | None = None,
 ) -> ClipInput:
@@ -51,7 +51,7 @@ def load_clip(
         source: the capture and which of its cameras are input.
         frames: T frames by position in the capture.
         spec: which edges the graph has.
-        chosen: t0, which of the T frames the avatar is made of.
+        ref_frame: t0, the position among the T frames of the one that the avatar is made of.
         images: F, of how many frames images come along: spread evenly from the first to the last. Two cameras across
             from each other see each of them, and others the next.
         gaussians: those of the frames; from the cache if None.
@@ -63,12 +63,12 @@ def load_clip(
     posed = source.body.pose(poses)
     if gaussians is None:
         gaussians = [source.load(frame) for frame in frames]
-    graph = clip_graph(gaussians, posed, source.body.faces, poses.betas, spec, chosen)
+    graph = clip_graph(gaussians, posed, source.body.faces, poses.betas, spec, ref_frame)
     return ClipInput(graph, _load_images(source, frames, posed, images) if images else None)
 
 
 def graph_for(clip: ClipInput, model: HearsFeedback, device: str | torch.device = "cpu") -> HeteroData:
-    """A clip's graph on a device, with feedback if the network hears of it: then the clip comes with images.
+    """A clip's graph on a device, with feedback if the network takes it; the clip must then have images.
 
     The clip itself stays as and where it is.
     """
@@ -86,7 +86,7 @@ def _load_images(source: FrameSource, frames: Sequence[int], posed: PosedBody, c
         strict=True,
     )
     return InputImages(
-        transforms=posed.transforms[rows],
+        vertex_transforms=posed.vertex_transforms[rows],
         cameras=replace(
             views[0],
             viewmats=torch.stack([view.viewmats for view in views]),
@@ -97,7 +97,7 @@ def _load_images(source: FrameSource, frames: Sequence[int], posed: PosedBody, c
     )
 
 
-def _opposite(cameras: tuple[int, ...], turn: int) -> tuple[int, ...]:
-    """The turn-th of the input cameras, which go around the person, and the one across from it if there are two."""
+def _opposite(cameras: tuple[int, ...], index: int) -> tuple[int, ...]:
+    """The index-th of the input cameras, which go around the person, and the one across from it if there are two."""
     across = len(cameras) // 2
-    return tuple(dict.fromkeys(cameras[(turn + step) % len(cameras)] for step in (0, across)))
+    return tuple(dict.fromkeys(cameras[(index + step) % len(cameras)] for step in (0, across)))

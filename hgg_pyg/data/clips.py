@@ -31,7 +31,7 @@ class ClipPlan:
     """One clip by positions in its capture; nothing is loaded yet."""
 
     frames: tuple[int, ...]  # T, joined in the graph
-    chosen: int  # t0, which of `frames` the avatar is made of
+    ref_frame: int  # t0, the position in `frames` of the one that the avatar is made of
     targets: tuple[Target, ...]
 
 
@@ -95,7 +95,7 @@ def clip_graph(
     faces: Tensor,
     betas: Tensor,
     spec: GraphSpec = GraphSpec(),  # noqa: B008  (frozen)
-    chosen: int = 0,
+    ref_frame: int = 0,
 ) -> HeteroData:
     """The Human Gaussian Graph of a clip, with frame t0's Gaussians in canonical space as a third node type.
 
@@ -105,7 +105,7 @@ def clip_graph(
         faces: [F, 3]
         betas: [B] the person's shape.
         spec: which edges there are.
-        chosen: t0, which frame the avatar is made of.
+        ref_frame: t0, the position of the frame that the avatar is made of.
 
     Returns:
         What `graphs.build_graph` gives; each Gaussian of the avatar moves with its nearest vertex, and has that
@@ -116,18 +116,18 @@ def clip_graph(
     """
     features = [frame.features for frame in frames if frame.features is not None]
     means = [frame.means for frame in frames]
-    nodes = ClipNodes.from_frames(means, features, posed.vertices, faces, posed.rest, chosen, spec)
+    nodes = ClipNodes.from_frames(means, features, posed.vertices, faces, posed.v_shaped, ref_frame, spec)
     binding = nodes.ref_nearest[:, 0]
-    rest = unpose_gaussians(frames[chosen], posed.transforms[chosen], binding)
+    canonical = unpose_gaussians(frames[ref_frame], posed.vertex_transforms[ref_frame], binding)
     avatar = AvatarNodes(
-        x=features[chosen],
-        pos=rest.means,
-        quats=rest.quats,
-        scales=rest.scales,
-        opacities=rest.opacities,
-        colors=rest.colors,
+        x=features[ref_frame],
+        pos=canonical.means,
+        quats=canonical.quats,
+        scales=canonical.scales,
+        opacities=canonical.opacities,
+        colors=canonical.colors,
         binding=binding,
-        axes=tangent_frames(posed.rest, faces)[binding],
+        axes=tangent_frames(posed.v_shaped, faces)[binding],
         betas=betas,
     )
     return build_graph(nodes, avatar)

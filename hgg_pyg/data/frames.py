@@ -119,7 +119,7 @@ class FrameSource:
                 frame=capture.frames[frame],
                 cameras=capture.views(frame, cameras),
                 vertices=posed.vertices[0],
-                transforms=posed.transforms[0],
+                vertex_transforms=posed.vertex_transforms[0],
                 faces=self.body.faces,
                 read=read,
             )

@@ -25,7 +25,7 @@ Mode = Literal["RGB", "L", "labels"]
 
 # What Pillow raises of files that are broken, missing, or of a size that nobody can mean.
 _BROKEN = (OSError, ValueError, SyntaxError, EOFError, struct.error, zlib.error, Image.DecompressionBombError)
-_LENS_SAMPLES = 2  # look-ups along each axis of a pixel when a distorted picture is shrunk
+_LENS_SAMPLES = 2  # look-ups along each axis of a pixel when a distorted image is shrunk
 
 
 @dataclass(frozen=True)
@@ -82,8 +82,8 @@ def read_pixels(
             any averaging: of a palette the index, of colours any of the three, alpha left aside.
         full: (width, height) that the file must have.
         size: (width, height) of what is returned.
-        window: what to read of the picture; all of it by default.
-        lens: undistorts the picture; the window is then one of the undistorted picture, which is as large as the file.
+        window: what to read of the image; all of it by default.
+        lens: undistorts the image; the window is then one of the undistorted image, which is as large as the file.
             What the lens sees beyond the file reads as zero.
 
     Returns:
@@ -108,7 +108,7 @@ def read_pixels(
     except _BROKEN as error:
         raise UserError(f"{path}: cannot read this image, the file is broken or missing ({error})") from error
     if pixels is None:
-        raise UserError(f"{path}: expected an image of 8 or 16 bits a channel, found one of floating point numbers")
+        raise UserError(f"{path}: expected an image of 8 or 16 bits per channel, found one of floating point numbers")
     if lens is None:
         left, upper = window.left * shrunk[0] - box[0], window.top * shrunk[1] - box[1]
         inside = Window(left, upper, window.width * shrunk[0], window.height * shrunk[1])
@@ -178,7 +178,7 @@ def _undistort(
     pixels: np.ndarray, full: tuple[int, int], window: Window, size: tuple[int, int], lens: Lens, unit: float
 ) -> np.ndarray:
     height, width, _ = pixels.shape
-    # Pixels of the picture to one of the result, along each axis
+    # Pixels of the image to one of the result, along each axis
     ratios = window.width / size[0] * width / full[0], window.height / size[1] * height / full[1]
     if max(ratios) > _LENS_SAMPLES:
         across, down = (
@@ -209,7 +209,7 @@ def _weights(start: float, extent: float, count: int, pixels: int) -> tuple[np.n
     """What an axis of the result is made of: the first pixel of each, and the weights of it and those after it.
 
     Returns:
-        [count] int64 and [count, T] float32; zero for what lies outside the picture.
+        [count] int64 and [count, T] float32; zero for what lies outside the image.
     """
     step = extent / count
     if step < 1:
@@ -266,7 +266,7 @@ def _weigh(pixels, rows, row_weights, starts, column_weights, channels):
 
 
 def resample(values: np.ndarray, window: Window, size: tuple[int, int]) -> np.ndarray:
-    """A window of a picture at another size: the reference of what the kernel does.
+    """A window of an image at another size: the reference of what the kernel does.
 
     Args:
         values: [h, w, ...]

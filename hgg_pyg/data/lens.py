@@ -1,4 +1,4 @@
-"""A lens that bends straight lines: where a pixel of the undistorted picture lies in the file, and looking it up there.
+"""A lens that bends straight lines: where a pixel of the undistorted image lies in the file, and looking it up there.
 
 Brown and Conrady's model with OpenCV's five coefficients. A point at (x, y) on the plane one metre before an ideal
 camera, r^2 = x^2 + y^2, is seen through the lens at
@@ -6,7 +6,7 @@ camera, r^2 = x^2 + y^2, is seen through the lens at
     x' = x (1 + k1 r^2 + k2 r^4 + k3 r^6) + 2 p1 x y + p2 (r^2 + 2 x^2)
     y' = y (1 + k1 r^2 + k2 r^4 + k3 r^6) + p1 (r^2 + 2 y^2) + 2 p2 x y
 
-and K takes both to pixels. So an undistorted picture needs no inverse: each of its pixels looks up one place.
+and K takes both to pixels. So an undistorted image needs no inverse: each of its pixels looks up one place.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ class Lens:
         ValueError: an array of another shape.
     """
 
-    K: np.ndarray  # [3, 3] pixels of the file's full size, without skew; the undistorted picture keeps it
+    K: np.ndarray  # [3, 3] pixels of the file's full size, without skew; the undistorted image keeps it
     distortion: np.ndarray  # [5] k1 k2 p1 p2 k3
 
     def __post_init__(self) -> None:
@@ -41,7 +41,7 @@ class Lens:
         return bool(np.any(self.distortion))
 
     def distort(self, points: np.ndarray) -> np.ndarray:
-        """Where places of the undistorted picture lie in the file. [..., 2] -> [..., 2], pixels, float64
+        """Where places of the undistorted image lie in the file. [..., 2] -> [..., 2], pixels, float64
 
         The polynomial is taken at its word everywhere, beyond `fold` as well, where no real lens follows it.
         """
@@ -57,7 +57,7 @@ class Lens:
     def fold(self) -> float:
         """r^2 from which on points farther out would be seen farther in: the first root of d(r')/dr, or infinity.
 
-        A polynomial fitted within a picture may turn back outside it, and would show the picture a second time there.
+        A polynomial fitted within an image may turn back outside it, and would show it a second time there.
         """
         k1, k2, _, _, k3 = self.distortion
         roots = np.roots([7 * k3, 5 * k2, 3 * k1, 1])
@@ -72,12 +72,12 @@ class Lens:
         size: tuple[int, int],
         samples: int,
     ) -> np.ndarray:
-        """Undistort: interpolate linearly between the centres of a distorted picture's pixels.
+        """Undistort: interpolate linearly between the centres of a distorted image's pixels.
 
         Args:
-            pixels: [h, w, C] uint8 or float32, all of the distorted picture, at its full size or shrunk.
+            pixels: [h, w, C] uint8 or float32, all of the distorted image, at its full size or shrunk.
             full: its full size (width, height), in which K and the rectangle are.
-            rectangle: (left, top, width, height) of the undistorted picture that is wanted.
+            rectangle: (left, top, width, height) of the undistorted image that is wanted.
             size: (width, height) of what is returned.
             samples: this many look-ups along each axis of a pixel are averaged.
 
@@ -110,7 +110,7 @@ class _Model(NamedTuple):
 
 @njit(nogil=True, **OPTIONS)
 def _places(model, full, shape, left, width, row, pixels, blends):
-    """Where look-ups fall that are spread evenly over a row of the undistorted picture.
+    """Where look-ups fall that are spread evenly over a row of the undistorted image.
 
     Nothing here branches on a place, so that several are worked out at a time.
 

@@ -19,7 +19,7 @@ class Protocol:
 
 PROTOCOLS: dict[ProtocolName, Protocol] = {
     "own": Protocol(),
-    # The supplement's ten scans of MVHumanNet, 60 frames a subject, clips of "uniformly sampled" frames.
+    # The supplement's ten scans of MVHumanNet, 60 frames per subject, clips of "uniformly sampled" frames.
     "paper": Protocol(
         test_subjects=(
             *("200102", "200114", "200125", "200134", "200137"),

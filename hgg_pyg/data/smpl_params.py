@@ -1,4 +1,4 @@
-"""SMPL and SMPL-X parameters of a capture: an .npz with one row a frame, in the convention of the smplx package."""
+"""SMPL and SMPL-X parameters of a capture: an .npz with one row per frame, in the convention of the smplx package."""
 
 from __future__ import annotations
 

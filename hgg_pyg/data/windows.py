@@ -27,8 +27,9 @@ def person_windows(body: BodyModel, poses: BodyPose, cameras: Cameras) -> np.nda
         [F, V, 3] left, top, side, float64
     """
     rest = body.rest_joints(poses.betas)
-    rigid, _ = body.bend(poses, rest)
-    joints = torch.einsum("tjab,jb->tja", rigid[..., :3, :3], rest) + rigid[..., :3, 3] + poses.transl[:, None]
+    joint_transforms, _ = body.bend(poses, rest)
+    linear, shift = joint_transforms[..., :3, :3], joint_transforms[..., :3, 3] + poses.transl[:, None]
+    joints = torch.einsum("tjab,jb->tja", linear, rest) + shift
     seen = torch.einsum("vab,tjb->tvja", cameras.viewmats[:, :3, :3], joints) + cameras.viewmats[:, None, :3, 3]
     depth = seen[..., 2:]
     focal = torch.diagonal(cameras.Ks, dim1=-2, dim2=-1)[:, None, :2]

@@ -37,8 +37,8 @@ from hgg_pyg.render import render
 from hgg_pyg.types import Cameras, Gaussians, UserError
 
 METHODS = (DIRECT, OURS)
-_AT_ONCE = 8  # images that are drawn and scored together: bounds the memory
-_DRAWS = 3  # of each avatar, for frames a second
+_AT_ONCE = 8  # images that are rendered and scored together: bounds the memory
+_RENDERS = 3  # of each avatar, for frames per second
 
 Result = TypeVar("Result")
 
@@ -58,8 +58,8 @@ class Extras:
     """What an evaluation does beside PSNR and SSIM of whole images of direct binding and ours."""
 
     regions: bool = True  # the mask's and the box's PSNR and SSIM too
-    timing: bool = True  # seconds to an avatar, frames a second
-    shown: int = 4  # pictures of each kind and task that are kept to be looked at
+    timing: bool = True  # seconds to an avatar, frames per second
+    shown: int = 4  # images of each kind and task that are kept to be looked at
     lpips: tuple[LPIPS, ...] = ()
     also: tuple[Contender, ...] = ()  # models on the same per-frame Gaussians
     folders: tuple[ImageFolder, ...] = ()  # images that other methods drew
@@ -85,11 +85,11 @@ def evaluate(
     Tasks without images are left out, and the report says so.
 
     Args:
-        model: on any device; all is drawn and scored there.
+        model: on any device; everything is rendered and scored there.
         sources: test captures, one body for all.
         spec: the graph that the model was trained on.
         frames: T.
-        limit: images a subject and task at most.
+        limit: images per subject and task at most.
         seen_in_training: what to say of the subjects.
         extras: what else to do; `LEAN` for the least.
 
@@ -131,14 +131,14 @@ class _Evaluation:
         self.images: list[ImageScore] = []
         self.notes: list[str] = []
         self.build_seconds: dict[str, list[float]] = {contender.name: [] for contender in self.contenders}
-        self.draw_seconds: dict[str, list[float]] = {contender.name: [] for contender in self.contenders}
+        self.render_seconds: dict[str, list[float]] = {contender.name: [] for contender in self.contenders}
         sizes = [source.capture.size() for source in sources]
         least = min(min(size) for size in sizes)
         if least < LEAST_SIZE:
-            raise UserError(f"images: expected at least {LEAST_SIZE} pixels a side to be scored, found {least}")
+            raise UserError(f"images: expected at least {LEAST_SIZE} pixels per side to be scored, found {least}")
         self.lpips = extras.lpips if least >= LPIPS_SIZE else ()
         if len(self.lpips) < len(extras.lpips):
-            self.notes.append(f"LPIPS is not computed: it takes {LPIPS_SIZE} pixels a side, the images have {least}")
+            self.notes.append(f"LPIPS is not computed: it takes {LPIPS_SIZE} pixels per side, the images have {least}")
         for network in self.lpips:
             network.to(self.device)
         self.plan = make_plan(sources, frames, limit, extras.folders, extras.allow_missing)
@@ -150,7 +150,7 @@ class _Evaluation:
         for i, source in enumerate(tqdm(self.sources, desc="evaluating", unit="subject", leave=False)):
             if i == 0 and self.extras.timing:  # kernels are compiled, or loaded, before anything is timed
                 warm = self._build(source, self.contenders[1], {}, 1).avatar
-                self._draw(warm, source.capture, 0, source.capture.views(0, [0]))
+                self._render(warm, source.capture, 0, source.capture.views(0, [0]))
             predicted: dict[int, tuple[Gaussians, float]] = {}
             avatars = []
             for contender in self.contenders:
@@ -158,13 +158,13 @@ class _Evaluation:
                 avatars.append(built.avatar)
                 if self.extras.timing:
                     self.build_seconds[contender.name].append(built.seconds)
-                    self.draw_seconds[contender.name] += self._time_drawing(built.avatar, source.capture)
+                    self.render_seconds[contender.name] += self._time_rendering(built.avatar, source.capture)
             for task in TASKS:
                 self._score_task(task, source, avatars)
         if self.saved is not None:
             self.saved.close()
         timings = [
-            Timing(name, float(np.median(seconds)), 1 / float(np.median(self.draw_seconds[name])))
+            Timing(name, float(np.median(seconds)), 1 / float(np.median(self.render_seconds[name])))
             for name, seconds in self.build_seconds.items()
             if seconds
         ]
@@ -213,12 +213,12 @@ class _Evaluation:
             torch.cuda.synchronize(self.device)
         return result, time.perf_counter() - begin
 
-    def _time_drawing(self, avatar: Avatar, capture: Capture) -> list[float]:
+    def _time_rendering(self, avatar: Avatar, capture: Capture) -> list[float]:
         frame = len(capture.frames) - 1
         camera = capture.views(frame, [0])
-        return [self._timed(partial(self._draw, avatar, capture, frame, camera))[1] for _ in range(_DRAWS)]
+        return [self._timed(partial(self._render, avatar, capture, frame, camera))[1] for _ in range(_RENDERS)]
 
-    def _draw(self, avatar: Avatar, capture: Capture, frame: int, cameras: Cameras) -> Tensor:
+    def _render(self, avatar: Avatar, capture: Capture, frame: int, cameras: Cameras) -> Tensor:
         """[V, H, W, 3] in [0, 1], on the device."""
         posed = avatar.repose(self.body, capture.poses[[frame]].to(self.device))
         return render(posed[0], cameras.to(self.device)).rgb.clamp(0, 1)
@@ -233,14 +233,14 @@ class _Evaluation:
             cameras, truth, alpha = load_target(capture, target)
             truth, alpha = truth.to(self.device), alpha.to(self.device)
             names = [wanted_image(capture, task, target.frame, camera) for camera in target.cameras]
-            drawn: list[Tensor | None] = []
-            drawn += [self._draw(avatar, capture, target.frame, cameras) for avatar in avatars]
+            rendered: list[Tensor | None] = []
+            rendered += [self._render(avatar, capture, target.frame, cameras) for avatar in avatars]
             for folder in self.extras.folders:
                 if (folder.name, task) in self.plan.absent:
-                    drawn.append(None)
+                    rendered.append(None)
                     continue
-                drawn.append(torch.from_numpy(np.stack([folder.read(name) for name in names])).to(self.device))
-            rows = [None if images is None else self._scores(images, truth, alpha) for images in drawn]
+                rendered.append(torch.from_numpy(np.stack([folder.read(name) for name in names])).to(self.device))
+            rows = [None if images is None else self._scores(images, truth, alpha) for images in rendered]
             after = target.frame - input_range(capture) + 1
             for i, name in enumerate(names):
                 psnrs: list[float | None] = []
@@ -252,26 +252,26 @@ class _Evaluation:
                 direct, ours = psnrs[:2]
                 assert direct is not None
                 assert ours is not None
-                make = partial(_shot, name, i, truth, drawn, tuple(psnrs))
+                make = partial(_shot, name, i, truth, rendered, tuple(psnrs))
                 self.gallery.offer(task, direct, ours, make, done + i in typical)
             if self.saved is not None:
-                shown = zip(("ground truth", *self.methods), (truth, *drawn), strict=True)
+                shown = zip(("ground truth", *self.methods), (truth, *rendered), strict=True)
                 images = {method: images for method, images in shown if images is not None}
                 for method in ("ground truth", *(contender.name for contender in self.contenders)):
                     self.saved.add_images(method, names, _to_bytes(images[method]))
                 self.saved.add_cameras(names, cameras)
             done += len(names)
 
-    def _scores(self, drawn: Tensor, truth: Tensor, alpha: Tensor) -> list[Values]:
+    def _scores(self, rendered: Tensor, truth: Tensor, alpha: Tensor) -> list[Values]:
         """The metrics of V images."""
-        columns: dict[str, Tensor] = {network_column(n): n(drawn, truth) for n in self.lpips}
+        columns: dict[str, Tensor] = {network_column(n): n(rendered, truth) for n in self.lpips}
         if self.extras.regions:
-            found = region_scores(drawn, truth, alpha)
+            found = region_scores(rendered, truth, alpha)
             columns |= {"psnr": found.image.psnr, "ssim": found.image.ssim}
             columns |= {"psnr_mask": found.mask.psnr, "ssim_mask": found.mask.ssim}
             columns |= {"psnr_box": found.box.psnr, "ssim_box": found.box.ssim}
         else:
-            whole = image_scores(drawn, truth)
+            whole = image_scores(rendered, truth)
             columns |= {"psnr": whole.psnr, "ssim": whole.ssim}
         rows = zip(*(column.tolist() for column in columns.values()), strict=True)
         return [
@@ -294,9 +294,11 @@ def _to_bytes(images: Tensor) -> np.ndarray:
     return (images.clamp(0, 1) * 255).round().byte().cpu().numpy()
 
 
-def _shot(name: Wanted, i: int, truth: Tensor, drawn: Sequence[Tensor | None], psnr: tuple[float | None, ...]) -> Shot:
-    pictures = tuple(None if images is None else _to_bytes(images[i]) for images in drawn)
-    return Shot(name.task, name.subject, name.camera, name.frame, _to_bytes(truth[i]), pictures, psnr)
+def _shot(
+    name: Wanted, i: int, truth: Tensor, rendered: Sequence[Tensor | None], psnr: tuple[float | None, ...]
+) -> Shot:
+    rendered_bytes = tuple(None if images is None else _to_bytes(images[i]) for images in rendered)
+    return Shot(name.task, name.subject, name.camera, name.frame, _to_bytes(truth[i]), rendered_bytes, psnr)
 
 
 def _region(captures: Sequence[Capture]) -> str:

@@ -22,7 +22,7 @@ LEAST_SIZE = 11  # pixels, the SSIM window
 
 @dataclass(frozen=True)
 class ImageScores:
-    """One value an image; NaN where a region has no pixels."""
+    """One value per image; NaN where a region has no pixels."""
 
     psnr: Tensor  # [V] dB
     ssim: Tensor  # [V]

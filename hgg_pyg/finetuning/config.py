@@ -15,34 +15,34 @@ class FinetuneConfig(RunConfig):
     """The defaults are a demo at CPU size: preset micro from random weights on synthetic captures."""
 
     name: str = "lgm"
-    """the run's name"""
+    """name of the run: its folder under OUT"""
     checkpoint: Path | None = None
-    """weights to start from, the public ones or those of another run; random ones when none is given"""
+    """weights to start from, released ones or those of another run; random weights when not given"""
     preset: Preset = "micro"
-    """big, small and tiny as published; micro is ours, for a CPU"""
+    """network size: big, small or tiny as released, or micro, a small one of ours for CPUs"""
     size: int = 64
-    """width and height that the person is cut out at for the network (the paper: 256)"""
+    """width and height of the network's input images, cropped to the person, in pixels (the paper: 256)"""
     target_size: int = 64
-    """width and height of the images that are compared (the paper: 512)"""
+    """width and height of the images that the loss compares, in pixels (the paper: 512)"""
     target_views: int = 4
-    """images that supervise one frame: half from input cameras, half from the others"""
+    """target images per frame, half of them from input cameras"""
     batch: int = 1
-    """frames a process draws at once"""
+    """frames per process and batch"""
     steps: int = 2000
-    """optimiser steps"""
+    """number of optimiser steps"""
     accumulation: int = 1
-    """batches a process adds up for one optimiser step"""
+    """batches per process and optimiser step, whose gradients are added up"""
     lr: float = 2e-3
-    """peak of the one-cycle learning rate; 4e-4 for released weights, as the paper has it"""
+    """highest learning rate of the one-cycle schedule; 4e-4 (the paper) for released weights"""
     surface: float = 0.0
-    """weight of the distance of opaque Gaussians to the body (the paper's release: 0.4)"""
+    """weight of the distance between opaque Gaussians and the body (the paper's release: 0.4)"""
     augment: AugmentConfig = field(default_factory=AugmentConfig)
     checkpoint_every: int = 200
     """optimiser steps between checkpoints"""
     validate_every: int = 100
-    """optimiser steps between looks at a validation subject"""
+    """optimiser steps between validations, each on one subject"""
     test_frames: int = 4
-    """frames of each test subject that are scored"""
+    """frames per test subject that are scored"""
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -1,4 +1,4 @@
-"""How well a per-frame network draws people it has not seen, beside the mean image of those it has."""
+"""How well a per-frame network renders people it has not seen, beside the mean image of those it has."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from hgg_pyg.evaluation.metrics import CONVENTION, REGIONS, image_scores
 from hgg_pyg.evaluation.reporting.sheet import Comparison, save_sheet
 from hgg_pyg.evaluation.reporting.tables import task_tables
 from hgg_pyg.evaluation.scores import Score, summarise
-from hgg_pyg.finetuning.tuner import Subject, ViewLoader, draw
+from hgg_pyg.finetuning.tuner import Subject, ViewLoader, render_views
 from hgg_pyg.io.files import write_atomically
 
 TASKS = ("held-out cameras", "input cameras")
@@ -54,7 +54,7 @@ class LGMReport:
 
 @torch.no_grad()
 def score_lgm(network: LGM, loader: ViewLoader, train: Sequence[Subject], test: Sequence[Subject]) -> LGMReport:
-    """Draw test subjects' frames from cameras that were not input, and from those that were.
+    """Render test subjects' frames from cameras that were not input, and from those that were.
 
     Args:
         network: on any device; it is left in evaluation mode.
@@ -73,8 +73,8 @@ def score_lgm(network: LGM, loader: ViewLoader, train: Sequence[Subject], test: 
             found: list[tuple[Tensor, Tensor]] = []
             for frame in frames:
                 views = loader.read(subject, frame, _cameras(subject, task))
-                _, drawn = draw(network, views, device)
-                found.append((views.rgb[0], drawn.rgb[0].clamp(0, 1).cpu()))
+                _, rendered = render_views(network, views, device)
+                found.append((views.rgb[0], rendered.rgb[0].clamp(0, 1).cpu()))
             truth, ours = (torch.cat(images) for images in zip(*found, strict=True))
             mean = means[task].expand_as(truth)
             results = [image_scores(images, truth) for images in (mean, ours)]
@@ -85,8 +85,8 @@ def score_lgm(network: LGM, loader: ViewLoader, train: Sequence[Subject], test: 
             for i in even_frames(0, len(truth), max(1, _SHOWN // len(test))):
                 label = f"{subject.capture.name}: "
                 label += " / ".join(f"{m} {float(r.psnr[i]):.1f} dB" for m, r in zip(METHODS, results, strict=True))
-                pictures = (truth[i].numpy(), mean[i].numpy(), ours[i].numpy())
-                comparisons[task].append(Comparison(label, pictures))
+                shown = (truth[i].numpy(), mean[i].numpy(), ours[i].numpy())
+                comparisons[task].append(Comparison(label, shown))
     return LGMReport(tuple(scores), (tuple(comparisons[TASKS[0]]), tuple(comparisons[TASKS[1]])))
 
 

@@ -1,4 +1,4 @@
-"""Fine-tuning LGM: four views of one frame in, its Gaussians drawn from cameras that it was not shown."""
+"""Fine-tuning LGM: four views of one frame in, its Gaussians rendered from cameras that it was not shown."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ class Subject:
 
     @staticmethod
     def of(capture: Capture) -> Subject:
-        """Front, left, back and right are input; where there are no other cameras, they are also what is drawn."""
+        """Front, left, back and right are input; where there are no other cameras, they are rendered as well."""
         inputs = spread_cameras(capture, 4)
         others = tuple(c for c in range(len(capture.cameras)) if c not in inputs)
         return Subject(capture, inputs, others or inputs)
@@ -48,7 +48,7 @@ class Subject:
 
 @dataclass(frozen=True)
 class Views:
-    """B frames as LGM sees them, everything over LGM's frame; T cameras to draw each from."""
+    """B frames as LGM sees them, everything over LGM's frame; T cameras to render each from."""
 
     inputs: Tensor  # [B, 4, 9, S, S]
     anchors: Tensor | None  # [B, M, 3]
@@ -72,7 +72,7 @@ class ViewLoader:
         augmentation: AugmentConfig | None = None,
         rng: np.random.Generator | None = None,
     ) -> Views:
-        """One frame (by position) and the cameras (by position) that it is to be drawn from."""
+        """One frame (by position) and the cameras (by position) that it is to be rendered from."""
         capture, size = subject.capture, self.config.size
         vertices = self.body.pose(capture.poses[[frame]]).vertices[0]
         cameras = capture.views(frame, subject.inputs)
@@ -89,11 +89,11 @@ class ViewLoader:
         seen, shown, _ = cut(subject.inputs, size)
         if augmentation is not None and rng is not None:
             shown, seen = augment(shown, seen, augmentation, rng)
-        drawn_from, rgb, alpha = cut(targets, self.config.target_size)
+        render_from, rgb, alpha = cut(targets, self.config.target_size)
         return Views(
             inputs=network_input(shown, seen)[None],
             anchors=anchors_for(self.network, cameras, placed, size, vertices, self.body.faces),
-            cameras=Cameras(drawn_from.viewmats[None], drawn_from.Ks[None], drawn_from.width, drawn_from.height),
+            cameras=Cameras(render_from.viewmats[None], render_from.Ks[None], render_from.width, render_from.height),
             rgb=rgb[None],
             alpha=alpha[None, ..., None],
             vertices=placed.points_to_lgm(vertices)[None],
@@ -119,7 +119,7 @@ def stack(parts: Sequence[Views]) -> Views:
     )
 
 
-def draw(network: torch.nn.Module, views: Views, device: torch.device) -> tuple[Predicted, RenderOutput]:
+def render_views(network: torch.nn.Module, views: Views, device: torch.device) -> tuple[Predicted, RenderOutput]:
     """What the network says of the frames, and how that looks from their cameras."""
     anchors = None if views.anchors is None else views.anchors.to(device)
     predicted: Predicted = network(views.inputs.to(device), anchors)
@@ -174,7 +174,7 @@ class Tuner(TrainingLoop[Views]):
         return self.accelerator.unwrap_model(self.model)
 
     def load(self, rng: np.random.Generator) -> Views:
-        """Random frames of random subjects, drawn from as many input cameras as others."""
+        """Random frames of random subjects, rendered from as many input cameras as others."""
         parts = []
         for _ in range(self.config.batch):
             subject = self.train_subjects[int(rng.integers(len(self.train_subjects)))]
@@ -188,9 +188,9 @@ class Tuner(TrainingLoop[Views]):
     def loss(self, item: Views) -> tuple[Tensor, Tensor]:
         """The loss of a batch and the PSNR of its images."""
         device = self.accelerator.device
-        predicted, drawn = draw(self.model, item, device)
+        predicted, rendered = render_views(self.model, item, device)
         rgb, alpha = item.rgb.to(device).flatten(0, 1), item.alpha.to(device).flatten(0, 1)
-        flat = drawn.map(lambda images: images.flatten(0, 1))
+        flat = rendered.map(lambda images: images.flatten(0, 1))
         loss = rendering_loss(flat, rgb, alpha, self.config.loss, self.lpips)
         if self.config.surface:
             loss = loss + self.config.surface * surface_distance(predicted, item.vertices.to(device))
@@ -204,9 +204,9 @@ class Tuner(TrainingLoop[Views]):
         subject = self.val_subjects[0]
         views = self.loader.read(subject, len(subject.capture.frames) // 2, subject.others)
         self.network.eval()
-        _, drawn = draw(self.network, views, self.accelerator.device)
+        _, rendered = render_views(self.network, views, self.accelerator.device)
         self.network.train()
-        return float(psnr(drawn.rgb[0].cpu(), views.rgb[0]).mean())
+        return float(psnr(rendered.rgb[0].cpu(), views.rgb[0]).mean())
 
 
 def _first(views: Views, count: int) -> Views:

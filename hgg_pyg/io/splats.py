@@ -97,8 +97,8 @@ def write_ply(path: Path, gaussians: Gaussians) -> None:
     harmonics = colors if colors.ndim == 3 else ((colors - 0.5) / _Y0)[:, None]
     rest = harmonics[:, 1:].mT.flatten(1)  # all of red, then of green, then of blue
     logits = opacities.clamp(_FAINTEST, 1 - _FAINTEST).logit()[:, None]
-    turns = normalize(quats, dim=1, eps=0)
-    parts = (means, torch.zeros_like(means), harmonics[:, 0], rest, logits, scales.log(), turns)
+    rotations = normalize(quats, dim=1, eps=0)
+    parts = (means, torch.zeros_like(means), harmonics[:, 0], rest, logits, scales.log(), rotations)
     rests = (f"f_rest_{i}" for i in range(rest.shape[1]))
     names = (*_MEANS, "nx", "ny", "nz", *_COLORS, *rests, "opacity", *_SCALES, *_QUATS)
     table = torch.cat(parts, 1).float()
@@ -156,7 +156,7 @@ def _vertices(path: Path, data: bytes, encoding: str, count: int, properties: li
         return np.loadtxt(lines, [(name, "f8") for name, _ in properties], comments=None, ndmin=1)
     except ValueError as error:
         reason = str(error).partition(";")[0]
-        raise UserError(f"{path}: expected {len(properties)} numbers a vertex ({reason})") from None
+        raise UserError(f"{path}: expected {len(properties)} numbers per vertex ({reason})") from None
 
 
 def _check_numbers(path: Path, names: list[str], table: Tensor, quats: Tensor) -> None:

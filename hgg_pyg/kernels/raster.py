@@ -1,4 +1,4 @@
-"""Drawing a posed mesh into one camera: its silhouette, and its nearest surface with a value at every vertex.
+"""Rasterising a posed mesh into one camera: its silhouette, and its nearest surface with a value at every vertex.
 
 Triangles are filled at pixel centres. A silhouette takes a fraction of a millisecond, which is what makes it possible
 to try hundreds of guesses about what is wrong with a capture.
@@ -13,7 +13,7 @@ from numba import njit
 
 from hgg_pyg.kernels.numba_tools import OPTIONS
 
-_NEAREST = 1e-6  # depth, in whatever unit the world has; a triangle that reaches nearer is not drawn
+_NEAREST = 1e-6  # depth, in whatever unit the world has; a triangle that reaches nearer is not rendered
 
 
 def silhouette(
@@ -51,8 +51,8 @@ def surface(
         [height, width] bool, and float64 that is 0 where nothing is seen.
     """
     points = _project(vertices, viewmat, K)
-    nearness, drawn = _shade(points, faces, values, size[0], size[1])
-    return nearness > 0, drawn
+    nearness, rendered = _shade(points, faces, values, size[0], size[1])
+    return nearness > 0, rendered
 
 
 @njit(nogil=True, **OPTIONS)
@@ -102,14 +102,14 @@ def _fill(points, faces, width, height):
                 if (u >= 0 and v >= 0 and w >= 0) or (u <= 0 and v <= 0 and w <= 0):
                     covered[row, column] = True
                     left -= 1
-        if left == 0:  # a camera within the body: its triangles fill the picture over and over
+        if left == 0:  # a camera within the body: its triangles fill the image over and over
             break
     return covered
 
 
 @njit(nogil=True, **OPTIONS)
 def _shade(points, faces, values, width, height):
-    nearness, drawn = np.zeros((height, width)), np.zeros((height, width))
+    nearness, rendered = np.zeros((height, width)), np.zeros((height, width))
     for f in range(faces.shape[0]):
         i, j, k = faces[f, 0], faces[f, 1], faces[f, 2]
         if points[i, 2] <= 0 or points[j, 2] <= 0 or points[k, 2] <= 0:
@@ -129,10 +129,10 @@ def _shade(points, faces, values, width, height):
                 v = 1 - u - w
                 if u < 0 or v < 0 or w < 0:
                     continue
-                # 1 / depth is linear in the picture, a value over the surface is not.
+                # 1 / depth is linear in the image, a value over the surface is not.
                 near = u * points[i, 2] + v * points[j, 2] + w * points[k, 2]
                 if near > nearness[row, column]:
                     nearness[row, column] = near
                     total = u * points[i, 2] * values[i] + v * points[j, 2] * values[j] + w * points[k, 2] * values[k]
-                    drawn[row, column] = total / near
-    return nearness, drawn
+                    rendered[row, column] = total / near
+    return nearness, rendered

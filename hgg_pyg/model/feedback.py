@@ -14,7 +14,7 @@ from hgg_pyg.model.residual import RESIDUAL_DIM, apply_residual
 from hgg_pyg.render import render
 from hgg_pyg.types import Cameras, Gaussians
 
-_TOLD = (0, 1, 2, *range(6, RESIDUAL_DIM))  # all channels but the turn, in which a disc's picture hardly changes
+_TOLD = (0, 1, 2, *range(6, RESIDUAL_DIM))  # all channels but the rotation, in which a disc's image hardly changes
 FEEDBACK_DIM = len(_TOLD) + 1
 _LEAST_WEIGHT = 0.3  # pixels: below this a Gaussian is hardly seen, and its gradient says little
 # Usual gradients per pixel, of shift, size, opacity and colour: features come out at about 1.
@@ -25,7 +25,7 @@ _UNITS = (0.1,) * 3 + (0.012,) * 3 + (0.015,) + (0.03,) * 3
 class InputImages:
     """Images of F input frames by V input cameras each, all of one size."""
 
-    transforms: Tensor  # [F, N, 4, 4] the vertices' maps from the rest pose to the frame's
+    vertex_transforms: Tensor  # [F, N, 4, 4] the vertices' maps from the rest pose to the frame's
     cameras: Cameras  # [F, V]
     rgb: Tensor  # [F, V, H, W, 3] on white
     alpha: Tensor  # [F, V, H, W, 1]
@@ -33,7 +33,7 @@ class InputImages:
     def to(self, device: str | torch.device) -> InputImages:
         """A copy on a device."""
         return InputImages(
-            self.transforms.to(device), self.cameras.to(device), self.rgb.to(device), self.alpha.to(device)
+            self.vertex_transforms.to(device), self.cameras.to(device), self.rgb.to(device), self.alpha.to(device)
         )
 
 
@@ -46,7 +46,7 @@ def add_feedback(graph: HeteroData, images: InputImages, surface: bool) -> None:
         x_m = \left[ \operatorname{sgn}(s_m) \log(1 + |s_m|) \;\Vert\; \log(1 + w_m) \right], \qquad
         s_m = \frac{-\partial E / \partial \delta_m (0)}{u \, (w_m + w_0)}, \qquad w_m = \sum_{f, p} \alpha_{mp} T_{mp}
 
-    The Gaussians of frame t0, bound to the body, are posed as in F input frames and drawn (I, A). How each one would
+    The Gaussians of frame t0, bound to the body, are posed as in F input frames and rendered (I, A). How each one would
     have to move, grow, fade and change its colour to come closer to the images :math:`I^*` and masks :math:`A^*` is
     the first step of a fit, here an input of one forward pass, as G3R (Chen et al. 2024) has it for street scenes. The
     weights w, how many pixels a Gaussian covers, make it a mean over pixels. A vertex has the same, of the sums over
@@ -64,12 +64,14 @@ def add_feedback(graph: HeteroData, images: InputImages, surface: bool) -> None:
         # The gradient of a channel that is zero everywhere is w, and adds nothing to any other gradient.
         channel = start.pos.new_zeros(len(bound), 1, requires_grad=True)
         changed = apply_residual(bound, delta, start.axes if surface else None)
-        changed = replace(changed, quats=bound.quats, colors=torch.cat([changed.colors, channel], 1))  # no turn is told
-        used, binding = start.binding.unique(return_inverse=True)  # half of the vertices have Gaussians to turn
-        posed = pose_gaussians(changed, images.transforms[:, used], binding)
-        drawn = render(posed, images.cameras, background=start.pos.new_tensor([1.0, 1.0, 1.0, 0.0]))
-        error = (drawn.rgb[..., :3] - images.rgb).square().sum() + (drawn.alpha - images.alpha).square().sum()
-        gradient, weight = torch.autograd.grad(0.5 * error + drawn.rgb[..., 3].sum(), (delta, channel))
+        changed = replace(
+            changed, quats=bound.quats, colors=torch.cat([changed.colors, channel], 1)
+        )  # without the rotation
+        used, binding = start.binding.unique(return_inverse=True)  # half of the vertices have Gaussians to rotate
+        posed = pose_gaussians(changed, images.vertex_transforms[:, used], binding)
+        rendered = render(posed, images.cameras, background=start.pos.new_tensor([1.0, 1.0, 1.0, 0.0]))
+        error = (rendered.rgb[..., :3] - images.rgb).square().sum() + (rendered.alpha - images.alpha).square().sum()
+        gradient, weight = torch.autograd.grad(0.5 * error + rendered.rgb[..., 3].sum(), (delta, channel))
     steps = torch.cat([-gradient[:, _TOLD], weight], 1)
     of_vertices = steps.new_zeros(graph["vertex"].num_nodes, FEEDBACK_DIM).index_add_(0, start.binding, steps)
     graphs.add_feedback(graph, _as_features(steps), _as_features(of_vertices))

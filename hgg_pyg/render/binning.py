@@ -5,7 +5,7 @@ Views are sorted side by side. Arrays and arithmetic follow the dtype of the pro
 
 Numba keeps compiled kernels on disk (NUMBA_CACHE_DIR, else beside this file) and compiles a file's kernels again when
 that file has changed. It does not see that constants imported from another file have: whoever changes TILE or the
-columns below must change tiles.py as well. Thresholds of the picture therefore arrive as arguments.
+columns below must change tiles.py as well. Thresholds of the image therefore arrive as arguments.
 """
 
 from __future__ import annotations

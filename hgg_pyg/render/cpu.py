@@ -1,4 +1,4 @@
-"""The picture on a CPU: projection in torch, tiles in numba, joined into autograd here."""
+"""The image on a CPU: projection in torch, tiles in numba, joined into autograd here."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from hgg_pyg.kernels.numba_tools import numba_threads
 from hgg_pyg.render import tiles
 from hgg_pyg.render.binning import OPACITY, Splats, bin_splats
 from hgg_pyg.render.projection import ALPHA_MAX, ALPHA_MIN, TRANSMITTANCE_MIN, project
-from hgg_pyg.render.scene import Drawn, Scene
+from hgg_pyg.render.scene import Rendered, Scene
 
 log = logging.getLogger("hgg_pyg")
 
 
-def draw(scene: Scene) -> Drawn:
-    """Draw float32 or float64 Gaussians on a CPU.
+def render_scene(scene: Scene) -> Rendered:
+    """Render float32 or float64 Gaussians on a CPU.
 
     Uses torch's number of threads. Runs repeat bit for bit; with another number of threads, torch's matrix products in
     the projection may round differently.
@@ -33,15 +33,15 @@ def draw(scene: Scene) -> Drawn:
         *(field.flatten(0, 1) for field in fields),
         *(splats.radii.flatten(0, 1), scene.width, scene.height, scene.with_depth),
     )
-    blended, alpha = blended.view(*scene.picture, blended.shape[-1]), 1 - transmittance.view(*scene.picture, 1)
+    blended, alpha = blended.view(*scene.image_shape, blended.shape[-1]), 1 - transmittance.view(*scene.image_shape, 1)
     if not scene.with_depth:
-        return Drawn(blended, alpha, None)
-    return Drawn(blended[..., :-1], alpha, blended[..., -1:])
+        return Rendered(blended, alpha, None)
+    return Rendered(blended[..., :-1], alpha, blended[..., -1:])
 
 
 @functools.cache
 def _announce(dtype: torch.dtype) -> None:
-    """Say once why the first picture takes longer."""
+    """Say once why the first image takes longer."""
     log.info("CPU rasteriser: loading its %s kernels; compiling them takes about 20 s, once on a machine", dtype)
 
 
@@ -71,19 +71,19 @@ class _Blend(torch.autograd.Function):
         channels = colors.shape[-1] + with_depth
         with numba_threads():
             bins = bin_splats(given, bits, width, height, with_depth, limits.alpha_min)
-            pictures, last_entry = tiles.blend(bins, len(depths), height, width, channels, limits)
-        ctx.drawn = bins, limits, pictures.transmittance, last_entry
+            images, last_entry = tiles.blend(bins, len(depths), height, width, channels, limits)
+        ctx.rendered = bins, limits, images.transmittance, last_entry
         ctx.shapes = depths.shape, opacities.shape[0], colors.shape[0], with_depth
-        return torch.from_numpy(pictures.blended), torch.from_numpy(pictures.transmittance)
+        return torch.from_numpy(images.blended), torch.from_numpy(images.transmittance)
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:  # pyright: ignore[reportIncompatibleMethodOverride]
-        bins, limits, transmittance, last_entry = ctx.drawn
+        bins, limits, transmittance, last_entry = ctx.rendered
         (views, count), opacity_sets, color_sets, with_depth = ctx.shapes
-        pictures = tiles.Pictures(*map(_array, grads))
+        images = tiles.Images(*map(_array, grads))
         with numba_threads():
-            by_slot = tiles.blend_backward(bins, limits, transmittance, last_entry, pictures)
+            by_slot = tiles.blend_backward(bins, limits, transmittance, last_entry, images)
             by_splat = tiles.sum_gradients(bins, by_slot)
         sums = torch.from_numpy(by_splat).view(views, count, by_splat.shape[1])
         opacities = sums[..., OPACITY].unflatten(0, (opacity_sets, -1)).sum(1)

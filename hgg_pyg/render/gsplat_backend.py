@@ -1,14 +1,14 @@
-"""The same picture by gsplat's CUDA kernels. The only module that imports gsplat."""
+"""The same image by gsplat's CUDA kernels. The only module that imports gsplat."""
 
 from __future__ import annotations
 
 from hgg_pyg.render.projection import EPS2D, FAR, NEAR
-from hgg_pyg.render.scene import Drawn, Scene
+from hgg_pyg.render.scene import Rendered, Scene
 from hgg_pyg.types import UserError
 
 
-def draw(scene: Scene) -> Drawn:
-    """Draw float32 Gaussians on a CUDA device.
+def render_scene(scene: Scene) -> Rendered:
+    """Render float32 Gaussians on a CUDA device.
 
     gsplat's other thresholds are compiled into it; projection.py has the same values.
 
@@ -25,7 +25,7 @@ def draw(scene: Scene) -> Drawn:
     try:
         from gsplat import rasterization
 
-        drawn, alpha, _ = rasterization(
+        rendered, alpha, _ = rasterization(
             means=scene.means,
             quats=scene.quats,
             scales=scene.scales,
@@ -55,13 +55,13 @@ def draw(scene: Scene) -> Drawn:
             "install the toolkit (nvcc on PATH), or move the tensors to the CPU"
         ) from error
     if not scene.with_depth:
-        return Drawn(drawn, alpha, None)
-    return Drawn(drawn[..., :-1], alpha, drawn[..., -1:])
+        return Rendered(rendered, alpha, None)
+    return Rendered(rendered[..., :-1], alpha, rendered[..., -1:])
 
 
-def nothing(scene: Scene) -> Drawn:
+def nothing(scene: Scene) -> Rendered:
     """Empty images that still depend on the (empty) inputs, so that a backward pass finds zero gradients."""
     fields = (scene.means, scene.quats, scene.scales, scene.opacities, scene.colors)
     zero = sum((field.sum() for field in fields), start=scene.viewmats.sum() * 0)
-    one = zero.expand(*scene.picture, 1)
-    return Drawn(zero.expand(*scene.picture, scene.colors.shape[-1]), one, one if scene.with_depth else None)
+    one = zero.expand(*scene.image_shape, 1)
+    return Rendered(zero.expand(*scene.image_shape, scene.colors.shape[-1]), one, one if scene.with_depth else None)

@@ -1,6 +1,6 @@
 """World space to image plane: 3D Gaussians become 2D ones (EWA splatting, Zwicker et al. 2001), in plain torch.
 
-Every number that decides what is drawn is here, with gsplat 1.5.3's values, and all our rasterisers read it from here.
+Every number that decides what is rendered is here, with gsplat 1.5.3's values; all our rasterisers read it here.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from torch.nn.functional import normalize
 
 from hgg_pyg.render.scene import Scene
 
-NEAR = 0.01  # metres along z; nearer Gaussians are not drawn
+NEAR = 0.01  # metres along z; nearer Gaussians are not rendered
 FAR = 1e10
 EPS2D = 0.3  # pixels^2 added to the 2D covariance's diagonal: nothing is thinner than about a pixel
 FRUSTUM_MARGIN = 0.3  # of half the image's size: how far outside it the Jacobian still follows a Gaussian
@@ -31,7 +31,7 @@ class Projection:
     conics: Tensor  # [S, V, N, 3] (a, b, c) of the inverse 2D covariance [[a, b], [b, c]], pixels^-2
     depths: Tensor  # [S, V, N] metres along z
     opacities: Tensor  # [S, 1, N], or [S, V, N] antialiased
-    radii: Tensor  # [S, V, N, 2] whole pixels in x and y beyond which nothing is drawn, 0 where culled; no gradient
+    radii: Tensor  # [S, V, N, 2] whole pixels in x and y beyond which nothing is rendered, 0 where culled; no gradient
 
 
 def project(scene: Scene) -> Projection:
@@ -61,8 +61,8 @@ def project(scene: Scene) -> Projection:
 
     # [S, 3, 3, N] column k: the Gaussian's k-th half axis, in the world
     axes = _rotation_components(scene.quats) * scales.mT[:, None]
-    turned = (rotation @ axes.reshape(scenes, 3, 3 * count)).view(scenes, views, 3, 3, count)
-    axis_x, axis_y, axis_z = turned.unbind(2)  # [S, V, 3, N]
+    rotated = (rotation @ axes.reshape(scenes, 3, 3 * count)).view(scenes, views, 3, 3, count)
+    axis_x, axis_y, axis_z = rotated.unbind(2)  # [S, V, 3, N]
     row_x = (focal_x * inverse_z)[:, :, None] * (axis_x - u_near[:, :, None] * axis_z)  # [S, V, 3, N] rows of J R Q S
     row_y = (focal_y * inverse_z)[:, :, None] * (axis_y - v_near[:, :, None] * axis_z)
     size_x, cov_xy, size_y = (row_x * row_x).sum(2), (row_x * row_y).sum(2), (row_y * row_y).sum(2)  # [S, V, N]

@@ -6,10 +6,10 @@ import torch
 from torch import Tensor
 
 from hgg_pyg.render.projection import ALPHA_MAX, ALPHA_MIN, TRANSMITTANCE_MIN, project
-from hgg_pyg.render.scene import Drawn, Scene
+from hgg_pyg.render.scene import Rendered, Scene
 
 
-def draw(scene: Scene) -> Drawn:
+def render_scene(scene: Scene) -> Rendered:
     """Blend Gaussians front to back.
 
     At a pixel p, over the Gaussians in order of depth, with d_i = p - mean_i:
@@ -25,12 +25,12 @@ def draw(scene: Scene) -> Drawn:
     opacities, colors = splats.opacities.expand(-1, views, -1), scene.colors.expand(-1, views, -1, -1)
     fields = (splats.means2d, splats.conics, splats.depths, splats.radii, opacities, colors)
     each = zip(*(field.flatten(0, 1) for field in fields), strict=True)
-    sums, alpha = zip(*(_draw_view(scene, *view) for view in each), strict=True)
-    drawn, alphas = (torch.stack(images).unflatten(0, (scenes, views)) for images in (sums, alpha))
-    return Drawn(drawn[..., :-1], alphas, drawn[..., -1:] if scene.with_depth else None)
+    sums, alpha = zip(*(_render_view(scene, *view) for view in each), strict=True)
+    rendered, alphas = (torch.stack(images).unflatten(0, (scenes, views)) for images in (sums, alpha))
+    return Rendered(rendered[..., :-1], alphas, rendered[..., -1:] if scene.with_depth else None)
 
 
-def _draw_view(
+def _render_view(
     scene: Scene, means2d: Tensor, conics: Tensor, depths: Tensor, radii: Tensor, opacities: Tensor, colors: Tensor
 ) -> tuple[Tensor, Tensor]:
     """[H, W, D + 1] colour and depth, [H, W, 1] alpha, of N Gaussians in one view."""

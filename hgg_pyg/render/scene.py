@@ -19,7 +19,7 @@ DEPTH_ALPHA_MIN = 1e-10  # expected depth divides by alpha clamped at this
 
 @dataclass(frozen=True)
 class Scene:
-    """S scenes of N Gaussians, each drawn in V views of one size. All tensors on one device, in one dtype."""
+    """S scenes of N Gaussians, each rendered in V views of one size. All tensors on one device, in one dtype."""
 
     means: Tensor  # [S, N, 3] metres
     quats: Tensor  # [S, N, 4] wxyz
@@ -34,13 +34,13 @@ class Scene:
     antialiased: bool
 
     @property
-    def picture(self) -> tuple[int, ...]:
+    def image_shape(self) -> tuple[int, ...]:
         """(S, V, H, W)"""
         return *self.viewmats.shape[:2], self.height, self.width
 
 
 @dataclass(frozen=True)
-class Drawn:
+class Rendered:
     """Sums over the Gaussians of each pixel, in front of nothing."""
 
     color: Tensor  # [S, V, H, W, D]
@@ -55,7 +55,7 @@ def make_scene(
     antialiased: bool = False,
     sh_degree: int | None = None,
 ) -> Scene:
-    """Scenes in one dimension, in the device and dtype they are drawn in, with colours as they are seen; see `render`.
+    """Scenes in one dimension, in the device and dtype of rendering, with colours as they are seen; see `render`.
 
     Raises:
         ValueError: a shape does not fit, the mode is unknown, or a field holds NaN or infinite numbers.
@@ -108,27 +108,27 @@ def make_scene(
     return scene
 
 
-def compose(drawn: Drawn, background: Tensor | None, mode: Mode, lead: Sequence[int]) -> RenderOutput:
-    """Put what was drawn over a background [D], white unless given, with scenes of `lead` dimensions.
+def compose(rendered: Rendered, background: Tensor | None, mode: Mode, lead: Sequence[int]) -> RenderOutput:
+    """Put what was rendered over a background [D], white unless given, with scenes of `lead` dimensions.
 
     Raises:
         ValueError: the background has another number of channels, or holds NaN or infinite numbers.
     """
-    channels = drawn.color.shape[-1]
+    channels = rendered.color.shape[-1]
     if background is None:
-        background = drawn.color.new_ones(channels)
+        background = rendered.color.new_ones(channels)
     if tuple(background.shape) != (channels,):
         raise ValueError(f"render: expected a background of {channels} channels, found {tuple(background.shape)}")
-    background = background.to(drawn.color)
+    background = background.to(rendered.color)
     _check_numbers({"background": background})
-    color, depth = drawn.color + (1 - drawn.alpha) * background, drawn.depth
+    color, depth = rendered.color + (1 - rendered.alpha) * background, rendered.depth
     if depth is not None and mode == "rgb+ed":
-        depth = depth / drawn.alpha.clamp(min=DEPTH_ALPHA_MIN)
+        depth = depth / rendered.alpha.clamp(min=DEPTH_ALPHA_MIN)
 
     def scenes(images: Tensor) -> Tensor:
         return images.view(*lead, *images.shape[1:])
 
-    return RenderOutput(scenes(color), scenes(drawn.alpha), None if depth is None else scenes(depth))
+    return RenderOutput(scenes(color), scenes(rendered.alpha), None if depth is None else scenes(depth))
 
 
 def _check_finite(scene: Scene) -> None:

@@ -41,8 +41,8 @@ class Limits(NamedTuple):
     transmittance_min: np.floating
 
 
-class Pictures(NamedTuple):
-    """What blending draws, or the gradients of a loss with respect to it."""
+class Images(NamedTuple):
+    """What blending gives, or the gradients of a loss with respect to it."""
 
     blended: np.ndarray  # [V, H, W, D]
     transmittance: np.ndarray  # [V, H, W] what is left of it behind all splats
@@ -82,10 +82,10 @@ def _alpha(dx, half_a, row_b, row_c, opacity, zero, limits):
 
 
 @njit(**OPTIONS)
-def _blend_tile(bins, tile, limits, pictures, last_entry):
+def _blend_tile(bins, tile, limits, images, last_entry):
     """Blend one tile's entries front to back; see blend."""
     geometry, payload, real = bins.geometry, bins.payload, bins.geometry.dtype.type
-    channels = pictures.blended.shape[3]
+    channels = images.blended.shape[3]
     zero, one, half = spread(real(0)), spread(real(1)), real(0.5)
     height, width = last_entry.shape[1:]
     view, tile_y, tile_x = _place(tile, height, width)
@@ -133,26 +133,26 @@ def _blend_tile(bins, tile, limits, pictures, last_entry):
     for row in range(inside_y):
         for i in range(inside_x):
             p = row * TILE + i
-            pictures.transmittance[view, tile_y + row, tile_x + i] = left[p]
+            images.transmittance[view, tile_y + row, tile_x + i] = left[p]
             last_entry[view, tile_y + row, tile_x + i] = np.int32(last[p])
             for d in range(channels):
-                pictures.blended[view, tile_y + row, tile_x + i, d] = blended[d * PIXELS + p]
+                images.blended[view, tile_y + row, tile_x + i, d] = blended[d * PIXELS + p]
 
 
 @njit(parallel=PARALLEL, **OPTIONS)
 def blend(bins: Bins, views: int, height: int, width: int, channels: int, limits: Limits):
     """Blend every tile front to back.
 
-    Returns the pictures, and the last entry drawn at each pixel, counted within its tile, -1 where none. [V, H, W]
+    Returns the images, and the last entry blended at each pixel, counted within its tile, -1 where none. [V, H, W]
     """
     dtype = bins.geometry.dtype
     blended, transmittance = np.zeros((views, height, width, channels), dtype), np.ones((views, height, width), dtype)
-    pictures = Pictures(blended, transmittance)
+    images = Images(blended, transmittance)
     last_entry = np.full((views, height, width), -1, np.int32)
     for tile in prange(bins.first_entry.shape[0] - 1):
         if bins.first_entry[tile] < bins.first_entry[tile + 1]:
-            _blend_tile(bins, np.int64(tile), limits, pictures, last_entry)
-    return pictures, last_entry
+            _blend_tile(bins, np.int64(tile), limits, images, last_entry)
+    return images, last_entry
 
 
 @njit(**OPTIONS)
@@ -166,20 +166,20 @@ def _blend_tile_backward(bins, tile, limits, transmittance, last_entry, grads, g
     left, behind = np.ones(PIXELS, geometry.dtype), np.zeros(PIXELS, geometry.dtype)  # left: transmittance
     last, columns = np.full(PIXELS, -1, geometry.dtype), np.arange(TILE).astype(geometry.dtype)
     grad, sums = np.zeros(channels * PIXELS, geometry.dtype), np.empty(channels * WIDTH, geometry.dtype)
-    end_drawn = np.int64(0)
+    end_blended = np.int64(0)
     for row in range(min(TILE, height - tile_y)):
         for i in range(min(TILE, width - tile_x)):
             p, v, u = row * TILE + i, tile_y + row, tile_x + i
             left[p], last[p] = transmittance[view, v, u], last_entry[view, v, u]
-            end_drawn = max(end_drawn, np.int64(last_entry[view, v, u]) + 1)
+            end_blended = max(end_blended, np.int64(last_entry[view, v, u]) + 1)
             behind[p] = left[p] * grads.transmittance[view, v, u]
             for d in range(channels):
                 grad[d * PIXELS + p] = grads.blended[view, v, u, d]
     first, wide = bins.first_entry[tile], OPACITY + 1 + channels
-    for entry in range(first + end_drawn, bins.first_entry[tile + 1]):
+    for entry in range(first + end_blended, bins.first_entry[tile + 1]):
         for column in range(wide):
             gradients[bins.slots[entry], column] = 0
-    for entry in range(first + end_drawn - 1, first - 1, -1):
+    for entry in range(first + end_blended - 1, first - 1, -1):
         splat, slot = np.int64(bins.splats[entry]), bins.slots[entry]
         at = splat * COLUMNS
         a, b, c = geometry[at + A], geometry[at + B], geometry[at + C]
@@ -228,7 +228,7 @@ def _blend_tile_backward(bins, tile, limits, transmittance, last_entry, grads, g
 
 
 @njit(parallel=PARALLEL, **OPTIONS)
-def blend_backward(bins: Bins, limits: Limits, transmittance, last_entry, grads: Pictures):
+def blend_backward(bins: Bins, limits: Limits, transmittance, last_entry, grads: Images):
     """Gradients of a loss with respect to the splat of each slot, columns as geometry, then payload. [E, 6 + D]
 
     Walks each tile back to front. At a pixel, with q_i the payload of i times the gradients of what it is blended into,

@@ -35,7 +35,7 @@ def write_subject(config: SynthesizeConfig, index: int, body: BodyModel, written
     subject, performance = draw_subject(rng, body, config.clothes), draw_performance(rng)
     tone = rng.uniform(0.4, 0.62) * np.array([0.96, 1.04, 0.98]) + rng.normal(0, 0.01, 3)
     rotvecs, transl = _film(subject, performance, config.frames, still_hands=layout.smplx)
-    poses = [subject.skeleton.transforms(*pose) for pose in zip(rotvecs, transl, strict=True)]
+    poses = [subject.skeleton.joint_transforms(*pose) for pose in zip(rotvecs, transl, strict=True)]
     seen = np.concatenate([subject.figure.vertices(pose)[::3] for pose in poses])
     square = draw_rig(rng, config.views, config.size, seen)
     # What only some layouts need is drawn from a stream of its own, so that people and cameras are the same in all.
@@ -57,10 +57,10 @@ def write_subject(config: SynthesizeConfig, index: int, body: BodyModel, written
     for frame, pose in enumerate(poses):
         posed = subject.figure.pose(pose)
         for name, view, background in zip(cameras, views, backgrounds, strict=True):
-            picture = posed.draw(view, background)
+            rendered = posed.render(view, background)
             if layout.has_image(config.frames, name, frame):
-                save_jpeg(folder / layout.image(final.name, name, frame), picture.image)
-            layout.save_mask(folder / layout.mask(final.name, name, frame), picture)
+                save_jpeg(folder / layout.image(final.name, name, frame), rendered.rgb)
+            layout.save_mask(folder / layout.mask(final.name, name, frame), rendered)
         written(config.views)
     folder.rename(final)
 
@@ -81,12 +81,12 @@ def _film(subject: Subject, performance: Performance, frames: int, still_hands: 
     rotvecs = rotvecs_from_euler(angles)
     if still_hands:
         rotvecs[:, _HANDS] = 0
-    turned = Rotation.from_rotvec(np.radians(heading)[:, None] * [0, 1, 0]) * Rotation.from_rotvec(rotvecs[:, 0])
-    rotvecs[:, 0] = turned.as_rotvec()
+    rotated = Rotation.from_rotvec(np.radians(heading)[:, None] * [0, 1, 0]) * Rotation.from_rotvec(rotvecs[:, 0])
+    rotvecs[:, 0] = rotated.as_rotvec()
     transl = np.tile(-subject.skeleton.joints[0], (frames, 1))
     for frame in range(frames):
         transl[frame, 1] = 0
-        standing = subject.skeleton.transforms(rotvecs[frame], transl[frame])
+        standing = subject.skeleton.joint_transforms(rotvecs[frame], transl[frame])
         transl[frame, 1] = -subject.figure.vertices(standing)[:, 1].min()
     return rotvecs, transl
 

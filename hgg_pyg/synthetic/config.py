@@ -30,23 +30,23 @@ class SynthesizeConfig:
     """
 
     out: Path
-    """folder to write; a finished or interrupted one made with the same options is kept and completed"""
+    """folder to write; an existing one made with the same options is completed"""
     subjects: int = 24
-    """people, at least 3: about a twelfth for validation, a sixth for testing, the rest for training"""
+    """number of people, at least 3; about 1/12 are for validation, 1/6 for testing, the others for training"""
     frames: int = 24
-    """frames of each person's motion, which lasts some seconds whatever their number"""
+    """frames per person; their motion takes the same few seconds for any number"""
     views: int = 12
     """cameras around each person"""
     size: int = 128
-    """height of the images, pixels, at least 16; also their width, but in layouts of data sets with wider ones"""
+    """height of the images in pixels, at least 16; the width is the same unless the layout has wider images"""
     seed: int = 0
-    """another seed gives other people; the same one the same files"""
+    """random seed: the same seed gives the same files, another one other people"""
     workers: int = 0
-    """processes, 0 for one a core; the files do not depend on it"""
+    """number of processes, 0 for one per core; the files are the same for any number"""
     layout: LayoutName = "avatarrex"
-    """the data set whose folders, file formats, units and axes the captures have"""
+    """data set whose folders, file formats, units and axes are written"""
     clothes: Clothes = "any"
-    """what people wear: drawn at random, or painted on their skin and no hair, so that masks are those of the body"""
+    """any: random clothes and hair; bodysuit: clothes painted on the skin and no hair, so that masks show the body"""
 
     def __post_init__(self) -> None:
         least = {"subjects": 3, "frames": 1, "views": 1, "size": 16, "seed": 0, "workers": 0}

@@ -37,7 +37,7 @@ def hand_coefficients(pose: np.ndarray, components: np.ndarray, count: int = 6) 
 
     Args:
         pose: [F, 45] axis-angle against the flat hand (flat_hand_mean=True).
-        components: C, [45, 45], a component a row.
+        components: C, [45, 45], a component per row.
         count: k, how many are kept.
 
     Returns:

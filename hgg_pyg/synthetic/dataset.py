@@ -25,12 +25,12 @@ from hgg_pyg.synthetic.config import SynthesizeConfig
 from hgg_pyg.synthetic.layouts import LAYOUTS
 from hgg_pyg.types import UserError
 
-_VERSION = 1  # raise it when the same options give other pictures
+_VERSION = 1  # raise it when the same options give other images
 _THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMEXPR_NUM_THREADS")
 
 
 def synthesize(config: SynthesizeConfig) -> Path:
-    """Write synthetic captures: a folder a subject, `splits.json`, and `synthetic.json` with the options.
+    """Write synthetic captures: a folder per subject, `splits.json`, and `synthetic.json` with the options.
 
     Subjects that are already there from a run with the same options are kept; `splits.json` is written last, so a
     folder that has it is complete. A layout whose folders say what is for testing has none. Where poses are SMPL-X's,

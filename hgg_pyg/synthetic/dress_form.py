@@ -51,7 +51,7 @@ class DressForm:
 def make_dress_form(body: BodyModel, betas: np.ndarray) -> DressForm:
     """Shape the body and refine it. betas [B]"""
     shape = torch.as_tensor(betas, dtype=torch.float32)
-    vertices = body.rest_vertices(shape).numpy().astype(np.float64)
+    vertices = body.shaped_vertices(shape).numpy().astype(np.float64)
     joints = body.rest_joints(shape).numpy().astype(np.float64)
     skeleton = Skeleton(joints, body.parents.numpy(), JOINTS)
     faces, weights = body.faces.numpy().astype(np.int64), body.weights.numpy().astype(np.float64)
@@ -63,9 +63,9 @@ def make_dress_form(body: BodyModel, betas: np.ndarray) -> DressForm:
     degrees = np.zeros_like(joints)
     degrees[JOINTS.index("left_shoulder"), 2] = -_HANG_DEGREES
     degrees[JOINTS.index("right_shoulder"), 2] = _HANG_DEGREES
-    chart = skin(surface.vertices, soft, skeleton.transforms(rotvecs_from_euler(degrees)))
+    chart = skin(surface.vertices, soft, skeleton.joint_transforms(rotvecs_from_euler(degrees)))
     surface = replace(surface, chart=chart, chart_normals=vertex_normals(chart, surface.faces))
-    template = body.rest_vertices(torch.zeros(1)).numpy()
+    template = body.shaped_vertices(torch.zeros(1)).numpy()
     features = {name: vertices[((template - point) ** 2).sum(1).argmin()] for name, point in _FEATURES.items()}
     return DressForm(skeleton, surface, soft, features["nose"], features["left_eye"], features["left_ear"])
 

@@ -17,7 +17,7 @@ _SMPLX_BODY = 22  # joints that SMPL and SMPL-X share, the pelvis included
 
 @dataclass(frozen=True)
 class FaceAndHands:
-    """SMPL-X's other parameters, radians: so small that pictures without them still fit, but never zero."""
+    """SMPL-X's other parameters, radians: so small that images without them still fit, but never zero."""
 
     jaw: np.ndarray  # [F, 3]
     left_eye: np.ndarray  # [F, 3]
@@ -47,7 +47,7 @@ class Footage:
 
     @property
     def root(self) -> np.ndarray:
-        """J0, the pelvis of the unposed body, about which smplx turns the body. [3] float64"""
+        """J0, the pelvis of the unposed body, about which smplx rotates the body. [3] float64"""
         return self.body.rest_joints(torch.from_numpy(self.betas))[0].double().numpy()
 
     @property
@@ -65,21 +65,21 @@ class Footage:
             transl=torch.from_numpy(self.transl.astype(np.float32)),
         )
 
-    def turned(self, turn: np.ndarray) -> Footage:
-        """The same footage in a world whose points are A x, with A the rotation `turn` [3, 3].
+    def rotated(self, rotation: np.ndarray) -> Footage:
+        """The same footage in a world whose points are A x, with A the rotation `rotation` [3, 3].
 
         Cameras: R' = R A^T. Poses: V = R0 (L - J0) + J0 + t becomes A V, so R0' = A R0 and t' = A (J0 + t) - J0.
         """
-        orient = matrices_to_rotvecs(turn @ rotvecs_to_matrices(self.rotvecs[:, 0]))
+        orient = matrices_to_rotvecs(rotation @ rotvecs_to_matrices(self.rotvecs[:, 0]))
         return replace(
             self,
-            views=tuple(replace(view, rotation=view.rotation @ turn.T) for view in self.views),
+            views=tuple(replace(view, rotation=view.rotation @ rotation.T) for view in self.views),
             rotvecs=np.concatenate([orient[:, None], self.rotvecs[:, 1:]], 1),
-            transl=(self.root + self.transl) @ turn.T - self.root,
+            transl=(self.root + self.transl) @ rotation.T - self.root,
         )
 
     def easymocap(self) -> tuple[np.ndarray, np.ndarray]:
-        """Rh [F, 3] and Th [F, 3] of EasyMocap, which turns the body about the origin: V = R(Rh) L + Th.
+        """Rh [F, 3] and Th [F, 3] of EasyMocap, which rotates the body about the origin: V = R(Rh) L + Th.
 
         smplx has V = R0 (L - J0) + J0 + t, so Rh = R0 and Th = J0 + t - R0 J0.
         """

@@ -137,9 +137,9 @@ def draw_hair(rng: np.random.Generator, form: DressForm, color: np.ndarray) -> H
             return [Part(_tube(form, middle + size * _PONYTAIL[:, :3], size * _PONYTAIL[:, 3]), paint)]
         if style == "bun":
             start = np.array([0, 0.115, -0.02]) if high else np.array([0, 0.05, -0.1])
-            turn = np.linspace(0, np.pi, 9)
-            path = middle + start - 0.038 * np.cos(turn)[:, None] * start / np.linalg.norm(start)
-            return [Part(_tube(form, path, 0.042 * np.sin(turn) + 1e-4), paint)]
+            angle = np.linspace(0, np.pi, 9)
+            path = middle + start - 0.038 * np.cos(angle)[:, None] * start / np.linalg.norm(start)
+            return [Part(_tube(form, path, 0.042 * np.sin(angle) + 1e-4), paint)]
         return []
 
     worn = [cap]
@@ -241,7 +241,7 @@ def _tube(form: DressForm, path: np.ndarray, radii: np.ndarray) -> Surface:
     along /= np.maximum(np.linalg.norm(along, axis=1, keepdims=True), 1e-9)
     right = np.array([1.0, 0, 0])
     up = np.cross(along, right)
-    turn = np.linspace(0, 2 * np.pi, 20, endpoint=False)
-    ring = np.cos(turn)[:, None] * right + np.sin(turn)[:, None] * up[:, None]
+    angle = np.linspace(0, 2 * np.pi, 20, endpoint=False)
+    ring = np.cos(angle)[:, None] * right + np.sin(angle)[:, None] * up[:, None]
     points = centers[:, None] + radius[:, None, None] * ring
     return sheet(points, _following(form, points[..., 1]), closed=True)

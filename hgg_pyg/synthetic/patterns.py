@@ -41,7 +41,7 @@ def draw_color(rng: np.random.Generator, neutral: float = 0.35) -> np.ndarray:
 
 
 def draw_contrast(rng: np.random.Generator, base: np.ndarray) -> np.ndarray:
-    """A dye that can be told from `base` even in a small picture. RGB [3]"""
+    """A dye that can be told from `base` even in a small image. RGB [3]"""
     luma = np.array([0.3, 0.59, 0.11], np.float32)
     while True:
         color = draw_color(rng)

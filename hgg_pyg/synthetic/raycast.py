@@ -1,4 +1,4 @@
-"""Pictures of a posed figure: rays through four points of every pixel, colours from where they hit, a soft light."""
+"""Images of a posed figure: rays through four points of every pixel, colours from where they hit, a soft light."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ Paint = Callable[[np.ndarray, np.ndarray], np.ndarray]
 _SUBPIXELS = 0.25 + 0.5 * np.stack(np.meshgrid([0, 1], [0, 1], indexing="ij"), -1).reshape(4, 2)
 _LIGHT = np.array([0.35, 0.75, 0.56], np.float32)  # towards the lamp, fixed in the world
 _LIGHT /= np.linalg.norm(_LIGHT)
-_AMBIENT = 0.65  # light on what is turned away from the lamp
+_AMBIENT = 0.65  # light on what faces away from the lamp
 _LINING = 0.55  # light on the inner side of a sleeve or a hem
 _RAYS_AT_ONCE = 1 << 19
 
@@ -68,16 +68,16 @@ class View:
 
 
 @dataclass(frozen=True)
-class Picture:
+class RenderedImage:
     """What a camera sees of a figure."""
 
-    image: np.ndarray  # [height, width, 3] float32 in [0, 1]
+    rgb: np.ndarray  # [height, width, 3] float32 in [0, 1]
     cover: np.ndarray  # [height, width] float32 in [0, 1], the share of each pixel that the figure covers
     parts: np.ndarray  # [height, width] int16, 1 + the highest index among the parts seen in the pixel, 0 for none
 
 
 class Figure:
-    """All the surfaces of one subject in one mesh, ready to be posed and drawn.
+    """All the surfaces of one subject in one mesh, ready to be posed and rendered.
 
     Args:
         parts: the surfaces, with weights for the same joints.
@@ -93,13 +93,13 @@ class Figure:
         self._vertices = np.concatenate([surface.vertices for surface in surfaces]).astype(np.float32)
         self._weights = np.concatenate([surface.weights for surface in surfaces]).astype(np.float32)
 
-    def vertices(self, transforms: np.ndarray) -> np.ndarray:
+    def vertices(self, joint_transforms: np.ndarray) -> np.ndarray:
         """Posed vertices under joint transforms [J, 4, 4]. [n, 3]"""
-        return skin(self._vertices, self._weights, transforms)
+        return skin(self._vertices, self._weights, joint_transforms)
 
-    def pose(self, transforms: np.ndarray) -> PosedFigure:
-        """The figure under joint transforms [J, 4, 4], ready to be drawn."""
-        return PosedFigure(self, self.vertices(transforms))
+    def pose(self, joint_transforms: np.ndarray) -> PosedFigure:
+        """The figure under joint transforms [J, 4, 4], ready to be rendered."""
+        return PosedFigure(self, self.vertices(joint_transforms))
 
 
 class PosedFigure:
@@ -111,7 +111,7 @@ class PosedFigure:
         self._normals = vertex_normals(vertices, figure.faces).astype(np.float32)
         self._mesh = RayMesh(vertices, figure.faces)
 
-    def draw(self, view: View, background: np.ndarray) -> Picture:
+    def render(self, view: View, background: np.ndarray) -> RenderedImage:
         """What the camera sees in front of a background, RGB [height, width, 3] in [0, 1]."""
         pixels = view.project(self.vertices)
         size = (view.width, view.height)
@@ -127,7 +127,7 @@ class PosedFigure:
             color, cover, part = self._cast(view, rows, columns)
             mask[rows, columns], parts[rows, columns] = cover, part
             image[rows, columns] = color + (1 - cover[..., None]) * image[rows, columns]
-        return Picture(image, mask, parts)
+        return RenderedImage(image, mask, parts)
 
     def _cast(self, view: View, rows: slice, columns: slice) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Premultiplied colours [h, w, 3], coverage [h, w] and parts [h, w] of a block of pixels."""

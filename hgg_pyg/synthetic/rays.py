@@ -43,9 +43,9 @@ class RayMesh:
         volume = _dot(first, across)
         safe = np.where(np.abs(volume) > 1e-20, volume, 1e-20)
         u = np.clip(_dot(offset, across) / safe, 0, 1)
-        turned = np.cross(offset, first)
-        v = np.clip(_dot(along, turned) / safe, 0, 1 - u)
-        return Hits(rays, faces, np.stack([1 - u - v, u, v], 1), _dot(second, turned) / safe, _dot(normal, along) > 0)
+        crossed = np.cross(offset, first)
+        v = np.clip(_dot(along, crossed) / safe, 0, 1 - u)
+        return Hits(rays, faces, np.stack([1 - u - v, u, v], 1), _dot(second, crossed) / safe, _dot(normal, along) > 0)
 
 
 def _dot(a: np.ndarray, b: np.ndarray) -> np.ndarray:

@@ -32,7 +32,7 @@ def draw_rig(rng: np.random.Generator, count: int, size: int, points: np.ndarray
         center = middle + rng.uniform(2.85, 3.1) * outward
         roll = np.radians(rng.normal(0, 0.7))
         view = _look_at(center, middle, roll, size)
-        for _ in range(2):  # aim where the picture of the person has its middle
+        for _ in range(2):  # aim where the image of the person has its middle
             seen = view.project(points)
             ray = np.append((seen.min(0) + seen.max(0) - size) / 2, 1) @ view.rotation
             view = _look_at(center, center + ray, roll, size)

@@ -20,7 +20,7 @@ class Skeleton:
         """The rest position of a joint. [3]"""
         return self.joints[self.names.index(name)]
 
-    def transforms(self, rotvecs: np.ndarray, transl: np.ndarray | None = None) -> np.ndarray:
+    def joint_transforms(self, rotvecs: np.ndarray, transl: np.ndarray | None = None) -> np.ndarray:
         """Rest to world map of every joint, as smplx composes them.
 
         Args:
@@ -43,9 +43,9 @@ class Skeleton:
         return world
 
 
-def skin(vertices: np.ndarray, weights: np.ndarray, transforms: np.ndarray) -> np.ndarray:
-    """Linear blend skinning. vertices [n, 3], weights [n, J], transforms [J, 4, 4] -> [n, 3]"""
-    blended = (weights @ transforms.reshape(-1, 16).astype(weights.dtype)).reshape(-1, 4, 4)
+def skin(vertices: np.ndarray, weights: np.ndarray, joint_transforms: np.ndarray) -> np.ndarray:
+    """Linear blend skinning. vertices [n, 3], weights [n, J], joint_transforms [J, 4, 4] -> [n, 3]"""
+    blended = (weights @ joint_transforms.reshape(-1, 16).astype(weights.dtype)).reshape(-1, 4, 4)
     return (blended[:, :3, :3] * vertices[:, None, :]).sum(-1) + blended[:, :3, 3]
 
 

@@ -1,4 +1,4 @@
-"""A random person: shape, complexion, hair and clothes, as one figure ready to be posed and drawn."""
+"""A random person: shape, complexion, hair and clothes, as one figure ready to be posed and rendered."""
 
 from __future__ import annotations
 

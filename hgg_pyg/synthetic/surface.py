@@ -92,7 +92,7 @@ class Surface:
         Smoothing spans hollows, as cloth does, but sinks into bumps: what has sunk is pushed out along the normal.
 
         Args:
-            clearance: metres, a number or one a vertex [n].
+            clearance: metres, one number, or one per vertex [n].
             iterations: how often to smooth.
         """
         smooth = self.smoother()

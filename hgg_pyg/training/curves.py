@@ -1,4 +1,4 @@
-"""Learning curves, drawn whenever a run saves its state."""
+"""Learning curves, plotted whenever a run saves its state."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The training loop: one item a process and turn, gradients added up, state saved so that it can go on exactly."""
+"""The training loop: one item per process and turn, gradients added up, state saved so that it can go on exactly."""
 
 from __future__ import annotations
 
@@ -102,7 +102,7 @@ class TrainingLoop(ABC, Generic[Item]):
         return len(self.history) == config.steps
 
     def train_step(self, step: int, items: Iterator[Item], bar: tqdm) -> StepRecord | None:
-        """One optimiser step over `accumulation` items a process; None if asked to stop before it was complete.
+        """One optimiser step over `accumulation` items per process; None if asked to stop before it was complete.
 
         Parameters change only at its end, so stopping within it leaves the state of the step before.
         """

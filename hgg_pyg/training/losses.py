@@ -18,26 +18,26 @@ class LossConfig:
     """Weights of the loss; the paper takes both from LGM, 1 and 1."""
 
     lpips: float = 1.0
-    """alpha_1, of LPIPS where its weights are on disk"""
+    """alpha_1, weight of LPIPS; without LPIPS weights on disk the term is left out (the paper: 1)"""
     alpha: float = 1.0
-    """alpha_2, of the squared error of the alpha image"""
+    """alpha_2, weight of the mean squared error of alpha (the paper: 1)"""
 
 
 def rendering_loss(
-    drawn: RenderOutput, rgb: Tensor, alpha: Tensor, config: LossConfig, lpips: LPIPS | None = None
+    rendered: RenderOutput, rgb: Tensor, alpha: Tensor, config: LossConfig, lpips: LPIPS | None = None
 ) -> Tensor:
     r"""MSE(rgb) + alpha_1 LPIPS(rgb) + alpha_2 MSE(alpha), averaged over views; LPIPS at 256 pixels at most.
 
     Args:
-        drawn: V views.
+        rendered: V views.
         rgb: [V, H, W, 3] ground truth on the same background.
         alpha: [V, H, W, 1] ground-truth masks.
         config: alpha_1 and alpha_2.
         lpips: the network, or None to leave its term out.
     """
-    loss = F.mse_loss(drawn.rgb, rgb) + config.alpha * F.mse_loss(drawn.alpha, alpha)
+    loss = F.mse_loss(rendered.rgb, rgb) + config.alpha * F.mse_loss(rendered.alpha, alpha)
     if lpips is not None:
-        loss = loss + config.lpips * lpips(_shrunk(drawn.rgb.clamp(0, 1)), _shrunk(rgb)).mean()
+        loss = loss + config.lpips * lpips(_shrunk(rendered.rgb.clamp(0, 1)), _shrunk(rgb)).mean()
     return loss
 
 

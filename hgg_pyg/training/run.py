@@ -35,39 +35,40 @@ class RunConfig:
     """What every training run has, whatever it trains."""
 
     data: Path | None = None
-    """folder of captures; synthetic ones are made in captures/demo when none is given (synthesize makes others)"""
+    """folder of captures; when not given, synthetic ones are made in captures/demo (`synthesize` makes others)"""
     name: str = "demo"
-    """the run's name"""
+    """name of the run: its folder under OUT"""
     out: Path = Path("runs")
-    """the run is written to OUT/NAME"""
+    """folder of runs; this one is written to OUT/NAME"""
     resume: bool = False
-    """go on from the run's checkpoint if there is one"""
+    """continue from the run's last checkpoint, if there is one"""
     body: Path | None = None
-    """SMPL or SMPL-X file (.npz, .pkl), or the folder of body files; else $HGG_BODY_MODELS, or the open body"""
+    """body model file of SMPL or SMPL-X (.npz, .pkl) or its folder; by default $HGG_BODY_MODELS, else the open body"""
     image_size: int = 128
-    """larger images are shrunk to this longest side"""
+    """longest side of the images, in pixels; larger images are shrunk to it"""
     crop: bool = False
-    """cut every image out around the person: a square of image_size pixels"""
+    """crop each image to a square around the person, image_size pixels wide"""
     protocol: ProtocolName = "own"
-    """own: splits.json or the order of names; paper: its ten test scans, 60 frames a subject, evenly spread clips"""
+    """own: splits from splits.json, or by order of names; paper: its ten test scans, 60 frames per subject, evenly
+    spaced training clips"""
     steps: int = 960
-    """optimiser steps"""
+    """number of optimiser steps"""
     accumulation: int = 1
-    """clips a process adds up for one optimiser step (the paper: 8, of many more clips)"""
+    """clips per process and optimiser step, whose gradients are added up (the paper: 8)"""
     lr: float = 2e-3
-    """peak of the one-cycle learning rate (the paper: 4e-4, over many more steps)"""
+    """highest learning rate of the one-cycle schedule (the paper: 4e-4)"""
     weight_decay: float = 0.05
-    """AdamW weight decay"""
+    """weight decay of AdamW"""
     clip_norm: float = 1.0
-    """largest norm of the gradient"""
+    """norm to which larger gradients are clipped"""
     seed: int = 0
-    """of weights and clips"""
+    """random seed of weights, clips and dropout"""
     precision: Literal["no", "bf16"] = "no"
-    """bf16 runs the network in bfloat16; drawing stays in float32"""
+    """number format of the network: no for float32, bf16 for bfloat16; rendering is always in float32"""
     checkpoint_every: int = 80
     """optimiser steps between checkpoints"""
     validate_every: int = 160
-    """optimiser steps between looks at a validation subject"""
+    """optimiser steps between validations, each on one subject"""
     loss: LossConfig = field(default_factory=LossConfig)
 
     def __post_init__(self) -> None:
@@ -97,7 +98,7 @@ class TrainConfig(RunConfig):
     """Everything a training run depends on. The defaults are the demo: synthetic captures, CPU size."""
 
     cache: Path = Path("runs/cache")
-    """where per-frame Gaussians are kept"""
+    """folder where per-frame Gaussians are stored"""
     model: ModelConfig = field(default_factory=ModelConfig)
     graph: GraphSpec = field(default_factory=GraphSpec)
     clip: ClipConfig = field(default_factory=ClipConfig)

@@ -87,7 +87,7 @@ class Trainer(TrainingLoop[LoadedClip]):
         plan = sample_clip(frames, len(capture.cameras), source.cameras, self.config.clip, rng, even)
         targets = [(capture.poses[[target.frame]], *load_target(capture, target)) for target in plan.targets]
         images = self.config.model.feedback
-        return LoadedClip(load_clip(source, plan.frames, self.config.graph, plan.chosen, images), targets)
+        return LoadedClip(load_clip(source, plan.frames, self.config.graph, plan.ref_frame, images), targets)
 
     def loss(self, item: LoadedClip) -> tuple[Tensor, Tensor]:
         """The loss of one clip and the PSNR of its images, means over its targets."""
@@ -97,9 +97,9 @@ class Trainer(TrainingLoop[LoadedClip]):
         losses, qualities = [], []
         for pose, cameras, rgb, alpha in item.targets:
             rgb, alpha = rgb.to(device), alpha.to(device)
-            drawn = render(avatar.repose(self.body, pose.to(device))[0], cameras.to(device))
-            losses.append(rendering_loss(drawn, rgb, alpha, self.config.loss, self.lpips))
-            qualities.append(psnr(drawn.rgb.detach(), rgb).mean())
+            rendered = render(avatar.repose(self.body, pose.to(device))[0], cameras.to(device))
+            losses.append(rendering_loss(rendered, rgb, alpha, self.config.loss, self.lpips))
+            qualities.append(psnr(rendered.rgb.detach(), rgb).mean())
         return torch.stack(losses).mean(), torch.stack(qualities).mean()
 
     def validate(self) -> float | None:

@@ -18,7 +18,7 @@ def subject(body: BodyModel) -> tuple[Avatar, BodyPose]:
     betas = torch.randn(10, generator=generator)
     binding = torch.randint(body.num_vertices, (500,), generator=generator)
     gaussians = Gaussians(
-        means=body.rest_vertices(betas)[binding] + 0.01,
+        means=body.shaped_vertices(betas)[binding] + 0.01,
         quats=torch.randn(500, 4, generator=generator),
         scales=torch.rand(500, 3, generator=generator),
         opacities=torch.rand(500, generator=generator),
@@ -59,8 +59,8 @@ def test_the_animator_is_repose_with_an_expression(compiled: bool) -> None:
 def test_a_pose_of_another_body_is_refused(body: BodyModel) -> None:
     avatar, pose = subject(body)
     wrong = BodyPose(pose.betas, pose.global_orient, pose.body_pose[:, :-3], pose.transl)
-    with pytest.raises(UserError, match="body_pose: this body has 24 joints and expects 69 values a frame, found 66"):
+    with pytest.raises(UserError, match="body_pose: this body has 24 joints and expects 69 values per frame, found 66"):
         Animator(avatar, body)(wrong)
     smile = replace(pose, expression=torch.zeros(2, 10))
-    with pytest.raises(UserError, match="expression: this body has 0 expression directions, found 10 values a frame"):
+    with pytest.raises(UserError, match="expression: this body has 0 expression directions, found 10 values per frame"):
         Animator(avatar, body)(smile)

@@ -194,11 +194,11 @@ def test_lgm_s_own_cameras_stay_as_they_are() -> None:
     size, metres = 64, 2.0  # metres for each of LGM's units
     viewmats = []
     for azimuth in (0.3, 0.3 + math.pi / 2, 0.3 + math.pi, 0.3 + 1.5 * math.pi):
-        turn = torch.tensor(
+        rotation = torch.tensor(
             [[math.cos(azimuth), 0, math.sin(azimuth)], [0, 1, 0], [-math.sin(azimuth), 0, math.cos(azimuth)]]
         )
         viewmat = torch.eye(4)
-        viewmat[:3, :3] = torch.diag(torch.tensor([1.0, -1, -1])) @ turn
+        viewmat[:3, :3] = torch.diag(torch.tensor([1.0, -1, -1])) @ rotation
         viewmat[:3, 3] = torch.tensor([0, 0, RADIUS * metres])
         viewmats.append(viewmat)
     focal = 0.5 * size / math.tan(FOVY / 2)
@@ -230,12 +230,12 @@ def test_rays_go_through_what_is_seen() -> None:
 
 @pytest.mark.parametrize("size", [256, 24])
 def test_crops_show_what_their_cameras_say(size: int) -> None:
-    """A picture whose colour is linear in its pixels, enlarged and shrunk: still linear, in the crop's pixels."""
+    """An image whose colour is linear in its pixels, enlarged and shrunk: still linear, in the crop's pixels."""
     points, cameras = person(), scattered_cameras()
     x, y = torch.meshgrid(torch.arange(160) + 0.5, torch.arange(120) + 0.5, indexing="xy")
-    picture = torch.stack([x / 160, y / 120, torch.zeros_like(x)], -1).expand(4, -1, -1, -1)
+    gradient = torch.stack([x / 160, y / 120, torch.zeros_like(x)], -1).expand(4, -1, -1, -1)
     crops = crop_cameras(cameras, lgm_frame(points, cameras), size)
-    shown, mask = crop_images(picture, torch.ones(4, 120, 160), cameras, crops)
+    shown, mask = crop_images(gradient, torch.ones(4, 120, 160), cameras, crops)
     slope = cameras.Ks[:, [0, 1], [0, 1]] / crops.Ks[:, [0, 1], [0, 1]]
     inside = mask > 0.999
     for axis, scale in ((0, 160), (1, 120)):
@@ -293,15 +293,15 @@ def test_features_do_not_depend_on_where_the_person_stands(backbone, body: BodyM
     cameras = scattered_cameras()
     images, masks = torch.rand(4, 120, 160, 3, generator=generator), torch.ones(4, 120, 160)
     found: list[tuple[Gaussians, Tensor, Tensor]] = []
-    for turn, shift in ((0.0, [0.3, 1, -0.2]), (0.7, [4.0, 0.5, 2.0])):
-        pose = BodyPose(torch.zeros(10), torch.tensor([[0, turn, 0]]), angles, torch.tensor([shift]))
+    for yaw, shift in ((0.0, [0.3, 1, -0.2]), (0.7, [4.0, 0.5, 2.0])):
+        pose = BodyPose(torch.zeros(10), torch.tensor([[0, yaw, 0]]), angles, torch.tensor([shift]))
         posed = body.pose(pose)
-        # the root turns about its joint, so what moves the body is read off a vertex's map
-        move = posed.transforms[0, 0] @ torch.linalg.inv(found[0][1]) if found else torch.eye(4)
+        # the root rotates about its joint, so what moves the body is read off a vertex's map
+        move = posed.vertex_transforms[0, 0] @ torch.linalg.inv(found[0][1]) if found else torch.eye(4)
         seen = Cameras(cameras.viewmats @ torch.linalg.inv(move), cameras.Ks, 160, 120)
-        standing = (posed.vertices[0], posed.transforms[0], body.faces)
+        standing = (posed.vertices[0], posed.vertex_transforms[0], body.faces)
         gaussians = backbone(Moment("someone", 0, seen, *standing, lambda: (images, masks)))
-        found.append((gaussians, posed.transforms[0, 0], move))
+        found.append((gaussians, posed.vertex_transforms[0, 0], move))
     (first, _, _), (second, _, move) = found
     assert first.features is not None
     assert second.features is not None
@@ -313,7 +313,7 @@ def test_features_do_not_depend_on_where_the_person_stands(backbone, body: BodyM
 
 
 def test_orientations_come_back_with_the_frame() -> None:
-    """A Gaussian's covariance in our world, turned into LGM's frame and scaled, is what the network said."""
+    """A Gaussian's covariance in our world, rotated into LGM's frame and scaled, is what the network said."""
     points, cameras = person(), scattered_cameras()
     frame = lgm_frame(points, cameras)
     raw = torch.randn(1, 50, 14, generator=torch.Generator().manual_seed(0))

@@ -26,8 +26,8 @@ def test_jittered_cameras_stay_on_their_sphere_and_see_the_origin_where_it_was()
     moved = jitter_cameras(cameras, np.random.default_rng(0))
     torch.testing.assert_close(moved.viewmats[:, :3, 3], cameras.viewmats[:, :3, 3])
     torch.testing.assert_close(moved.centers.norm(dim=-1), torch.full((4,), 1.5))
-    turns = moved.viewmats[:, :3, :3]
-    torch.testing.assert_close(turns @ turns.mT, torch.eye(3).expand(4, 3, 3))
+    rotations = moved.viewmats[:, :3, :3]
+    torch.testing.assert_close(rotations @ rotations.mT, torch.eye(3).expand(4, 3, 3))
     cosine = (moved.centers * cameras.centers).sum(-1) / 1.5**2
     angles = torch.rad2deg(torch.acos(cosine.clamp(-1, 1)))
     assert (angles > 0.1).all()

@@ -62,7 +62,7 @@ def standing(body: BodyModel) -> tuple[Tensor, Tensor]:
     posed = body.pose(
         BodyPose(torch.zeros(10), torch.zeros(1, 3), 0.2 * torch.randn(1, 69, generator=generator), torch.ones(1, 3))
     )
-    return posed.vertices[0], posed.transforms[0]
+    return posed.vertices[0], posed.vertex_transforms[0]
 
 
 @pytest.fixture(scope="module")
@@ -84,8 +84,8 @@ def gaussians(standing) -> Gaussians:
 @pytest.fixture(scope="module")
 def moment(standing, body: BodyModel) -> Moment:
     cameras = Cameras(torch.eye(4)[None], torch.eye(3)[None], 8, 8)
-    vertices, transforms = standing
-    return Moment("someone", 7, cameras, vertices, transforms, body.faces, no_pixels)
+    vertices, vertex_transforms = standing
+    return Moment("someone", 7, cameras, vertices, vertex_transforms, body.faces, no_pixels)
 
 
 def stored(folder: Path, gaussians: Gaussians, **options) -> PlyBackbone:
@@ -119,18 +119,18 @@ def test_a_frame_s_file_becomes_the_frame_s_gaussians(tmp_path, gaussians, momen
 
 def test_features_say_what_they_are_named_after(tmp_path, gaussians, moment, standing) -> None:
     backbone = stored(tmp_path, gaussians)
-    found, (vertices, transforms) = backbone(moment), standing
+    found, (vertices, vertex_transforms) = backbone(moment), standing
     away = (found.means[:, None] - vertices).norm(dim=-1)
     nearest = away.argmin(1)
-    turns = torch.linalg.svd(transforms[nearest, :3, :3].double())
-    turns = turns.U @ turns.Vh  # rest pose to world
-    offset = (turns.mT @ (found.means - vertices[nearest])[..., None].double())[..., 0]
+    rotations = torch.linalg.svd(vertex_transforms[nearest, :3, :3].double())
+    rotations = rotations.U @ rotations.Vh  # rest pose to world
+    offset = (rotations.mT @ (found.means - vertices[nearest])[..., None].double())[..., 0]
     found_offset = column(backbone, found, "offset").double()
     torch.testing.assert_close(found_offset, (offset / 0.05).clamp(-100, 100), rtol=1e-4, atol=1e-4)
     torch.testing.assert_close(
-        matrices(column(backbone, found, "turn")), turns.mT @ matrices(found.quats), rtol=0, atol=1e-5
+        matrices(column(backbone, found, "rotation")), rotations.mT @ matrices(found.quats), rtol=0, atol=1e-5
     )
-    assert (column(backbone, found, "turn")[:, 0] >= 0).all()
+    assert (column(backbone, found, "rotation")[:, 0] >= 0).all()
     assert torch.equal(column(backbone, found, "opacity")[:, 0], found.opacities)
     torch.testing.assert_close(column(backbone, found, "size").exp() * 0.02, found.scales)
     torch.testing.assert_close(column(backbone, found, "color") * 0.25 + 0.5, found.colors)
@@ -142,7 +142,7 @@ def test_features_say_what_they_are_named_after(tmp_path, gaussians, moment, sta
     torch.testing.assert_close(normal.norm(dim=1), torch.ones(400, dtype=torch.float64))
     assert ((normal * offset).sum(1) > 0).all()
     shortest = found.scales.double().amin(1)
-    world = (turns @ normal[..., None])[..., 0]
+    world = (rotations @ normal[..., None])[..., 0]
     # an eigenvector of the covariance with the smallest eigenvalue
     pressed = (covariance(found) @ world[..., None])[..., 0]
     torch.testing.assert_close(pressed, shortest[:, None] ** 2 * world, rtol=0, atol=1e-8)
@@ -153,7 +153,9 @@ def test_features_move_with_the_body(tmp_path, gaussians, moment) -> None:
     here = backbone(moment)
     motion = similarity(1.0, seed=4)
     vertices = (moment.vertices.double() @ motion[:3, :3].T + motion[:3, 3]).float()
-    elsewhere = replace(moment, vertices=vertices, transforms=(motion @ moment.transforms.double()).float())
+    elsewhere = replace(
+        moment, vertices=vertices, vertex_transforms=(motion @ moment.vertex_transforms.double()).float()
+    )
     there = stored(tmp_path / "there", move_gaussians(gaussians, motion))(elsewhere)
     assert here.features is not None
     assert there.features is not None
@@ -202,7 +204,7 @@ def test_moved_gaussians_are_the_same_to_a_moved_camera() -> None:
     K = torch.tensor([[40.0, 0, 16], [0, 40, 16], [0, 0, 1]], dtype=torch.float64)
     scale = linear.det() ** (1 / 3)
     follows = viewmat @ torch.linalg.inv(matrix)
-    follows[:3] *= scale  # the same picture, seen from `scale` times as far
+    follows[:3] *= scale  # the same image, seen from `scale` times as far
     images = [render(g, Cameras(v[None], K[None], 32, 32)).rgb for g, v in ((cloud, viewmat), (moved, follows))]
     assert images[0].std() > 0.05
     torch.testing.assert_close(images[1], images[0], rtol=0, atol=1e-9)
@@ -352,7 +354,7 @@ def test_what_is_no_similarity_is_refused(tmp_path) -> None:
 
 
 def test_from_files_to_the_model_it_is_direct_binding(tmp_path, tiny_captures, body: BodyModel) -> None:
-    """The whole way, from a file a frame of a capture to an avatar, and to another cache once a file has changed."""
+    """The whole way, from a file per frame of a capture to an avatar, and to another cache once a file has changed."""
     capture = open_captures(tiny_captures).train[0]
     surface = frame_sources([capture], 4, SurfaceBackbone(SurfaceConfig(stride=2)), body, tmp_path / "cache")[0]
     folder = tmp_path / "files"
@@ -362,7 +364,7 @@ def test_from_files_to_the_model_it_is_direct_binding(tmp_path, tiny_captures, b
     source = frame_sources([capture], 4, make_backbone(config), body, tmp_path / "cache")[0]
     given = read_ply(folder / capture.name / f"{capture.frames[2]:08d}.ply")
     source = replace(source, capture=source.capture.select([0, 2]))
-    graph = load_clip(source, [0, 1], GraphSpec(hops=1, readout_k=3), chosen=1).graph
+    graph = load_clip(source, [0, 1], GraphSpec(hops=1, readout_k=3), ref_frame=1).graph
     assert graph["gaussian"].x.shape[1] == source.backbone.feature_dim
     torch.manual_seed(0)
     settings = ModelConfig(
@@ -376,8 +378,8 @@ def test_from_files_to_the_model_it_is_direct_binding(tmp_path, tiny_captures, b
     loaded = source.load(1)
     torch.testing.assert_close(loaded.means, given.means)
     torch.testing.assert_close(loaded.opacities, given.opacities, rtol=1e-3, atol=1e-3)
-    transforms = body.pose(capture.poses[[2]]).transforms[0]
-    expected = unpose_gaussians(loaded, transforms, avatar.binding)
+    vertex_transforms = body.pose(capture.poses[[2]]).vertex_transforms[0]
+    expected = unpose_gaussians(loaded, vertex_transforms, avatar.binding)
     for name in ("means", "quats", "scales", "opacities", "colors"):
         assert torch.equal(getattr(avatar.gaussians, name), getattr(expected, name)), name
     back = avatar.repose(body, capture.poses[[2]])[0]

@@ -28,19 +28,19 @@ class Scene:
     masks: Tensor  # [V, H, W]
     cameras: Cameras
     vertices: Tensor  # [N, 3]
-    transforms: Tensor  # [N, 4, 4]
+    vertex_transforms: Tensor  # [N, 4, 4]
     faces: Tensor  # [F, 3]
 
     def run(self, config: SurfaceConfig | None = None) -> Gaussians:
-        body = (self.vertices, self.transforms, self.faces)
+        body = (self.vertices, self.vertex_transforms, self.faces)
         moment = Moment("someone", 0, self.cameras, *body, lambda: (self.images, self.masks))
         return SurfaceBackbone(config or SurfaceConfig())(moment)
 
 
-def ring(count: int, size: int, turn: float = 0.0, distance: float = 2.6) -> Cameras:
+def ring(count: int, size: int, start: float = 0.0, distance: float = 2.6) -> Cameras:
     """Cameras around the y axis that look at the origin, y up."""
     viewmats = []
-    for angle in turn + 2 * math.pi * np.arange(count) / count:
+    for angle in start + 2 * math.pi * np.arange(count) / count:
         forward = -np.array([math.sin(angle), 0, math.cos(angle)])
         right = np.cross([0, -1.0, 0], forward)
         viewmat = np.eye(4)
@@ -80,22 +80,22 @@ def photograph(vertices: np.ndarray, faces: np.ndarray, chart: np.ndarray, camer
 def person() -> Scene:
     """The default body with its arms lowered, seen by four cameras."""
     body = load_body()
-    turns = torch.zeros(1, 69)
-    turns[0, 47], turns[0, 50], turns[0, 0] = -1.0, 0.9, -0.4  # shoulders, left hip
-    pose = BodyPose(torch.zeros(10), torch.tensor([[0, 0.3, 0]]), turns, torch.zeros(1, 3))
+    angles = torch.zeros(1, 69)
+    angles[0, 47], angles[0, 50], angles[0, 0] = -1.0, 0.9, -0.4  # shoulders, left hip
+    pose = BodyPose(torch.zeros(10), torch.tensor([[0, 0.3, 0]]), angles, torch.zeros(1, 3))
     posed = body.pose(pose)
     middle = (posed.vertices[0].amax(0) + posed.vertices[0].amin(0)) / 2
-    vertices, transforms = posed.vertices[0] - middle, posed.transforms[0].clone()
-    transforms[:, :3, 3] -= middle
+    vertices, vertex_transforms = posed.vertices[0] - middle, posed.vertex_transforms[0].clone()
+    vertex_transforms[:, :3, 3] -= middle
     cameras = ring(4, 64)
-    chart = body.rest_vertices(pose.betas).double().numpy()
+    chart = body.shaped_vertices(pose.betas).double().numpy()
     images, masks = photograph(vertices.double().numpy(), body.faces.numpy(), chart, cameras)
-    return Scene(images, masks, cameras, vertices, transforms, body.faces)
+    return Scene(images, masks, cameras, vertices, vertex_transforms, body.faces)
 
 
 @pytest.fixture(scope="module")
 def ball() -> Scene:
-    """A ball of half a metre before one camera, its picture half a pixel short of round."""
+    """A ball of half a metre before one camera, its image half a pixel short of round."""
     sphere = trimesh.creation.icosphere(4, 0.5)
     cameras = ring(1, 48)
     images, masks = photograph(sphere.vertices, sphere.faces, np.asarray(sphere.vertices), cameras)
@@ -124,7 +124,9 @@ def moved(scene: Scene, motion: Tensor) -> Scene:
     vertices = scene.vertices.double() @ motion[:3, :3].mT + motion[:3, 3]
     viewmats = scene.cameras.viewmats.double() @ torch.linalg.inv(motion)
     cameras = replace(scene.cameras, viewmats=viewmats)
-    return replace(scene, cameras=cameras, vertices=vertices, transforms=motion @ scene.transforms.double())
+    return replace(
+        scene, cameras=cameras, vertices=vertices, vertex_transforms=motion @ scene.vertex_transforms.double()
+    )
 
 
 def rigid(seed: int) -> Tensor:
@@ -204,9 +206,9 @@ def test_on_a_ball_everything_is_known_by_formula(ball: Scene) -> None:
     assert 0.5 < cover.min() < 0.8
 
 
-def test_what_is_background_to_any_camera_is_too_faint_to_draw(ball: Scene) -> None:
+def test_what_is_background_to_any_camera_is_too_faint_to_render(ball: Scene) -> None:
     """A second camera, from the side, that sees only the ball's near half: the far half fades, but stays above zero."""
-    side = ring(2, 48, turn=math.pi / 2)[:1]
+    side = ring(2, 48, start=math.pi / 2)[:1]
     half = ball.masks.clone()
     half[..., :24] = 0
     cameras = replace(
@@ -224,13 +226,13 @@ def test_what_is_background_to_any_camera_is_too_faint_to_draw(ball: Scene) -> N
     assert (gaussians.opacities[column_seen > 24.6] > 0.5).float().mean() > 0.7
 
 
-def test_coverage_is_the_least_mask_of_the_cameras_that_have_a_place_in_the_picture() -> None:
+def test_coverage_is_the_least_mask_of_the_cameras_that_have_a_place_in_the_image() -> None:
     K = np.array([[10.0, 0, 4], [0, 10, 4], [0, 0, 1]])
     mask = np.zeros((8, 8))
     mask[:, 4:] = 1
     places = np.array(
         [[0.25, 0.05, 1], [-0.25, 0.05, 1], [0.0, 0.05, 1], [0.025, 0.05, 1], [-2, 0, 1], [0.25, -0.05, -1]]
-    )  # covered, background, on the edge, a quarter pixel right of it, out of the picture, behind the camera
+    )  # covered, background, on the edge, a quarter pixel right of it, out of the image, behind the camera
     views, other = np.stack([np.eye(4)] * 2), np.full((8, 8), 0.7)
     np.testing.assert_allclose(coverage(places, mask[None], views[:1], K[None]), [1, 0, 0.5, 0.75, 1, 1])
     both = coverage(places, np.stack([mask, other]), views, np.stack([K, K]))
@@ -241,7 +243,7 @@ def test_coverage_equals_scipy_s_interpolation_for_places_of_any_shape() -> None
     rng = np.random.default_rng(0)
     cameras = ring(3, 20)
     viewmats, Ks = (x.double().numpy() for x in (cameras.viewmats, cameras.Ks))
-    masks, places = rng.random((3, 14, 20)), rng.uniform(-1.5, 1.5, (40, 5, 3))  # some out of some pictures
+    masks, places = rng.random((3, 14, 20)), rng.uniform(-1.5, 1.5, (40, 5, 3))  # some out of some images
     expected = np.ones((40, 5))
     for mask, viewmat, K in zip(masks, viewmats, Ks, strict=True):
         seen = (places @ viewmat[:3, :3].T + viewmat[:3, 3]) @ K.T
@@ -346,7 +348,7 @@ def test_features_do_not_depend_on_the_pose(ball: Scene) -> None:
             torch.cat([first.masks, second.masks]),
             Cameras(viewmats, Ks, first.cameras.width, first.cameras.height),
             torch.cat([first.vertices, second.vertices]),
-            torch.cat([first.transforms, second.transforms]),
+            torch.cat([first.vertex_transforms, second.vertex_transforms]),
             torch.cat([first.faces, second.faces + len(first.vertices)]),
         )
 
@@ -359,15 +361,15 @@ def test_features_do_not_depend_on_the_pose(ball: Scene) -> None:
     assert (before.features - after.features).abs().mean() < 1e-3
 
 
-def test_a_turned_body_part_turns_its_features(ball: Scene) -> None:
+def test_a_rotated_body_part_rotates_its_features(ball: Scene) -> None:
     """The rest frame is the transform's rotation, whatever stretch comes with it."""
-    turn = torch.tensor(Rotation.from_rotvec([0.3, -1.2, 0.5]).as_matrix()).float()
-    transforms = ball.transforms.clone()
-    transforms[:, :3, :3] = turn @ torch.tensor([[1.1, 0.05, 0], [0.05, 0.9, 0], [0, 0, 1.0]])
+    rotation = torch.tensor(Rotation.from_rotvec([0.3, -1.2, 0.5]).as_matrix()).float()
+    vertex_transforms = ball.vertex_transforms.clone()
+    vertex_transforms[:, :3, :3] = rotation @ torch.tensor([[1.1, 0.05, 0], [0.05, 0.9, 0], [0, 0, 1.0]])
     before = ball.run()
-    after = replace(ball, transforms=transforms).run()
+    after = replace(ball, vertex_transforms=vertex_transforms).run()
     for name in ("offset", "normal", "view"):
-        torch.testing.assert_close(column(after, name), column(before, name) @ turn, atol=1e-4, rtol=0)
+        torch.testing.assert_close(column(after, name), column(before, name) @ rotation, atol=1e-4, rtol=0)
     for name in ("color", "facing", "outline_pixels", "footprint"):
         torch.testing.assert_close(column(after, name), column(before, name))
 
@@ -431,8 +433,8 @@ def test_shapes_are_checked(person: Scene) -> None:
         replace(person, images=person.images[:3]).run()
     with pytest.raises(ValueError, match=r"masks: expected \(4, 64, 64\), found \(4, 64, 32\)"):
         replace(person, masks=person.masks[..., :32]).run()
-    with pytest.raises(ValueError, match="transforms: expected a 4x4 a vertex"):
-        replace(person, transforms=person.transforms[:5]).run()
+    with pytest.raises(ValueError, match="vertex_transforms: expected a 4x4 matrix per vertex"):
+        replace(person, vertex_transforms=person.vertex_transforms[:5]).run()
 
 
 @pytest.mark.parametrize(
@@ -454,7 +456,7 @@ def test_trimeshs_own_search_gives_the_same_where_embree_is_missing(
     torch.testing.assert_close(without.means, with_embree.means, atol=1e-5, rtol=0)
 
 
-def test_drawing_the_gaussians_gives_the_images_back(person: Scene) -> None:
+def test_rendering_the_gaussians_gives_the_images_back(person: Scene) -> None:
     """From the input cameras, and without holes from those between them."""
     gaussians = person.run()
     again = render(gaussians, person.cameras)
@@ -463,11 +465,11 @@ def test_drawing_the_gaussians_gives_the_images_back(person: Scene) -> None:
     error = (again.rgb - white).square()
     assert -10 * torch.log10(error.mean()) > 24
     assert (again.alpha - cover).abs().mean() < 0.025
-    chart = load_body().rest_vertices(torch.zeros(10)).double().numpy()
-    between = ring(4, 64, turn=math.pi / 4)
+    chart = load_body().shaped_vertices(torch.zeros(10)).double().numpy()
+    between = ring(4, 64, start=math.pi / 4)
     images, masks = photograph(person.vertices.double().numpy(), person.faces.numpy(), chart, between)
-    drawn = render(gaussians, between)
-    assert -10 * torch.log10((drawn.rgb - images * masks[..., None] - 1 + masks[..., None]).square().mean()) > 23.5
+    rendered = render(gaussians, between)
+    assert -10 * torch.log10((rendered.rgb - images * masks[..., None] - 1 + masks[..., None]).square().mean()) > 23.5
     inside = -torch.nn.functional.max_pool2d(-masks[:, None], 5, 1, 2)[:, 0] > 0.99
     assert inside.sum() > 100
-    assert drawn.alpha[..., 0][inside].min() > 0.9
+    assert rendered.alpha[..., 0][inside].min() > 0.9

@@ -195,7 +195,7 @@ def check_results(config: AblationBenchmark, runs: list[TrainConfig], shown: str
         text = f"{statistics.fmean(values):+.2f} ± {statistics.stdev(values):.2f}"
         assert any(line.startswith(f"| {label} | 2 |") and f"| {text} |" in line for line in markdown.splitlines())
         assert any(line.startswith(label) and f" {text} " in line for line in shown.splitlines())
-    assert "one thread a run" in markdown
+    assert "one thread per run" in markdown
     times = read_times(config.folder)
     assert {name: time.clips for name, time in times.items()} == {"default": 2, "frames1": 2}
     for row in rows:
@@ -204,9 +204,9 @@ def check_results(config: AblationBenchmark, runs: list[TrainConfig], shown: str
         assert float(row["training_time_ratio"]) == pytest.approx(time.ratio, rel=1e-4)
         assert f"| {time.ratio:.2f}x |" in markdown
     assert times["default"].ratio == 1
-    with Image.open(table.with_suffix(".png")) as picture:
-        assert picture.width > 600
-        assert len(np.unique(np.asarray(picture.convert("L")))) > 20  # something is drawn
+    with Image.open(table.with_suffix(".png")) as plot:
+        assert plot.width > 600
+        assert len(np.unique(np.asarray(plot.convert("L")))) > 20  # something is drawn
 
 
 @pytest.mark.parametrize(

@@ -57,7 +57,7 @@ def read(path: Path) -> list[dict[str, str]]:
     return list(csv.DictReader(path.read_text().splitlines()))
 
 
-def assert_picture(path: Path) -> None:
+def assert_image(path: Path) -> None:
     assert path.read_bytes()[:8] == b"\x89PNG\r\n\x1a\n"
     assert path.stat().st_size > 5000
 
@@ -164,7 +164,7 @@ def test_tables_and_plots_of_a_whole_run(inline_workers, add_variant, tmp_path, 
              "_inter_hops", "_inter_targets", "_inter_shuffled"]  # fmt: skip
     assert {path.name for path in tmp_path.glob("*.png")} == {f"attention{name}.png" for name in plots}
     for path in tmp_path.glob("*.png"):
-        assert_picture(path)
+        assert_image(path)
     shown = capsys.readouterr().out
     assert "wrong (default), relative error 1.0e-02" in shown
 
@@ -215,4 +215,4 @@ def test_the_command_runs_under_both_settings(tmp_path):
     for row in rows:
         assert all(float(row[f"forward_backward_median_ms_{setting}"]) > 0 for setting in ("default", "tuned"))
         assert row["torch"] == torch.__version__
-    assert_picture(tmp_path / "attention_intra_edges.png")
+    assert_image(tmp_path / "attention_intra_edges.png")

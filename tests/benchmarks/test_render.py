@@ -1,4 +1,4 @@
-"""The benchmark of drawing, on scenes so small that only its own work is seen."""
+"""The benchmark of rendering, on scenes so small that only its own work is seen."""
 
 import csv
 from dataclasses import replace
@@ -28,14 +28,14 @@ def test_tiles_are_listed_front_to_back():
 
 
 @pytest.mark.parametrize("name", [OURS, GSPLAT, AUTOGRAD])
-def test_everyone_draws_the_same(name: str):
+def test_everyone_renders_the_same(name: str):
     trial = attempt(RenderProblem, TINY, name)
     assert trial.status == "right", trial
     assert trial.deviation is not None
     assert 0 < trial.deviation < 1e-4
 
 
-def test_a_wrong_picture_is_found(monkeypatch):
+def test_a_wrong_image_is_found(monkeypatch):
     monkeypatch.setattr("benchmarks.gsplat_torch.ALPHA_MIN", 0.2)
     assert attempt(RenderProblem, replace(TINY, views=2), GSPLAT).status == "wrong"
 
@@ -91,6 +91,6 @@ def test_tables_and_plots_of_a_whole_run(inline_workers, tmp_path, capsys, monke
     for name in ("gaussians", "size", "views"):
         assert (tmp_path / f"render_{name}.png").read_bytes()[:4] == b"\x89PNG"
     shown = capsys.readouterr().out
-    assert shown.count("frames a second") == 4
+    assert shown.count("frames per second") == 4
     for bar in bars:
         assert bar["what"] in shown

@@ -48,7 +48,7 @@ def with_posedirs(arrays: BodyArrays) -> BodyArrays:
 def test_default_body_is_closed_and_symmetric(body):
     import trimesh
 
-    mesh = trimesh.Trimesh(body.rest_vertices(torch.zeros(10)), body.faces, process=False)
+    mesh = trimesh.Trimesh(body.shaped_vertices(torch.zeros(10)), body.faces, process=False)
     assert mesh.is_watertight
     assert (body.num_vertices, body.num_joints, len(body.faces)) == (6890, 24, 13776)
     assert (body.kind, body.is_open, body.hands, body.num_expressions) == ("smpl", True, None, 0)
@@ -80,8 +80,8 @@ def test_posed_vertices_equal_smplx(change):
     body = BodyModel(arrays)
     posed = body.pose(pose)
     assert torch.allclose(posed.vertices, expected, atol=2e-5)
-    rest = torch.nn.functional.pad(body.rest_vertices(pose.betas), (0, 1), value=1.0)
-    mapped = (posed.transforms @ rest[None, :, :, None])[..., :3, 0]
+    rest = torch.nn.functional.pad(body.shaped_vertices(pose.betas), (0, 1), value=1.0)
+    mapped = (posed.vertex_transforms @ rest[None, :, :, None])[..., :3, 0]
     assert torch.allclose(mapped, expected, atol=2e-5)
 
 
@@ -117,9 +117,9 @@ def test_a_skeleton_of_another_size():
 
 
 def test_pose_of_another_skeleton_is_refused(body):
-    with pytest.raises(UserError, match="24 joints and expects 69 values a frame, found 63"):
+    with pytest.raises(UserError, match="24 joints and expects 69 values per frame, found 63"):
         body.pose(random_pose(2, joints=22))
     with pytest.raises(UserError, match="10 shape directions, found 16"):
-        body.rest_vertices(torch.zeros(16))
-    with pytest.raises(UserError, match="expression: this body has 0 expression directions, found 10 values a frame"):
+        body.shaped_vertices(torch.zeros(16))
+    with pytest.raises(UserError, match="expression: this body has 0 expression directions, found 10 values per frame"):
         body.pose(replace(random_pose(2), expression=torch.zeros(2, 10)))

@@ -12,12 +12,12 @@ import numpy as np
 import pytest
 import scipy.sparse
 import torch
-from test_body import random_pose, reference, with_posedirs
 
 from hgg_pyg.body import BodyArrays, BodyModel, load_body, read_body, write_body
 from hgg_pyg.body.files import DEFAULT_BODY, find_body_file, installed_bodies
 from hgg_pyg.body.open_smplx import open_smplx
 from hgg_pyg.types import UserError
+from tests.body.test_body import random_pose, reference, with_posedirs
 
 KEYS = ("v_template", "f", "weights", "J_regressor", "kintree_table", "shapedirs")
 

@@ -148,26 +148,26 @@ def test_posed_vertices_equal_smplx(written, flat, count):
     )
     posed = body.pose(pose)
     assert (posed.vertices - expected.vertices).abs().max() < 1e-5
-    rest = torch.nn.functional.pad(body.rest_vertices(pose.betas), (0, 1), value=1.0)
-    mapped = (posed.transforms @ rest[None, :, :, None])[..., :3, 0]
+    rest = torch.nn.functional.pad(body.shaped_vertices(pose.betas), (0, 1), value=1.0)
+    mapped = (posed.vertex_transforms @ rest[None, :, :, None])[..., :3, 0]
     assert (mapped - expected.vertices).abs().max() < 1e-5
     still = body.pose(replace(pose, expression=None)).vertices
     assert (still - expected.vertices).abs().max() > 1e-3
 
 
 def test_an_expression_moves_the_joints_it_moves_the_vertices_of(arrays):
-    """Joints come of the expressive face, frame by frame: the jaw turns about another point."""
+    """Joints come of the expressive face, frame by frame: the jaw rotates about another point."""
     body = BodyModel(arrays)
-    turned = torch.zeros(2, 162)
-    turned[:, 63:66] = draw(3, seed=0)
-    pose = BodyPose(torch.zeros(10), torch.zeros(2, 3), turned, torch.zeros(2, 3))
+    angles = torch.zeros(2, 162)
+    angles[:, 63:66] = draw(3, seed=0)
+    pose = BodyPose(torch.zeros(10), torch.zeros(2, 3), angles, torch.zeros(2, 3))
     strong = torch.zeros(2, 10)
     strong[1, 6] = 20  # cheeks, next to the hinge of the jaw
     joints = body.rest_joints(pose.betas)
-    rigid, bends = body.bend(replace(pose, expression=strong), joints)
+    joint_transforms, bends = body.bend(replace(pose, expression=strong), joints)
     plain, _ = body.bend(pose, joints)
-    assert torch.allclose(rigid[0], plain[0], atol=1e-6)
-    assert (rigid[1, 22] - plain[1, 22]).abs().max() > 1e-3
+    assert torch.allclose(joint_transforms[0], plain[0], atol=1e-6)
+    assert (joint_transforms[1, 22] - plain[1, 22]).abs().max() > 1e-3
     assert bends.shape == (2, 486 + 10)
 
 
@@ -180,7 +180,7 @@ def test_fewer_values_of_expression_are_the_first_ones(arrays):
     assert torch.allclose(*found, atol=1e-6)
     none = body.pose(replace(pose, expression=torch.zeros(1, 10))).vertices
     assert torch.allclose(none, body.pose(pose).vertices, atol=1e-6)
-    with pytest.raises(UserError, match="expression: this body has 10 expression directions, found 11 values a frame"):
+    with pytest.raises(UserError, match="this body has 10 expression directions, found 11 values per frame"):
         body.pose(replace(pose, expression=torch.zeros(1, 11)))
 
 
@@ -202,13 +202,13 @@ def test_unpose_undoes_pose_with_an_expression():
         expression=torch.randn(2, 10, **shape),
     )
     posed = body.pose(pose)
-    back = unpose_gaussians(pose_gaussians(start, posed.transforms, binding), posed.transforms, binding)
+    back = unpose_gaussians(pose_gaussians(start, posed.vertex_transforms, binding), posed.vertex_transforms, binding)
     assert (back.means - means).abs().max() < 1e-10
     assert ((back.quats * quats).sum(-1).abs() - 1).abs().max() < 1e-10
     everywhere = torch.arange(10475)
-    on = Gaussians(body.rest_vertices(pose.betas), *(torch.zeros(10475, n).double() + 1 for n in (4, 3)),
+    on = Gaussians(body.shaped_vertices(pose.betas), *(torch.zeros(10475, n).double() + 1 for n in (4, 3)),
                    torch.ones(10475).double(), torch.ones(10475, 3).double())  # fmt: skip
-    assert (pose_gaussians(on, posed.transforms, everywhere).means - posed.vertices).abs().max() < 1e-10
+    assert (pose_gaussians(on, posed.vertex_transforms, everywhere).means - posed.vertices).abs().max() < 1e-10
 
 
 def test_gradients_reach_expression_and_pose():
@@ -219,7 +219,7 @@ def test_gradients_reach_expression_and_pose():
         pose = BodyPose(
             torch.zeros(1).double(), torch.zeros(1, 3).double(), angles, torch.zeros(1, 3).double(), expression
         )
-        return body.pose(pose).transforms[:, some]
+        return body.pose(pose).vertex_transforms[:, some]
 
     expression = draw(1, 2, seed=0).double().requires_grad_()
     angles = draw(1, 162, seed=1, std=0.2).double()

@@ -61,22 +61,22 @@ def test_hands_that_the_body_cannot_have(smplx_body):
 @pytest.mark.parametrize("rooted", [False, True])
 def test_easymocap_vertices_are_smplx_vertices(smplx_body, rooted):
     """EasyMocap: V = R(Rh) LBS(root) + Th, evaluated as it stands."""
-    turn, shift, pose, betas = draw(3, 3), draw(3, 3, seed=1), 0.2 * draw(3, 162, seed=2), draw(10, seed=3)
+    rotvec, shift, pose, betas = draw(3, 3), draw(3, 3, seed=1), 0.2 * draw(3, 162, seed=2), draw(10, seed=3)
     root = draw(3, 3, seed=4) if rooted else torch.zeros(3, 3, dtype=torch.float64)
     inner = smplx_body.pose(BodyPose(betas, root, pose, torch.zeros_like(shift))).vertices
-    rotation = torch.from_numpy(Rotation.from_rotvec(turn.numpy()).as_matrix())
+    rotation = torch.from_numpy(Rotation.from_rotvec(rotvec.numpy()).as_matrix())
     expected = inner @ rotation.mT + shift[:, None]
     pelvis = smplx_body.rest_joints(betas)[0]
-    orient, transl = easymocap_to_smplx(turn, shift, pelvis, root)
+    orient, transl = easymocap_to_smplx(rotvec, shift, pelvis, root)
     found = smplx_body.pose(BodyPose(betas, orient, pose, transl)).vertices
     assert (found - expected).abs().max() < 1e-6
     wrong = smplx_body.pose(BodyPose(betas, orient, pose, shift)).vertices
     assert (wrong - expected).abs().max() > 0.05  # what the conversion is for
-    per_frame = easymocap_to_smplx(turn, shift, pelvis.expand(3, 3), root)
+    per_frame = easymocap_to_smplx(rotvec, shift, pelvis.expand(3, 3), root)
     assert torch.equal(per_frame[1], transl)
 
 
-def test_axis_angle_near_no_turn_and_near_half_turns():
+def test_axis_angle_near_zero_and_near_pi():
     generator = torch.Generator().manual_seed(0)
     axes = torch.nn.functional.normalize(torch.randn(400, 3, generator=generator, dtype=torch.float64), dim=-1)
     axes[:6] = torch.cat([torch.eye(3), -torch.eye(3)])
@@ -95,7 +95,7 @@ def test_axis_angle_near_no_turn_and_near_half_turns():
     assert torch.equal(matrix_to_axis_angle(torch.eye(3)), torch.zeros(3))
 
 
-def test_exact_half_turns():
+def test_rotations_by_exactly_pi():
     for axis in (*torch.eye(3), torch.tensor([1.0, 2.0, -2.0]) / 3):
         half = 2 * torch.outer(axis, axis) - torch.eye(3)
         found = matrix_to_axis_angle(half)

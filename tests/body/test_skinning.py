@@ -1,11 +1,11 @@
 import pytest
 import torch
 from scipy.spatial.transform import Rotation
-from test_body import random_pose
 
 from hgg_pyg.body import load_body, pose_gaussians, unpose_gaussians
 from hgg_pyg.body.skinning import matrix_to_quaternion, polar_rotation, quaternion_multiply
 from hgg_pyg.types import Gaussians
+from tests.body.test_body import random_pose
 
 
 def random_gaussians(count: int, seed: int = 0, dtype: torch.dtype = torch.float32) -> Gaussians:
@@ -26,10 +26,10 @@ def test_unpose_is_the_exact_inverse_of_pose():
     body = load_body()
     gaussians = random_gaussians(5000)
     binding = torch.randint(body.num_vertices, (5000,), generator=torch.Generator().manual_seed(1))
-    transforms = body.pose(random_pose(4)).transforms
-    posed = pose_gaussians(gaussians, transforms, binding)
+    vertex_transforms = body.pose(random_pose(4)).vertex_transforms
+    posed = pose_gaussians(gaussians, vertex_transforms, binding)
     assert posed.means.shape == (4, 5000, 3)
-    back = unpose_gaussians(posed, transforms, binding)
+    back = unpose_gaussians(posed, vertex_transforms, binding)
     assert (back.means - gaussians.means).abs().max() < 1e-5
     assert same_rotation(back.quats, gaussians.quats, 1e-5)
     assert torch.equal(back.scales[2], gaussians.scales)
@@ -40,27 +40,27 @@ def test_a_gaussian_on_a_vertex_goes_where_smplx_puts_the_vertex():
     pose = random_pose(2, seed=3)
     binding = torch.arange(body.num_vertices)
     start = random_gaussians(body.num_vertices)
-    start = Gaussians(body.rest_vertices(pose.betas), start.quats, start.scales, start.opacities, start.colors)
+    start = Gaussians(body.shaped_vertices(pose.betas), start.quats, start.scales, start.opacities, start.colors)
     posed = body.pose(pose)
-    assert torch.allclose(pose_gaussians(start, posed.transforms, binding).means, posed.vertices, atol=1e-5)
+    assert torch.allclose(pose_gaussians(start, posed.vertex_transforms, binding).means, posed.vertices, atol=1e-5)
 
 
-def test_global_rotation_turns_every_gaussian_by_it():
+def test_global_rotation_rotates_every_gaussian_by_it():
     body = load_body()
     pose = random_pose(1)
     still = type(pose)(pose.betas, pose.global_orient, torch.zeros(1, 69), pose.transl)
     gaussians, binding = random_gaussians(50), torch.arange(50)
-    posed = pose_gaussians(gaussians, body.pose(still).transforms, binding)
-    turn = Rotation.from_rotvec(pose.global_orient[0].numpy())
-    expected = (turn * Rotation.from_quat(gaussians.quats.numpy(), scalar_first=True)).as_quat(scalar_first=True)
+    posed = pose_gaussians(gaussians, body.pose(still).vertex_transforms, binding)
+    rotation = Rotation.from_rotvec(pose.global_orient[0].numpy())
+    expected = (rotation * Rotation.from_quat(gaussians.quats.numpy(), scalar_first=True)).as_quat(scalar_first=True)
     assert same_rotation(posed.quats[0], torch.from_numpy(expected).float(), 1e-5)
 
 
 @pytest.mark.parametrize("shear", [0.0, 0.4])
 def test_polar_rotation_equals_the_singular_value_decomposition(shear):
-    turn = torch.from_numpy(Rotation.random(500, random_state=0).as_matrix())
+    rotation = torch.from_numpy(Rotation.random(500, random_state=0).as_matrix())
     other = torch.from_numpy(Rotation.random(500, random_state=1).as_matrix())
-    blend = (1 - shear) * turn + shear * other
+    blend = (1 - shear) * rotation + shear * other
     blend = blend[torch.linalg.det(blend) > 0.05]
     u, _, v = torch.linalg.svd(blend)
     assert len(blend) > 100
@@ -68,14 +68,14 @@ def test_polar_rotation_equals_the_singular_value_decomposition(shear):
 
 
 def test_polar_rotation_of_rotations_that_nearly_cancel():
-    turn, about = Rotation.random(500, random_state=0), Rotation.random(500, random_state=1)
-    other = about * Rotation.from_euler("x", 176, degrees=True) * about.inv() * turn
-    blend = torch.from_numpy(0.5 * (turn.as_matrix() + other.as_matrix()))
+    rotation, about = Rotation.random(500, random_state=0), Rotation.random(500, random_state=1)
+    other = about * Rotation.from_euler("x", 176, degrees=True) * about.inv() * rotation
+    blend = torch.from_numpy(0.5 * (rotation.as_matrix() + other.as_matrix()))
     u, _, v = torch.linalg.svd(blend)
     assert torch.allclose(polar_rotation(blend), u @ v, atol=1e-10)
 
 
-def test_matrix_to_quaternion_equals_scipy_near_half_turns():
+def test_matrix_to_quaternion_equals_scipy_near_rotations_by_pi():
     axes = torch.nn.functional.normalize(torch.randn(300, 3, generator=torch.Generator().manual_seed(0)), dim=-1)
     angles = torch.linspace(0, torch.pi, 300)[:, None]
     rotations = Rotation.from_rotvec((axes * angles).numpy())
@@ -88,17 +88,17 @@ def test_gradients():
     blend.requires_grad_()
     assert torch.autograd.gradcheck(lambda a: matrix_to_quaternion(polar_rotation(a)), (blend,))
     gaussians = random_gaussians(4, dtype=torch.float64)
-    transforms = torch.eye(4, dtype=torch.float64).repeat(2, 1, 1)
-    transforms[:, :3, :3] = blend.detach()[:2]
+    vertex_transforms = torch.eye(4, dtype=torch.float64).repeat(2, 1, 1)
+    vertex_transforms[:, :3, :3] = blend.detach()[:2]
     binding = torch.tensor([0, 1, 1, 0])
 
-    def there_and_back(means, quats, transforms):
+    def there_and_back(means, quats, vertex_transforms):
         start = Gaussians(means, quats, gaussians.scales, gaussians.opacities, gaussians.colors)
-        posed = pose_gaussians(start, transforms, binding)
-        back = unpose_gaussians(posed, transforms.flip(0), binding)
+        posed = pose_gaussians(start, vertex_transforms, binding)
+        back = unpose_gaussians(posed, vertex_transforms.flip(0), binding)
         return posed.means, posed.quats, back.means, back.quats
 
-    inputs = [t.clone().requires_grad_() for t in (gaussians.means, gaussians.quats, transforms)]
+    inputs = [t.clone().requires_grad_() for t in (gaussians.means, gaussians.quats, vertex_transforms)]
     assert torch.autograd.gradcheck(there_and_back, inputs)
 
 

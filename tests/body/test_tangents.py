@@ -38,14 +38,14 @@ def test_tangents_are_level_and_upwards_but_on_the_crown_and_under_the_feet(fram
     assert (up[~steep, 1] > 0).all()
 
 
-def test_they_turn_with_the_body_about_the_vertical_and_ignore_where_it_stands() -> None:
+def test_they_rotate_with_the_body_about_the_vertical_and_ignore_where_it_stands() -> None:
     body = load_body()
     angle = torch.tensor(0.7)
-    turn = torch.tensor([[angle.cos(), 0, angle.sin()], [0, 1, 0], [-angle.sin(), 0, angle.cos()]])
+    rotation = torch.tensor([[angle.cos(), 0, angle.sin()], [0, 1, 0], [-angle.sin(), 0, angle.cos()]])
     before = tangent_frames(body.v_template, body.faces)
-    after = tangent_frames(body.v_template @ turn.T + torch.tensor([3.0, -1.0, 2.0]), body.faces)
+    after = tangent_frames(body.v_template @ rotation.T + torch.tensor([3.0, -1.0, 2.0]), body.faces)
     level = before[:, 1, 0].abs() < 0.99
-    torch.testing.assert_close(after[level], (turn @ before)[level], atol=1e-3, rtol=0)
+    torch.testing.assert_close(after[level], (rotation @ before)[level], atol=1e-3, rtol=0)
 
 
 def test_a_vertex_without_a_normal_has_the_world_s_axes() -> None:

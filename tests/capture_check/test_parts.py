@@ -113,13 +113,13 @@ def test_every_known_fault_changes_the_scene_and_says_where_to_look(scene, captu
             not np.allclose(getattr(mended, name), getattr(scene, name))
             for name in ("vertices", "viewmats", "Ks", "masks", "usable")
         ]
-        # Square pictures with centred principal points do not change when x and y of K are exchanged.
+        # Square images with centred principal points do not change when x and y of K are exchanged.
         assert any(changed) or fault.name == "width and height exchanged in K", fault.name
         text = fault.advice(places)
         assert any(word in text for word in ("calibration_full.json", "smpl_params.npz", "images and masks")), text
         names.add(fault.name)
-    turns = [name for name in names if name.startswith("poses' (x, y, z)")]
-    assert len(turns) == 23
+    rotations = [name for name in names if name.startswith("poses' (x, y, z)")]
+    assert len(rotations) == 23
     assert len(names) == len(known_faults(scene)) + len(frame_faults(scene))
 
 

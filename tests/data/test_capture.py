@@ -88,7 +88,7 @@ def double_camera(folder: Path) -> None:
 
 
 def change_rows(folder: Path, rows: int) -> None:
-    """Keep the first rows of all parameters that have a row a frame."""
+    """Keep the first rows of all parameters that have a row per frame."""
     change_params(folder, **dict.fromkeys(("global_orient", "transl", "body_pose"), lambda value: value[:rows]))
 
 

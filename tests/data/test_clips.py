@@ -22,12 +22,12 @@ def source(tiny_captures, body, tmp_path_factory):
     return frame_sources(captures, 4, SurfaceBackbone(SurfaceConfig()), body, tmp_path_factory.mktemp("frames"))[0]
 
 
-def turned(capture, matrix: np.ndarray):
-    """The same capture in a world turned by a rotation about the origin, the person standing at the origin."""
-    turn = Rotation.from_matrix(matrix)
+def rotated(capture, matrix: np.ndarray):
+    """The same capture in a world rotated by a matrix about the origin, the person standing at the origin."""
+    rotation = Rotation.from_matrix(matrix)
     poses = capture.poses
-    orient = (turn * Rotation.from_rotvec(poses.global_orient.double().numpy())).as_rotvec()
-    transl = turn.apply(poses.transl.double().numpy())
+    orient = (rotation * Rotation.from_rotvec(poses.global_orient.double().numpy())).as_rotvec()
+    transl = rotation.apply(poses.transl.double().numpy())
     view = capture.cameras.viewmats.clone()
     view[:, :3, :3] = view[:, :3, :3] @ torch.from_numpy(matrix.T).float()
     moved = replace(poses, global_orient=torch.from_numpy(orient).float(), transl=torch.from_numpy(transl).float())
@@ -46,7 +46,7 @@ def test_input_cameras_surround_the_person_in_any_world(source):
     front = Rotation.from_rotvec(capture.poses.global_orient[0].numpy()).apply([0, 0, 1])
     assert away[0].numpy() @ front > 0.8
     for seed in range(3):
-        assert spread_cameras(turned(capture, Rotation.random(random_state=seed).as_matrix()), 3) == chosen
+        assert spread_cameras(rotated(capture, Rotation.random(random_state=seed).as_matrix()), 3) == chosen
     with pytest.raises(UserError, match="at least 7 cameras as input, found 6"):
         spread_cameras(capture, 7)
 
@@ -89,7 +89,7 @@ def test_sampled_clips_are_what_the_configuration_says(frames, cameras):
         assert list(plan.frames) == sorted(set(plan.frames))
         assert plan.frames[0] >= 0
         assert plan.frames[-1] < frames
-        assert 0 <= plan.chosen < len(plan.frames)
+        assert 0 <= plan.ref_frame < len(plan.frames)
         assert len(plan.targets) == 2
         for target in plan.targets:
             assert len(set(target.cameras)) == 4
@@ -125,8 +125,8 @@ def test_targets_are_composited_on_white(source):
     assert torch.equal(rgb[0][inside], torch.from_numpy(source.capture.image(2, 5))[inside])
 
 
-def test_a_clip_s_graph_holds_every_gaussian_and_the_avatar_of_the_chosen_frame(source):
-    graph = load_clip(source, [0, 2], GraphSpec(hops=1, readout_k=3), chosen=1).graph
+def test_a_clip_s_graph_holds_every_gaussian_and_the_avatar_of_the_reference_frame(source):
+    graph = load_clip(source, [0, 2], GraphSpec(hops=1, readout_k=3), ref_frame=1).graph
     graph.validate()
     frames: list[Gaussians] = [source.load(0), source.load(2)]
     assert graph["gaussian"].num_nodes == len(frames[0]) + len(frames[1])
@@ -137,7 +137,7 @@ def test_a_clip_s_graph_holds_every_gaussian_and_the_avatar_of_the_chosen_frame(
     assert torch.equal(edges[1], torch.arange(len(frames[1])).repeat_interleave(3))
     assert (edges[0].view(-1, 3) == graph["avatar"].binding[:, None]).any(1).all()
     assert torch.equal(graph["betas"], source.capture.poses.betas[None])
-    rest = source.body.rest_vertices(source.capture.poses.betas)
+    rest = source.body.shaped_vertices(source.capture.poses.betas)
     distance = (graph["avatar"].pos - rest[graph["avatar"].binding]).norm(dim=-1)
     assert distance.median() < 0.03
 

@@ -59,7 +59,7 @@ def test_the_kernel_is_the_reference(shape, channels, corner, extent, size):
 
 
 @pytest.mark.parametrize("size", [(512, 428), (1224, 1024), (306, 256), (999, 1001), (1300, 1024)])
-def test_the_kernel_is_the_reference_on_large_pictures(size):
+def test_the_kernel_is_the_reference_on_large_images(size):
     pixels = noise(1024, 1224, 3)
     pixels.flags.writeable = False
     for window in (Window(0, 0, 1224, 1024), Window(-3.7, 11.1, 1200.3, 800.9)):
@@ -257,7 +257,7 @@ def test_errors(tmp_path, mode):
     with pytest.raises(UserError, match=r"a\.png: expected 64x96 pixels, found 96x64"):
         read_pixels(path, mode, (64, 96), (64, 96))
     save(tmp_path / "a.tif", Image.fromarray(np.zeros((64, 96), np.float32)))
-    with pytest.raises(UserError, match=r"a\.tif: expected an image of 8 or 16 bits a channel, found one of floating"):
+    with pytest.raises(UserError, match=r"a\.tif: expected an image of 8 or 16 bits per channel, found one of"):
         read_pixels(tmp_path / "a.tif", mode, FULL, FULL)
 
 

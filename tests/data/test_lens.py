@@ -1,4 +1,4 @@
-"""The lens: OpenCV's formula, and pictures read back through it against functions of the undistorted position."""
+"""The lens: OpenCV's formula, and images read back through it against functions of the undistorted position."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def undistort(lens: Lens, points: np.ndarray) -> np.ndarray:
 
 
 def colours(places: np.ndarray) -> np.ndarray:
-    """Smooth colours in [0.1, 0.9] by the place in an undistorted picture. [..., 2] -> [..., 3]"""
+    """Smooth colours in [0.1, 0.9] by the place in an undistorted image. [..., 2] -> [..., 3]"""
     x, y = places[..., 0], places[..., 1]
     waves = [np.sin(x / 13) * np.cos(y / 17), np.sin((x + 2 * y) / 23), np.cos((x - y) / 19)]
     return 0.5 + 0.4 * np.stack(waves, -1)
@@ -82,7 +82,7 @@ def test_distort_is_opencvs_formula_term_by_term():
 @pytest.mark.parametrize("coefficients", [ZJU_LIKE, STRONG])
 @pytest.mark.parametrize("window", [None, Window(31.25, 17.5, 140.5, 150.75)], ids=["whole", "part"])
 @pytest.mark.parametrize("scale", [1.0, 1.7, 0.7, 0.5, 0.31], ids=lambda scale: f"x{scale}")
-def test_a_picture_taken_through_a_lens_is_read_back(tmp_path, coefficients, window, scale):
+def test_an_image_taken_through_a_lens_is_read_back(tmp_path, coefficients, window, scale):
     lens = Lens(K, coefficients)
     path = photograph(tmp_path / "a.png", lens, FULL, colours)
     part = window or Window(0, 0, *FULL)
@@ -143,13 +143,13 @@ def test_no_distortion_is_no_lens(tmp_path, mode, size):
 
 
 @pytest.mark.parametrize("size", [FULL, (120, 100), (60, 50)])
-def test_hardly_any_distortion_is_hardly_another_picture(tmp_path, size):
+def test_hardly_any_distortion_is_hardly_another_image(tmp_path, size):
     path = photograph(tmp_path / "a.png", Lens(K, np.zeros(5)), FULL, colours)
     found = read_pixels(path, "RGB", FULL, size, None, Lens(K, np.full(5, 1e-9)))
     np.testing.assert_allclose(found, read_pixels(path, "RGB", FULL, size), atol=2e-3)
 
 
-def test_a_picture_squeezed_along_one_axis_is_smoothed_along_it(tmp_path):
+def test_an_image_squeezed_along_one_axis_is_smoothed_along_it(tmp_path):
     lens = Lens(K, ZJU_LIKE)
     path = photograph(tmp_path / "a.png", lens, FULL, lambda at: np.stack([0.5 + 0.4 * np.sin(at[..., 0])] * 3, -1))
     found = read_pixels(path, "RGB", FULL, (12, 200), Window(30, 0, 180, 200), lens)
@@ -181,7 +181,7 @@ def test_a_lens_that_turns_back_shows_nothing_twice():
 
 
 @pytest.mark.parametrize("full", [(1, 40), (40, 1), (1, 1), (2, 2)])
-def test_pictures_without_neighbours(full):
+def test_images_without_neighbours(full):
     rng = np.random.default_rng(0)
     pixels = rng.integers(0, 256, (full[1], full[0], 1), np.uint8)
     lens = Lens(np.array([[30.0, 0, full[0] / 2], [0, 30.0, full[1] / 2], [0, 0, 1]]), np.full(5, 1e-7))

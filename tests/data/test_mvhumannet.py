@@ -142,7 +142,7 @@ def test_hands_face_and_expression_are_in_the_order_of_smplx(rig_48, smplx_body)
     np.testing.assert_allclose(capture.poses.expression[1], person["expression"][0], atol=1e-6)
 
 
-def test_a_turned_root_is_composed_with_rh(outfit, smplx_body) -> None:
+def test_a_rotated_root_is_composed_with_rh(outfit, smplx_body) -> None:
     before = smplx_body.pose(only(outfit, smplx_body).poses).vertices[0]
     change_smplx(outfit / "smplx/smpl/000000.json", poses=lambda v: [[0.3, -0.2, 0.5, *v[0][3:]]])
     capture = only(outfit, smplx_body)
@@ -150,10 +150,10 @@ def test_a_turned_root_is_composed_with_rh(outfit, smplx_body) -> None:
     after = smplx_body.pose(capture.poses).vertices[0]
     assert float((after - before).norm(dim=-1).max()) > 0.2
     pelvis = smplx_body.rest_joints(capture.poses.betas)[0]
-    turn, root = (batch_matrix(vector) for vector in (person["Rh"][0], person["poses"][0][:3]))
-    np.testing.assert_allclose(batch_matrix(capture.poses.global_orient[0]), turn @ root, atol=1e-5)
-    # LBS leaves the pelvis at J0; EasyMocap then turns it about the origin.
-    expected = turn @ pelvis.numpy() + person["Th"][0]
+    rotation, root = (batch_matrix(vector) for vector in (person["Rh"][0], person["poses"][0][:3]))
+    np.testing.assert_allclose(batch_matrix(capture.poses.global_orient[0]), rotation @ root, atol=1e-5)
+    # LBS leaves the pelvis at J0; EasyMocap then rotates it about the origin.
+    expected = rotation @ pelvis.numpy() + person["Th"][0]
     np.testing.assert_allclose(pelvis + capture.poses.transl[0], expected, atol=1e-5)
 
 

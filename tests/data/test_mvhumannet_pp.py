@@ -119,7 +119,7 @@ def test_extrinsics_of_four_rows_are_the_same(outfit, smplx_body) -> None:
     assert only(outfit, smplx_body).digest == before.digest
 
 
-def test_other_pictures_of_a_camera_are_no_frames(outfit, smplx_body) -> None:
+def test_other_images_of_a_camera_are_no_frames(outfit, smplx_body) -> None:
     for place in ("images", "masks"):
         shutil.copy(outfit / place / "cam_00/0025.jpg", outfit / place / "cam_00/A-2045.jpg")
     capture = only(outfit, smplx_body)

@@ -34,7 +34,7 @@ def test_windows_hold_the_person_and_little_else(pair: tuple[Capture, Capture]) 
             assert side < 1.6 * (rows[-1] - rows[0] + 1)
 
 
-def test_a_cut_out_picture_shows_what_its_cameras_say(pair: tuple[Capture, Capture]) -> None:
+def test_a_cut_out_image_shows_what_its_cameras_say(pair: tuple[Capture, Capture]) -> None:
     whole, cut = pair
     assert cut.windows is not None
     assert cut.size() == (48, 48)
@@ -47,7 +47,7 @@ def test_a_cut_out_picture_shows_what_its_cameras_say(pair: tuple[Capture, Captu
         left, top, side = cut.windows[1, camera]
         expected = ((a[:2] / a[2]).numpy() - (left, top)) * 48 / side
         np.testing.assert_allclose((b[:2] / b[2]).numpy(), expected, atol=1e-4)
-        # The person's middle, in world rays, is the same in both pictures.
+        # The person's middle, in world rays, is the same in both images.
         middles = []
         for capture, cameras in ((whole, before), (cut, views)):
             mask = capture.mask(1, camera)
@@ -67,12 +67,10 @@ def test_a_shrunk_capture_has_the_same_windows(tiny_captures: Path, pair: tuple[
     assert small.digest != pair[1].digest
 
 
-def test_a_camera_that_does_not_see_the_person_keeps_its_picture(
-    pair: tuple[Capture, Capture], body: BodyModel
-) -> None:
+def test_a_camera_that_does_not_see_the_person_keeps_its_image(pair: tuple[Capture, Capture], body: BodyModel) -> None:
     whole = pair[0]
-    turn = torch.diag(torch.tensor([-1.0, 1.0, -1.0, 1.0]))
-    away = replace(whole.cameras, viewmats=turn @ whole.cameras.viewmats)
+    rotation = torch.diag(torch.tensor([-1.0, 1.0, -1.0, 1.0]))
+    away = replace(whole.cameras, viewmats=rotation @ whole.cameras.viewmats)
     windows = person_windows(body, whole.poses, away)
     np.testing.assert_array_equal(windows, np.broadcast_to([0, 0, 32], windows.shape))
     assert not np.array_equal(person_windows(body, whole.poses, whole.cameras), windows)

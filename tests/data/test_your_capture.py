@@ -1,4 +1,4 @@
-"""The page on bringing one's own capture: its Python runs and is right, what it names exists."""
+"""The page on bringing your own capture: its Python runs and is right, what it names exists."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def test_camera_to_world(names):
 
 
 def test_colmap(names):
-    """QW first: a quarter turn about x takes y to z."""
+    """QW first: a rotation by 90 degrees about x takes y to z."""
     R, T = names["from_colmap"]([np.sqrt(0.5), np.sqrt(0.5), 0, 0], [1, 2, 3])
     np.testing.assert_allclose(R @ [0, 1, 0] + T, [1, 2, 4], atol=1e-12)
 

@@ -29,8 +29,8 @@ from tests.silhouettes import silhouette_overlaps
 FRAMES, WIDTH, HEIGHT = 4, 48, 64
 CAMERAS = ("Camera_B2", "Camera_B10", "Camera_B1")  # not in the order of their names
 K = np.array([[52.0, 0, 23.4], [0, 53.0, 32.9], [0, 0, 1]])
-D = np.array([-0.24, 0.09, 2e-3, -1e-3, -0.02])  # as a lens that bends several pixels, so small a picture
-TURNS = Rotation.from_euler("y", [[0.2], [1.9], [4.0]]) * Rotation.from_euler("x", np.pi / 2)
+D = np.array([-0.24, 0.09, 2e-3, -1e-3, -0.02])  # as a lens that bends several pixels, so small an image
+ROTATIONS = Rotation.from_euler("y", [[0.2], [1.9], [4.0]]) * Rotation.from_euler("x", np.pi / 2)
 SHIFTS = np.array([[0.1, 0.9, 3.0], [0, 1.0, 3.1], [-0.2, 0.8, 2.9]])
 
 
@@ -49,7 +49,7 @@ def write_subject(folder: Path, name: str = "{frame:06d}.jpg", first: int = 0) -
             )
             labels = np.where(covered(u, v), 1 + (v // 10).astype(int) % 19, 0).astype(np.uint8)
             Image.fromarray(labels).save((folder / "mask_cihp" / path).with_suffix(".png"))
-    cams: dict[str, Any] = {"K": [K] * 3, "D": [D[:, None]] * 3, "R": list(TURNS.as_matrix())}
+    cams: dict[str, Any] = {"K": [K] * 3, "D": [D[:, None]] * 3, "R": list(ROTATIONS.as_matrix())}
     cams["T"] = list(SHIFTS[..., None] * 1000)
     ims = [{"ims": [f"{c}/{name.format(frame=frame + first, camera=c)}" for c in CAMERAS]} for frame in range(FRAMES)]
     save(folder / "annots.npy", {"cams": cams, "ims": ims})
@@ -107,7 +107,7 @@ def test_cameras_masks_and_frames(subject, body):
     assert capture.camera_names == ("Camera_B1", "Camera_B10", "Camera_B2")
     assert capture.frames == (0, 1, 2, 3)
     assert capture.left_out == ()
-    np.testing.assert_allclose(capture.cameras.viewmats[:, :3, :3], TURNS.as_matrix()[::-1], atol=1e-6)
+    np.testing.assert_allclose(capture.cameras.viewmats[:, :3, :3], ROTATIONS.as_matrix()[::-1], atol=1e-6)
     np.testing.assert_allclose(capture.cameras.viewmats[:, :3, 3], SHIFTS[::-1], atol=1e-6)
     np.testing.assert_allclose(capture.cameras.Ks, np.tile(K, (3, 1, 1)), rtol=1e-6)
     assert capture.lenses is not None
@@ -148,10 +148,10 @@ def test_poses_are_easymocaps(subject, body, root):
 
 
 def test_images_and_masks_are_undistorted(subject, body):
-    """What is read is what a camera with K alone sees; without the lens it would be another picture."""
+    """What is read is what a camera with K alone sees; without the lens it would be another image."""
     capture = open_one(subject, body)
     y, x = np.mgrid[0.5:HEIGHT, 0.5:WIDTH]
-    # A barrel lens sees farther than the undistorted picture reaches, so all of it is known.
+    # A barrel lens sees farther than the undistorted image reaches, so all of it is known.
     read, shown = capture.image(1, 0), colour(x, y)
     as_filed = replace(capture, lenses=None).image(1, 0)
     assert np.abs(read - shown).max() < 0.025
@@ -281,7 +281,7 @@ BROKEN: dict[str, tuple[Callable[[Any], Any], str]] = {
     "odd cams": (lambda c: c.update(cams=[1]), r"key 'cams': expected \{K, D, R, T\}, found \[1\]"),
     "odd column": (lambda c: c["cams"].update(K=3), "key 'cams': key 'K': expected a list .* found 3"),
     "no K": (lambda c: c["cams"].pop("K"), "key 'cams': key 'K' is missing; found D, R, T"),
-    "camera without K": (lambda c: c["cams"]["K"].pop(), "key 'cams': key 'K': expected 3, one a camera .* found 2"),
+    "camera without K": (lambda c: c["cams"]["K"].pop(), "key 'cams': key 'K': expected 3, one per camera .* found 2"),
     "K of 8": (_cams("K", 1, [1.0] * 8), "camera 'Camera_B10': key 'K': expected 9 numbers, found 8"),
     "R no rotation": (_cams("R", 2, 2 * np.eye(3)), "camera 'Camera_B1': key 'R': expected a rotation .* found R R"),
     "T with NaN": (_cams("T", 0, [np.nan] * 3), "camera 'Camera_B2': key 'T': expected finite numbers, found NaN"),
@@ -385,7 +385,7 @@ def synthetic(request, tmp_path_factory, body) -> Path:
 
 
 def test_the_posed_body_covers_the_masks(synthetic):
-    """Units, axes, EasyMocap's turn about the origin and the lens, all at once, in every camera and frame."""
+    """Units, axes, EasyMocap's rotation about the origin and the lens, all at once, in every camera and frame."""
     body = load_body_for(synthetic)
     captures = open_captures(synthetic).train
     assert len(captures) == 2

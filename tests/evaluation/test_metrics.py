@@ -41,9 +41,9 @@ def test_ssim_equals_a_plain_gaussian_window():
 
 def test_the_loss_is_the_paper_s():
     rgb, alpha = images(), images(seed=1)[..., :1]
-    drawn = RenderOutput(images(seed=2), images(seed=3)[..., :1], torch.zeros(2, 32, 32, 1))
-    color, cover = (drawn.rgb - rgb).square().mean(), (drawn.alpha - alpha).square().mean()
-    assert torch.allclose(rendering_loss(drawn, rgb, alpha, LossConfig(alpha=0.5)), color + 0.5 * cover)
+    rendered = RenderOutput(images(seed=2), images(seed=3)[..., :1], torch.zeros(2, 32, 32, 1))
+    color, cover = (rendered.rgb - rgb).square().mean(), (rendered.alpha - alpha).square().mean()
+    assert torch.allclose(rendering_loss(rendered, rgb, alpha, LossConfig(alpha=0.5)), color + 0.5 * cover)
 
 
 def person(count: int = 2, size: int = 32) -> torch.Tensor:
@@ -169,8 +169,8 @@ def test_lpips_is_a_distance_that_the_loss_uses(backbones, monkeypatch):
     assert torch.equal(lpips(x, x), torch.zeros(2))
     assert torch.allclose(lpips(x, y), lpips(y, x))
     assert (lpips(x, y) > lpips(x, 0.9 * x + 0.1 * y)).all()
-    drawn = RenderOutput(x, x[..., :1], x[..., :1])
-    with_term = rendering_loss(drawn, y, x[..., :1], LossConfig(lpips=2.0), lpips)
+    rendered = RenderOutput(x, x[..., :1], x[..., :1])
+    with_term = rendering_loss(rendered, y, x[..., :1], LossConfig(lpips=2.0), lpips)
     assert torch.allclose(with_term, (x - y).square().mean() + 2 * lpips(x, y).mean())
 
 

@@ -1,4 +1,4 @@
-"""Tables, kept pictures and folders of images, without a model."""
+"""Tables, kept images and folders of images, without a model."""
 
 import numpy as np
 import pytest
@@ -115,21 +115,21 @@ def wanted() -> list[Wanted]:
 
 
 @pytest.fixture
-def pictures() -> np.ndarray:
+def images() -> np.ndarray:
     return np.random.default_rng(0).integers(0, 256, (4, 4, 6, 3), dtype=np.uint8)
 
 
-def test_saved_images_are_read_back(wanted, pictures, tmp_path):
-    SavedImages(tmp_path).add_images("my method", wanted, pictures)
+def test_saved_images_are_read_back(wanted, images, tmp_path):
+    SavedImages(tmp_path).add_images("my method", wanted, images)
     assert (tmp_path / "my_method" / "s" / "novel_pose" / "cam_0" / "00000012.png").is_file()
     folder = ImageFolder("m", tmp_path / "my_method")
     assert folder.check(wanted) == ([], [])
-    for item, picture in zip(wanted, pictures, strict=True):
-        assert np.array_equal((folder.read(item) * 255).round().astype(np.uint8), picture)
+    for item, image in zip(wanted, images, strict=True):
+        assert np.array_equal((folder.read(item) * 255).round().astype(np.uint8), image)
 
 
-def test_what_a_folder_lacks_is_listed(wanted, pictures, tmp_path):
-    SavedImages(tmp_path).add_images("m", wanted[1:2], pictures[1:2])
+def test_what_a_folder_lacks_is_listed(wanted, images, tmp_path):
+    SavedImages(tmp_path).add_images("m", wanted[1:2], images[1:2])
     folder = ImageFolder("m", tmp_path / "m")
     assert folder.check(wanted) == ([wanted[0]], ["novel pose"])  # a method that cannot animate has no novel poses
     with pytest.raises(UserError, match=r"novel_view/cam_0/00000001\.png the first, found none"):
@@ -138,8 +138,8 @@ def test_what_a_folder_lacks_is_listed(wanted, pictures, tmp_path):
         ImageFolder("m", tmp_path / "none").check(wanted)
 
 
-def test_wrong_images_are_named(wanted, pictures, tmp_path):
-    SavedImages(tmp_path).add_images("m", wanted, pictures)
+def test_wrong_images_are_named(wanted, images, tmp_path):
+    SavedImages(tmp_path).add_images("m", wanted, images)
     folder = ImageFolder("m", tmp_path / "m")
     path = folder.folder / wanted[2].path
     whole = path.read_bytes()

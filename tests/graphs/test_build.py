@@ -177,5 +177,7 @@ def test_a_relation_that_does_not_end_at_vertices(monkeypatch: pytest.MonkeyPatc
     monkeypatch.setattr(registry, "_REGISTERED", dict(registry._REGISTERED))
     register_relation("refines", lambda nodes: Relation(VERTEX, AVATAR, torch.zeros(2, 1).long()))
     nodes = clip([4], spec=GraphSpec(relations=("binds", "refines")))
-    with pytest.raises(ValueError, match="'refines': expected edges that end at vertices, .* found edges that end at avatar"):
+    with pytest.raises(
+        ValueError, match=r"'refines': expected edges that end at vertices, .* found edges that end at avatar"
+    ):
         build_graph(nodes, avatar(nodes))

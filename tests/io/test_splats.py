@@ -211,8 +211,8 @@ def test_what_is_not_a_whole_ply_is_refused_in_one_line(tmp_path) -> None:
     wrong(path, b"\n".join(text.split(b"\n")[:-10]), "expected 50 lines of vertices, found 42: cut off")
     row = text.split(b"\n")[30]
     for spoilt in (b"nonsense " * 14, b"# " + row):
-        wrong(path, text.replace(row, spoilt), "expected 14 numbers a vertex")
-    wrong(path, text.replace(row, row.rpartition(b" ")[0]), "expected 14 numbers a vertex")
+        wrong(path, text.replace(row, spoilt), "expected 14 numbers per vertex")
+    wrong(path, text.replace(row, row.rpartition(b" ")[0]), "expected 14 numbers per vertex")
 
 
 def test_what_is_not_gaussians_is_refused_in_one_line(tmp_path) -> None:

@@ -42,14 +42,14 @@ def test_values_are_those_of_the_nearest_surface(scene):
     vertices, faces, view = scene
     hit, points = cast(*scene)
     for axis in range(3):
-        seen, drawn = surface(vertices, faces, vertices[:, axis], view, K, SIZE)
+        seen, rendered = surface(vertices, faces, vertices[:, axis], view, K, SIZE)
         both = seen & hit
         assert (seen != hit).sum() <= 2
-        np.testing.assert_allclose(drawn[both], points[both][:, axis], atol=1e-5)
-        assert not drawn[~seen].any()
+        np.testing.assert_allclose(rendered[both], points[both][:, axis], atol=1e-5)
+        assert not rendered[~seen].any()
 
 
-def test_what_is_behind_the_camera_or_beside_the_picture_is_not_drawn(scene):
+def test_what_is_behind_the_camera_or_beside_the_image_is_not_rendered(scene):
     vertices, faces, view = scene
     behind = view.copy()
     behind[2, 3] = -2.6

@@ -29,7 +29,7 @@ def source(tiny_captures, body, tmp_path_factory):
 
 @pytest.fixture
 def clip(source) -> ClipInput:
-    return load_clip(source, [0, 2, 3], SPEC, chosen=1, images=2)
+    return load_clip(source, [0, 2, 3], SPEC, ref_frame=1, images=2)
 
 
 def bound_of(graph) -> Gaussians:
@@ -37,18 +37,18 @@ def bound_of(graph) -> Gaussians:
     return Gaussians(start.pos, start.quats, start.scales, start.opacities, start.colors)
 
 
-def draw(gaussians, images, binding):
-    """Image by image, as `add_feedback` draws them at once."""
-    for f, transforms in enumerate(images.transforms):
+def render_views(gaussians, images, binding):
+    """Image by image, as `add_feedback` renders them at once."""
+    for f, vertex_transforms in enumerate(images.vertex_transforms):
         views = images.cameras[f : f + 1].map(lambda part: part[0])
-        yield render(pose_gaussians(gaussians, transforms, binding), views)
+        yield render(pose_gaussians(gaussians, vertex_transforms, binding), views)
 
 
 def error(graph, images, delta, axes):
     """E of `add_feedback`."""
     changed = apply_residual(bound_of(graph), delta, axes)
-    drawn = draw(changed, images, graph["avatar"].binding)
-    parts = zip(drawn, images.rgb, images.alpha, strict=True)
+    rendered = render_views(changed, images, graph["avatar"].binding)
+    parts = zip(rendered, images.rgb, images.alpha, strict=True)
     return sum(0.5 * ((d.rgb - rgb).square().sum() + (d.alpha - alpha).square().sum()) for d, rgb, alpha in parts)
 
 
@@ -66,7 +66,7 @@ def double(clip: ClipInput) -> ClipInput:
         graph["avatar"][name] = graph["avatar"][name].double()
     images = replace(
         images,
-        transforms=images.transforms.double(),
+        vertex_transforms=images.vertex_transforms.double(),
         cameras=images.cameras.to(torch.float64),
         rgb=images.rgb.double(),
         alpha=images.alpha.double(),
@@ -85,10 +85,12 @@ def test_feedback_is_the_gradient_of_the_error_in_the_input_images(clip, surface
     for channels in (slice(0, 3), slice(6, 9), slice(9, 10), slice(10, 13)):
         direction = torch.zeros_like(gradient)
         direction[:, channels] = torch.randn(direction[:, channels].shape, generator=generator, dtype=torch.float64)
-        step = 1e-9 * direction  # small: what is fainter than 1/255 is not drawn, a jump that no gradient knows of
+        step = 1e-9 * direction  # small: what is fainter than 1/255 is not rendered, a jump that no gradient knows of
         rise = (error(graph, images, step, axes) - error(graph, images, -step, axes)) / 2e-9
         assert (gradient * direction).sum().item() == pytest.approx(rise.item(), rel=1e-3, abs=1e-6)
-    covered = sum(drawn.alpha.sum().item() for drawn in draw(bound_of(graph), images, graph["avatar"].binding))
+    covered = sum(
+        rendered.alpha.sum().item() for rendered in render_views(bound_of(graph), images, graph["avatar"].binding)
+    )
     assert weight.min() >= 0
     assert weight.sum().item() == pytest.approx(covered, rel=1e-6)
 
@@ -105,8 +107,10 @@ def test_a_vertex_hears_the_sum_of_its_gaussians(clip):
 
 def test_where_direct_binding_is_right_there_is_nothing_to_say(clip):
     graph, images = clip.graph, clip.images
-    drawn = render(pose_gaussians(bound_of(graph), images.transforms, graph["avatar"].binding), images.cameras)
-    add_feedback(graph, replace(images, rgb=drawn.rgb, alpha=drawn.alpha), True)
+    rendered = render(
+        pose_gaussians(bound_of(graph), images.vertex_transforms, graph["avatar"].binding), images.cameras
+    )
+    add_feedback(graph, replace(images, rgb=rendered.rgb, alpha=rendered.alpha), True)
     for kind in ("avatar", "vertex"):
         assert graph[kind].feedback.shape == (graph[kind].num_nodes, FEEDBACK_DIM)
         assert graph[kind].feedback[:, :-1].abs().max() < 1e-3

@@ -20,10 +20,10 @@ SPEC = GraphSpec(k=1, hops=1, readout_k=2)
 
 @pytest.fixture
 def make_clip(body, make_pose, make_frames):
-    def make(frames: int = 2, count: int | list[int] = 300, seed: int = 0, spec: GraphSpec = SPEC, chosen: int = 0):
+    def make(frames: int = 2, count: int | list[int] = 300, seed: int = 0, spec: GraphSpec = SPEC, ref_frame: int = 0):
         pose = make_pose(frames, seed)
         gaussians = make_frames(pose, count, seed=seed)
-        return clip_graph(gaussians, body.pose(pose), body.faces, pose.betas, spec, chosen), gaussians, pose
+        return clip_graph(gaussians, body.pose(pose), body.faces, pose.betas, spec, ref_frame), gaussians, pose
 
     return make
 
@@ -40,20 +40,20 @@ def disturb(model: HGGNet, seed: int = 0) -> HGGNet:
 @pytest.mark.parametrize("options", [{}, {"shift": "surface"}])
 @pytest.mark.parametrize("relations", [INTRA + INTER, INTER, INTRA, None])
 def test_untrained_model_is_direct_binding_bit_for_bit(make_clip, body, relations, options):
-    graph, frames, pose = make_clip(chosen=1)
+    graph, frames, pose = make_clip(ref_frame=1)
     model = DirectBinding() if relations is None else HGGNet(replace(CONFIG, relations=relations, **options))
     refined = model(graph)
     posed = body.pose(pose)
-    direct = unpose_gaussians(frames[1], posed.transforms[1], graph["avatar"].binding)
+    direct = unpose_gaussians(frames[1], posed.vertex_transforms[1], graph["avatar"].binding)
     for name in ("means", "quats", "scales", "opacities", "colors"):
         assert torch.equal(getattr(refined, name), getattr(direct, name)), name
-    back = pose_gaussians(refined, posed.transforms[1], graph["avatar"].binding)
+    back = pose_gaussians(refined, posed.vertex_transforms[1], graph["avatar"].binding)
     assert torch.allclose(back.means, frames[1].means, atol=1e-5)
 
 
 def test_the_shift_is_in_the_axes_that_it_says(make_clip, body):
     graph, _, pose = make_clip()
-    normals = tangent_frames(body.rest_vertices(pose.betas), body.faces)[graph["avatar"].binding, :, 0]
+    normals = tangent_frames(body.shaped_vertices(pose.betas), body.faces)[graph["avatar"].binding, :, 0]
     moved = {}
     for shift in ("rest", "surface"):
         model = HGGNet(replace(CONFIG, shift=shift))

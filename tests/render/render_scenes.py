@@ -1,4 +1,4 @@
-"""Scenes for the tests of drawing."""
+"""Scenes for the tests of rendering."""
 
 import math
 from collections.abc import Callable
@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from hgg_pyg.render import Mode
-from hgg_pyg.render.scene import Drawn, Scene, compose, make_scene
+from hgg_pyg.render.scene import Rendered, Scene, compose, make_scene
 from hgg_pyg.types import Cameras, Gaussians, RenderOutput
 
 PARAMETERS = ("means", "quats", "scales", "opacities", "colors")
@@ -57,7 +57,7 @@ def shell(count: int, channels: int = 3, seed: int = 0, size: float = 1.0) -> Ga
     opacities = 0.3 + 0.69 * uniform(count)
     part = count // 10
     opacities[:part] = 1.0  # meets the clamp
-    opacities[part : 2 * part] = 0.003  # never drawn
+    opacities[part : 2 * part] = 0.003  # never rendered
     means[2 * part : 3 * part] *= 8  # beside and behind the cameras
     return Gaussians(
         means=means,
@@ -74,7 +74,7 @@ def with_grad(gaussians: Gaussians) -> Gaussians:
 
 
 def gradients(output: RenderOutput, gaussians: Gaussians, seed: int = 0) -> dict[str, Tensor]:
-    """Gradients of a random weighting of all that was drawn."""
+    """Gradients of a random weighting of all that was rendered."""
     generator = torch.Generator().manual_seed(seed)
     loss = torch.zeros((), dtype=output.rgb.dtype)
     for image, weight in ((output.rgb, 1.0), (output.alpha, 1.0), (output.depth, 0.1)):
@@ -86,8 +86,8 @@ def gradients(output: RenderOutput, gaussians: Gaussians, seed: int = 0) -> dict
     return dict(zip(PARAMETERS, torch.autograd.grad(loss, fields), strict=True))
 
 
-def draw_by(
-    draw: Callable[[Scene], Drawn],
+def render_by(
+    render_scene: Callable[[Scene], Rendered],
     gaussians: Gaussians,
     cameras: Cameras,
     background: Tensor | None = None,
@@ -95,5 +95,5 @@ def draw_by(
     **options: Any,
 ) -> RenderOutput:
     """What `render` would return with another function behind it."""
-    drawn = draw(make_scene(gaussians, cameras, mode, **options))
-    return compose(drawn, background, mode, gaussians.means.shape[:-2])
+    rendered = render_scene(make_scene(gaussians, cameras, mode, **options))
+    return compose(rendered, background, mode, gaussians.means.shape[:-2])

@@ -1,4 +1,4 @@
-"""What must hold whatever is drawn: repeatability, order, views, emptiness, errors, and which backend is asked."""
+"""What must hold whatever is rendered: repeatability, order, views, emptiness, errors, and which backend is asked."""
 
 import inspect
 import logging
@@ -32,15 +32,15 @@ def scene() -> tuple[Gaussians, Cameras]:
     return shell(400).to(torch.float32), ring_cameras(3, 75, 50, torch.float32)
 
 
-def drawn_with_gradients(gaussians: Gaussians, cameras: Cameras) -> tuple[RenderOutput, dict[str, torch.Tensor]]:
+def render_with_gradients(gaussians: Gaussians, cameras: Cameras) -> tuple[RenderOutput, dict[str, torch.Tensor]]:
     gaussians = with_grad(gaussians)
     output = render(gaussians, cameras)
     return output.detach(), gradients(output, gaussians)
 
 
 def test_runs_repeat_bit_for_bit(scene) -> None:
-    first, first_gradients = drawn_with_gradients(*scene)
-    again, again_gradients = drawn_with_gradients(*scene)
+    first, first_gradients = render_with_gradients(*scene)
+    again, again_gradients = render_with_gradients(*scene)
     for name in IMAGES:
         assert torch.equal(getattr(again, name), getattr(first, name)), name
     for name in PARAMETERS:
@@ -58,8 +58,8 @@ def test_kernels_repeat_bit_for_bit_on_any_number_of_threads(scene) -> None:
         for count in (1, 2):
             torch.set_num_threads(count)
             leaves = [tensor.clone().requires_grad_() for tensor in inputs]
-            drawn = cpu._Blend.apply(*leaves, radii, cameras.width, cameras.height, True)
-            results.append([*drawn, *torch.autograd.grad([image.square().sum() for image in drawn], leaves)])
+            rendered = cpu._Blend.apply(*leaves, radii, cameras.width, cameras.height, True)
+            results.append([*rendered, *torch.autograd.grad([image.square().sum() for image in rendered], leaves)])
     finally:
         torch.set_num_threads(threads)
     assert all(torch.equal(*pair) for pair in zip(*results, strict=True))
@@ -68,8 +68,8 @@ def test_kernels_repeat_bit_for_bit_on_any_number_of_threads(scene) -> None:
 def test_order_of_gaussians_does_not_matter(scene) -> None:
     gaussians, cameras = scene
     order = torch.randperm(len(gaussians), generator=torch.Generator().manual_seed(0))
-    first, first_gradients = drawn_with_gradients(gaussians, cameras)
-    again, again_gradients = drawn_with_gradients(gaussians[order], cameras)
+    first, first_gradients = render_with_gradients(gaussians, cameras)
+    again, again_gradients = render_with_gradients(gaussians[order], cameras)
     for name in IMAGES:
         torch.testing.assert_close(getattr(again, name), getattr(first, name), rtol=1e-5, atol=1e-5)
     for name in PARAMETERS:
@@ -114,7 +114,7 @@ def test_gaussians_that_no_view_sees_cost_nothing_and_change_nothing(scene) -> N
     gaussians, cameras = scene
     hidden = replace(gaussians, means=gaussians.means + torch.tensor([0.0, 50.0, 0.0]))
     first = render(gaussians, cameras)
-    more, more_gradients = drawn_with_gradients(Gaussians.cat([gaussians, hidden]), cameras)
+    more, more_gradients = render_with_gradients(Gaussians.cat([gaussians, hidden]), cameras)
     torch.testing.assert_close(more.rgb, first.rgb, rtol=1e-5, atol=1e-5)
     for name in PARAMETERS:
         assert not more_gradients[name][len(gaussians) :].any(), name
@@ -140,7 +140,7 @@ def test_only_what_is_asked_for_needs_gradients(scene) -> None:
     assert not render(gaussians, cameras).rgb.requires_grad
 
 
-def test_the_first_picture_is_announced_once(scene, caplog) -> None:
+def test_the_first_image_is_announced_once(scene, caplog) -> None:
     cpu._announce.cache_clear()
     with caplog.at_level(logging.INFO, logger="hgg_pyg"):
         render(*scene)
@@ -191,7 +191,7 @@ def on_cuda() -> MagicMock:
 def test_a_missing_gsplat_is_said(monkeypatch) -> None:
     monkeypatch.setitem(sys.modules, "gsplat", None)
     with pytest.raises(UserError, match="pip install"):
-        gsplat_backend.draw(on_cuda())
+        gsplat_backend.render_scene(on_cuda())
 
 
 def test_a_gsplat_without_kernels_is_said(monkeypatch) -> None:
@@ -200,7 +200,7 @@ def test_a_gsplat_without_kernels_is_said(monkeypatch) -> None:
 
     monkeypatch.setitem(sys.modules, "gsplat", MagicMock(rasterization=rasterization))
     with pytest.raises(UserError, match="CUDA toolkit"):
-        gsplat_backend.draw(on_cuda())
+        gsplat_backend.render_scene(on_cuda())
 
 
 def test_gsplat_is_called_by_names_it_has(monkeypatch) -> None:
@@ -210,12 +210,12 @@ def test_gsplat_is_called_by_names_it_has(monkeypatch) -> None:
 
     def rasterization(**arguments: object) -> tuple[torch.Tensor, torch.Tensor, dict]:
         calls.append(signature.bind(**arguments))
-        drawn = torch.arange(4.0).expand(1, 2, 2, 4)
-        return drawn, torch.ones(1, 2, 2, 1), {}
+        rendered = torch.arange(4.0).expand(1, 2, 2, 4)
+        return rendered, torch.ones(1, 2, 2, 1), {}
 
     monkeypatch.setattr(gsplat, "rasterization", rasterization)
-    drawn = gsplat_backend.draw(on_cuda())
-    color, alpha, depth = drawn.color, drawn.alpha, drawn.depth
+    rendered = gsplat_backend.render_scene(on_cuda())
+    color, alpha, depth = rendered.color, rendered.alpha, rendered.depth
     assert depth is not None
     assert len(calls) == 1
     assert color[0, 0, 0].tolist() == [0.0, 1.0, 2.0]
@@ -225,8 +225,8 @@ def test_gsplat_is_called_by_names_it_has(monkeypatch) -> None:
 
 def test_no_gaussians_are_not_shown_to_gsplat() -> None:
     gaussians, cameras = with_grad(shell(10)[:0]), ring_cameras(2, 20, 10)
-    drawn = gsplat_backend.nothing(make_scene(gaussians, cameras, "rgb+d"))
-    color, alpha, depth = drawn.color, drawn.alpha, drawn.depth
+    rendered = gsplat_backend.nothing(make_scene(gaussians, cameras, "rgb+d"))
+    color, alpha, depth = rendered.color, rendered.alpha, rendered.depth
     assert depth is not None
     assert (color.shape, alpha.shape, depth.shape) == ((1, 2, 10, 20, 3), (1, 2, 10, 20, 1), (1, 2, 10, 20, 1))
     (color.sum() + depth.sum()).backward()
@@ -234,7 +234,7 @@ def test_no_gaussians_are_not_shown_to_gsplat() -> None:
     assert not color.any()
 
 
-def test_drawing_on_a_cpu_imports_no_gsplat_and_leaves_torch_its_threads() -> None:
+def test_rendering_on_a_cpu_imports_no_gsplat_and_leaves_torch_its_threads() -> None:
     program = """
 import sys, torch
 torch.set_num_threads(1)
@@ -253,7 +253,7 @@ assert torch.get_num_threads() == 1
 @pytest.mark.gpu
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
 @pytest.mark.parametrize("channels", [3, 40])
-def test_gsplat_draws_what_the_cpu_draws(channels: int) -> None:
+def test_gsplat_renders_what_the_cpu_renders(channels: int) -> None:
     here, cameras = with_grad(shell(3000, channels).to(torch.float32)), ring_cameras(2, 200, 130, torch.float32)
     there = with_grad(here.to("cuda"))
     found, expected = render(there, cameras), render(here, cameras)

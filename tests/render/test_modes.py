@@ -1,4 +1,4 @@
-"""What can be asked of `render` besides one picture: depth, antialiasing, harmonics, channels, scenes, sizes."""
+"""What can be asked of `render` besides one image: depth, antialiasing, harmonics, channels, scenes, sizes."""
 
 from dataclasses import replace
 
@@ -10,7 +10,7 @@ from benchmarks.gsplat_torch import _torch_impl
 from hgg_pyg.render import Mode, reference, render
 from hgg_pyg.render.harmonics import harmonics
 from hgg_pyg.types import Cameras, Gaussians, RenderOutput
-from tests.render.render_scenes import PARAMETERS, draw_by, gradients, ring_cameras, shell, with_grad
+from tests.render.render_scenes import PARAMETERS, gradients, render_by, ring_cameras, shell, with_grad
 
 IMAGES = ("rgb", "alpha", "depth")
 
@@ -37,20 +37,20 @@ def test_modes() -> None:
         assert torch.equal(other.rgb, plain.rgb)
         assert torch.equal(other.alpha, plain.alpha)
     torch.testing.assert_close(expected.depth * expected.alpha, summed.depth)
-    drawn = expected.alpha > 0
-    assert (expected.depth[drawn] > 1).all()
-    assert (expected.depth[~drawn] == 0).all()
+    rendered = expected.alpha > 0
+    assert (expected.depth[rendered] > 1).all()
+    assert (expected.depth[~rendered] == 0).all()
 
 
 @pytest.mark.parametrize("mode", ["rgb", "rgb+d", "rgb+ed"])
 @pytest.mark.parametrize("antialiased", [False, True])
-@pytest.mark.parametrize("draw", [gsplat_torch.draw, reference.draw, torch_tiles.draw])
-def test_every_mode_equals_what_others_draw(draw, mode: Mode, antialiased: bool) -> None:
+@pytest.mark.parametrize("render_scene", [gsplat_torch.render_scene, reference.render_scene, torch_tiles.render_scene])
+def test_every_mode_equals_what_others_render(render_scene, mode: Mode, antialiased: bool) -> None:
     """float64: gsplat's torch code, the definition, and tiles under autograd; small Gaussians, so that it matters."""
     gaussians, cameras = with_grad(shell(150, size=0.3)), ring_cameras(2, 50, 37)
     background = torch.tensor([0.2, 0.5, 0.9], dtype=torch.float64)
     found = render(gaussians, cameras, background, mode=mode, antialiased=antialiased)
-    expected = draw_by(draw, gaussians, cameras, background, mode=mode, antialiased=antialiased)
+    expected = render_by(render_scene, gaussians, cameras, background, mode=mode, antialiased=antialiased)
     assert_equal(found, expected)
     if antialiased:
         assert (render(gaussians, cameras).alpha - found.alpha).abs().max() > 0.05
@@ -63,9 +63,9 @@ def test_every_mode_equals_what_others_draw(draw, mode: Mode, antialiased: bool)
 def test_camera_gradients_equal_those_of_gsplats_torch_code() -> None:
     gaussians, cameras = shell(200), ring_cameras(2, 50, 37)
     found = []
-    for draw in (lambda g, c: render(g, c, mode="rgb+ed"), lambda g, c: draw_by(gsplat_torch.draw, g, c)):
+    for backend in (lambda g, c: render(g, c, mode="rgb+ed"), lambda g, c: render_by(gsplat_torch.render_scene, g, c)):
         viewmats = cameras.viewmats.clone().requires_grad_()
-        output = draw(gaussians, replace(cameras, viewmats=viewmats))
+        output = backend(gaussians, replace(cameras, viewmats=viewmats))
         generator = torch.Generator().manual_seed(0)
         weights = torch.randn(output.rgb.shape, generator=generator, dtype=torch.float64)
         ((output.rgb * weights).sum() + output.depth.sum()).backward()
@@ -78,7 +78,7 @@ def test_float32_equals_gsplats_torch_code_in_float32(channels: int) -> None:
     """All but a few pixels, where rounding decides: 0.1 % may be off by 1e-5, 100 in a million by 1e-4."""
     gaussians, cameras = shell(3000, channels, size=0.6).to(torch.float32), ring_cameras(2, 150, 110, torch.float32)
     ours, theirs = with_grad(gaussians), with_grad(gaussians)
-    found, expected = render(ours, cameras, mode="rgb+ed"), draw_by(gsplat_torch.draw, theirs, cameras)
+    found, expected = render(ours, cameras, mode="rgb+ed"), render_by(gsplat_torch.render_scene, theirs, cameras)
     for name in ("rgb", "alpha"):
         error = (getattr(found, name) - getattr(expected, name)).abs().flatten().sort().values
         assert error[int(0.999 * len(error))] < 1e-5, name
@@ -108,7 +108,7 @@ def test_thousands_on_one_pixel() -> None:
     )
     cameras = ring_cameras(1, 20, 20)
     cameras = replace(cameras, viewmats=torch.eye(4, dtype=torch.float64)[None])
-    found, expected = render(gaussians, cameras, mode="rgb+ed"), draw_by(reference.draw, gaussians, cameras)
+    found, expected = render(gaussians, cameras, mode="rgb+ed"), render_by(reference.render_scene, gaussians, cameras)
     assert_equal(found, expected)
     ours, theirs = gradients(found, gaussians), gradients(expected, gaussians)
     assert (ours["colors"].abs().sum(1) > 0).sum() > 100
@@ -171,7 +171,7 @@ def with_harmonics(count: int) -> Gaussians:
 
 @pytest.mark.parametrize("degree", [0, 3])
 def test_colours_follow_the_view(degree: int) -> None:
-    """Each view is drawn as if its Gaussians had the colours that gsplat's harmonics give towards its centre."""
+    """Each view is rendered as if its Gaussians had the colours that gsplat's harmonics give towards its centre."""
     gaussians, cameras = with_harmonics(120), ring_cameras(2, 40, 30)
     output = render(gaussians, cameras, sh_degree=degree)
     for view in range(2):
@@ -179,7 +179,7 @@ def test_colours_follow_the_view(degree: int) -> None:
         colors = (_torch_impl._spherical_harmonics(degree, directions, gaussians.colors) + 0.5).clamp(min=0)
         alone = render(replace(gaussians, colors=colors), cameras[view : view + 1])
         torch.testing.assert_close(output.rgb[view], alone.rgb[0])
-    by_view = draw_by(gsplat_torch.draw, gaussians, cameras, mode="rgb", sh_degree=degree)
+    by_view = render_by(gsplat_torch.render_scene, gaussians, cameras, mode="rgb", sh_degree=degree)
     torch.testing.assert_close(output.rgb, by_view.rgb)
 
 
@@ -188,11 +188,11 @@ def test_gradients_through_harmonics() -> None:
     gaussians = replace(gaussians, scales=(gaussians.scales * 5).detach())
     viewmats = cameras.viewmats.clone().requires_grad_()
 
-    def drawn(means: torch.Tensor, colors: torch.Tensor, viewmats: torch.Tensor) -> torch.Tensor:
+    def rendered(means: torch.Tensor, colors: torch.Tensor, viewmats: torch.Tensor) -> torch.Tensor:
         scene, seen = replace(gaussians, means=means, colors=colors), replace(cameras, viewmats=viewmats)
         return render(scene.map(lambda x: x), seen, sh_degree=2).rgb.square().sum()
 
-    torch.autograd.gradcheck(drawn, [gaussians.means, gaussians.colors, viewmats], atol=1e-5, rtol=1e-4)
+    torch.autograd.gradcheck(rendered, [gaussians.means, gaussians.colors, viewmats], atol=1e-5, rtol=1e-4)
 
 
 def test_wrong_harmonics_are_said() -> None:

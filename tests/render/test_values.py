@@ -1,4 +1,4 @@
-"""What is drawn, and its gradients, against the plain reference, against gsplat's torch code, and against formulas."""
+"""Renders and their gradients against the plain reference, gsplat's torch code and formulas."""
 
 import math
 from typing import Any
@@ -10,7 +10,7 @@ from benchmarks import gsplat_torch
 from hgg_pyg.render import reference
 from hgg_pyg.render import render as render_images
 from hgg_pyg.types import Cameras, Gaussians, RenderOutput
-from tests.render.render_scenes import PARAMETERS, draw_by, front_camera, gradients, ring_cameras, shell, with_grad
+from tests.render.render_scenes import PARAMETERS, front_camera, gradients, render_by, ring_cameras, shell, with_grad
 
 IMAGES = ("rgb", "alpha", "depth")
 
@@ -21,7 +21,7 @@ def render(*args: Any, **options: Any) -> RenderOutput:
 
 
 def by_reference(gaussians: Gaussians, cameras: Cameras) -> RenderOutput:
-    return draw_by(reference.draw, gaussians, cameras)
+    return render_by(reference.render_scene, gaussians, cameras)
 
 
 def relative_error(found: torch.Tensor, expected: torch.Tensor) -> float:
@@ -43,7 +43,7 @@ def test_float64_equals_gsplats_torch_code() -> None:
     gaussians, cameras = with_grad(shell(250)), ring_cameras(2, 70, 45)
     background = torch.tensor([0.2, 0.5, 0.9], dtype=torch.float64)
     found = render(gaussians, cameras, background)
-    expected = draw_by(gsplat_torch.draw, gaussians, cameras, background)
+    expected = render_by(gsplat_torch.render_scene, gaussians, cameras, background)
     for name in IMAGES:
         torch.testing.assert_close(getattr(found, name), getattr(expected, name), rtol=1e-10, atol=1e-10)
     found_gradients, expected_gradients = gradients(found, gaussians), gradients(expected, gaussians)
@@ -61,7 +61,7 @@ def test_float32_is_near_the_float64_reference() -> None:
         error = (getattr(found, name).double() - getattr(expected, name)).abs().flatten()
         assert torch.quantile(error, 0.999) < 5e-6, name
         assert (error > 1e-4).double().mean() < 1e-4, name
-    # A share of the scene is drawn so faintly that the sum of its depths has few digits.
+    # A share of the scene is rendered so faintly that the sum of its depths has few digits.
     assert relative_error(found.depth, expected.depth) < 1e-5
     found_gradients, expected_gradients = gradients(found, rounded), gradients(expected, exact)
     for name in PARAMETERS:
@@ -76,14 +76,14 @@ def test_gradcheck() -> None:
     generator = torch.Generator().manual_seed(0)
     weights = [torch.randn(2, 18, 20, d, generator=generator, dtype=torch.float64) for d in (2, 1, 1)]
 
-    def drawn(*values: torch.Tensor) -> tuple[torch.Tensor, ...]:
+    def rendered(*values: torch.Tensor) -> tuple[torch.Tensor, ...]:
         *fields, viewmats, background = values
         scene = Gaussians(**dict(zip(PARAMETERS, fields, strict=True)))
         output = render(scene, Cameras(viewmats, cameras.Ks, cameras.width, cameras.height), background)
         return tuple((image * weight).sum() for image, weight in zip(vars(output).values(), weights, strict=True))
 
     fields = [getattr(gaussians, name) for name in PARAMETERS]
-    torch.autograd.gradcheck(drawn, [*fields, viewmats, background], atol=1e-5, rtol=1e-4)
+    torch.autograd.gradcheck(rendered, [*fields, viewmats, background], atol=1e-5, rtol=1e-4)
 
 
 def dot(z: float = 2.0, opacity: float = 0.8, scale: float = 0.05, dtype: torch.dtype = torch.float64) -> Gaussians:
@@ -124,7 +124,7 @@ def test_depth_and_colour_of_two_layers_and_a_background() -> None:
     ("opacity", "alpha"), [(1.0, 0.999), (0.5, 0.5), (1.02 / 255, 1.02 / 255), (0.98 / 255, 0.0), (0.0, 0.0)]
 )
 def test_opacity_at_its_ends(opacity: float, alpha: float) -> None:
-    """Alpha is clamped at 0.999, and nothing under 1/255 is drawn; neither has a gradient."""
+    """Alpha is clamped at 0.999, and nothing under 1/255 is rendered; neither has a gradient."""
     gaussians = with_grad(dot(opacity=opacity, dtype=torch.float32))
     output = render(gaussians, front_camera(7, 7, focal=100.0, dtype=torch.float32))
     assert float(output.alpha[0, 3, 3].detach()) == pytest.approx(alpha, rel=1e-5)
@@ -132,29 +132,29 @@ def test_opacity_at_its_ends(opacity: float, alpha: float) -> None:
     assert float(gradient) == pytest.approx(1.0 if 0 < alpha < 0.999 else 0.0, rel=1e-5)
 
 
-@pytest.mark.parametrize(("z", "drawn"), [(0.01, True), (0.0099, False), (0.0, False), (-2.0, False), (2e10, False)])
-def test_near_and_far_planes(z: float, drawn: bool) -> None:
+@pytest.mark.parametrize(("z", "rendered"), [(0.01, True), (0.0099, False), (0.0, False), (-2.0, False), (2e10, False)])
+def test_near_and_far_planes(z: float, rendered: bool) -> None:
     gaussians = with_grad(dot(z=z, scale=1e-3))
     output = render(gaussians, front_camera(16, 16, focal=20.0))
-    assert bool((output.alpha > 0).any()) == drawn
+    assert bool((output.alpha > 0).any()) == rendered
     for name, gradient in gradients(output, gaussians).items():
         assert gradient.isfinite().all(), name
-        assert drawn or not gradient.any(), name
+        assert rendered or not gradient.any(), name
 
 
 def test_what_is_beside_the_image_reaches_in_only_by_its_extent() -> None:
     """A Gaussian centred 6 pixels left of the image, 4 pixels wide: seen; 40 pixels left: not."""
     camera = front_camera(33, 33, focal=100.0)
-    for pixels, drawn in ((6.0, True), (40.0, False)):
+    for pixels, rendered in ((6.0, True), (40.0, False)):
         gaussians = dot(scale=0.08)
         gaussians.means[0, 0] = -(16.5 + pixels) * 2.0 / 100.0
         output = render(with_grad(gaussians), camera)
-        assert bool((output.alpha > 0).any()) == drawn
+        assert bool((output.alpha > 0).any()) == rendered
         torch.testing.assert_close(output.alpha, by_reference(gaussians, camera).alpha)
 
 
 def test_a_pixel_ends_at_the_last_ten_thousandth() -> None:
-    """Each layer takes 0.91 of what is left: the fourth would leave 0.09^4 < 1e-4 and is not drawn."""
+    """Each layer takes 0.91 of what is left: the fourth would leave 0.09^4 < 1e-4 and is not rendered."""
     layers = Gaussians.cat([dot(z=2.0 + 0.1 * i, opacity=0.91) for i in range(9)])
     gaussians = with_grad(layers)
     output = render(gaussians, front_camera(5, 5, focal=100.0))

@@ -1,4 +1,4 @@
-"""Synthetic captures on disk: reproducible, resumable, readable, and their calibration fits their pictures."""
+"""Synthetic captures on disk: reproducible, resumable, readable, and their calibration fits their images."""
 
 import json
 import shutil
@@ -109,7 +109,7 @@ def test_another_seed_gives_other_people(captures, config, body, tmp_path):
     assert content(captures / NAMES[1])["smpl_params.npz"] != first["smpl_params.npz"]
 
 
-def test_the_calibration_fits_the_pictures(body, tmp_path):
+def test_the_calibration_fits_the_images(body, tmp_path):
     config = SynthesizeConfig(tmp_path, subjects=3, frames=2, views=3, size=256, seed=4)
     write_subject(config, 1, body, lambda count: None)
     folder = tmp_path / NAMES[1]

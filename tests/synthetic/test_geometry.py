@@ -104,19 +104,19 @@ def test_extent_of_a_ball():
     assert (found[2] == 0).all()
 
 
-def test_a_drawn_ball_has_the_right_size_colour_and_light():
+def test_a_rendered_ball_has_the_right_size_colour_and_light():
     size, distance, focal = 64, 4.0, 90.0
     part = Part(ball(), lambda chart, normals: np.where(chart[:, :1] > 0, [1.0, 0, 0], [0, 0, 1.0]))
     intrinsics = np.array([[focal, 0, size / 2], [0, focal, size / 2], [0, 0, 1]])
     view = View(intrinsics, np.diag([1.0, -1, -1]), np.array([0, 0, distance]), size, size)
     np.testing.assert_allclose(view.center, [0, 0, distance])
     background = np.full((size, size, 3), 0.5, np.float32)
-    picture = Figure([part]).pose(np.eye(4)[None]).draw(view, background)
-    image, mask = picture.image, picture.cover
+    rendered = Figure([part]).pose(np.eye(4)[None]).render(view, background)
+    image, mask = rendered.rgb, rendered.cover
     radius = focal / np.sqrt(distance**2 - 1)
     assert mask.sum() == pytest.approx(np.pi * radius**2, rel=0.01)
     assert set(np.unique(mask)) <= {0, 0.25, 0.5, 0.75, 1}
-    np.testing.assert_array_equal(picture.parts, mask > 0)
+    np.testing.assert_array_equal(rendered.parts, mask > 0)
     np.testing.assert_array_equal(image[mask == 0], background[mask == 0])
     left, right = image[size // 2, size // 2 - 10], image[size // 2, size // 2 + 10]
     assert left[2] > 0.6 > 0 == left[0]  # x points right in the image
@@ -143,10 +143,10 @@ def test_a_lens_is_undone_and_rays_go_where_points_are_seen():
         np.testing.assert_allclose(rays, straight, atol=1e-12)
 
 
-def test_pictures_need_not_be_square():
+def test_images_need_not_be_square():
     view = View(np.array([[60.0, 0, 40], [0, 60, 16], [0, 0, 1]]), np.diag([1.0, -1, -1]), np.array([0, 0, 4]), 64, 32)
     figure = Figure([Part(ball(), lambda chart, normals: np.ones((len(chart), 3)))]).pose(np.eye(4)[None])
-    cover = figure.draw(view, np.zeros((32, 64, 3), np.float32)).cover
+    cover = figure.render(view, np.zeros((32, 64, 3), np.float32)).cover
     assert cover.shape == (32, 64)
     rows, columns = np.nonzero(cover)
     assert (rows.min() + rows.max()) / 2 == pytest.approx(15.5, abs=0.5)
@@ -156,23 +156,23 @@ def test_pictures_need_not_be_square():
 def test_the_skeleton_moves_as_the_body_model_does(body, make_pose):
     pose = make_pose(2, seed=3)
     expected = body.pose(pose).vertices.numpy()
-    rest, joints = body.rest_vertices(pose.betas).numpy(), body.rest_joints(pose.betas).numpy()
+    rest, joints = body.shaped_vertices(pose.betas).numpy(), body.rest_joints(pose.betas).numpy()
     skeleton = Skeleton(joints.astype(float), body.parents.numpy(), JOINTS)
     for frame in range(2):
         rotvecs = torch.cat([pose.global_orient[frame], pose.body_pose[frame]]).reshape(-1, 3).double().numpy()
-        transforms = skeleton.transforms(rotvecs, pose.transl[frame].double().numpy())
-        np.testing.assert_allclose(skin(rest, body.weights.numpy(), transforms), expected[frame], atol=2e-5)
+        joint_transforms = skeleton.joint_transforms(rotvecs, pose.transl[frame].double().numpy())
+        np.testing.assert_allclose(skin(rest, body.weights.numpy(), joint_transforms), expected[frame], atol=2e-5)
 
 
-def test_euler_angles_turn_about_fixed_axes():
+def test_euler_angles_rotate_about_fixed_axes():
     rotvec = rotvecs_from_euler(np.array([[90.0, 90, 0]]))
-    body_axis = Skeleton(np.zeros((1, 3)), np.array([-1]), ("root",)).transforms(rotvec)[0, :3, :3]
+    body_axis = Skeleton(np.zeros((1, 3)), np.array([-1]), ("root",)).joint_transforms(rotvec)[0, :3, :3]
     # y turns to z by x, then z to x by y.
     np.testing.assert_allclose(body_axis @ [0, 1, 0], [1, 0, 0], atol=1e-12)
 
 
 def test_the_dress_form_is_the_body(body, form):
-    rest = body.rest_vertices(torch.tensor([0.5, -1, 0.3, 0, 0.8, 0, 0, 0, 0, -0.4])).numpy()
+    rest = body.shaped_vertices(torch.tensor([0.5, -1, 0.3, 0, 0.8, 0, 0, 0, 0, -0.4])).numpy()
     np.testing.assert_allclose(form.surface.vertices[: len(rest)], rest, atol=1e-6)
     assert len(form.surface.faces) == 4 * len(body.faces)
     np.testing.assert_allclose(form.soft_weights.sum(1), 1)
@@ -206,7 +206,7 @@ def test_subjects_are_whole_and_differ(body):
         assert subject.betas.shape == (10,)
         rest = subject.figure.vertices(np.tile(np.eye(4), (len(JOINTS), 1, 1)))
         assert np.isfinite(rest).all()
-        bare = body.rest_vertices(torch.from_numpy(subject.betas)).numpy()
+        bare = body.shaped_vertices(torch.from_numpy(subject.betas)).numpy()
         assert (rest.max(0) >= bare.max(0) - 0.01).all()
         assert (rest.min(0) <= bare.min(0) + 0.01).all()
         assert (rest.max(0) < bare.max(0) + 0.15).all()
@@ -218,7 +218,7 @@ def test_a_bodysuit_is_as_large_as_the_body(body):
     dressed, suit = (draw_subject(np.random.default_rng(3), body, clothes) for clothes in ("any", "bodysuit"))
     np.testing.assert_array_equal(dressed.betas, suit.betas)
     still = np.tile(np.eye(4), (len(JOINTS), 1, 1))
-    bare = body.rest_vertices(torch.from_numpy(suit.betas)).numpy()
+    bare = body.shaped_vertices(torch.from_numpy(suit.betas)).numpy()
     np.testing.assert_allclose(suit.figure.vertices(still)[: len(bare)], bare, atol=1e-5)
     assert len(dressed.figure.paints) > len(suit.figure.paints) == 1
 
@@ -229,7 +229,7 @@ def test_a_pose_uses_what_smpl_params_say(body):
     rotvecs = np.zeros((len(JOINTS), 3))
     rotvecs[0] = [0.1, 1.2, -0.2]
     transl = np.array([0.3, 0.9, -0.1])
-    dressed = subject.figure.vertices(subject.skeleton.transforms(rotvecs, transl))
+    dressed = subject.figure.vertices(subject.skeleton.joint_transforms(rotvecs, transl))
     pose = BodyPose(
         torch.from_numpy(subject.betas),
         torch.tensor(rotvecs[:1], dtype=torch.float32),

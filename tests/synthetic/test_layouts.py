@@ -223,7 +223,7 @@ def person(layout: str, path: Path) -> np.ndarray:
 
 
 def silhouette(pixels: np.ndarray, faces: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-    """Pixels that projected triangles cover by half or more; drawn eight times as large."""
+    """Pixels that projected triangles cover by half or more; rasterised eight times as large."""
     large = Image.new("L", (8 * size[0], 8 * size[1]))
     draw = ImageDraw.Draw(large)
     for triangle in (8 * pixels[faces] - 0.5).reshape(-1, 6).tolist():
@@ -273,7 +273,7 @@ def test_clothed_people_hide_their_bodies(layout, folder_of, body):
 
 
 @pytest.mark.parametrize("layout", ["zju_mocap", "zju_mocap_313"])
-def test_lenses_show_in_the_pictures(layout, folder_of, body):
+def test_lenses_show_in_the_images(layout, folder_of, body):
     """A reader that forgets the distortion finds the body elsewhere."""
     raw = READERS[layout](folder_of(layout, 0), body)
     with_lens, without = [], []
@@ -418,13 +418,13 @@ def test_zju_mocap_names_and_labels(folder_of):
     [("mvhumannet_48", 1500, 2048), ("mvhumannet_16", 1024, 1224), ("thuman4", 1150, 1330), ("zju_mocap", 1024, 1024)],
 )
 def test_full_sizes(layout, height, width):
-    assert LAYOUTS[layout].picture_size(height) == (width, height)
+    assert LAYOUTS[layout].image_size(height) == (width, height)
 
 
-@pytest.mark.parametrize(("turn", "up"), [(MINUS_Z_UP, [0, 0, -1]), (Z_UP, [0, 0, 1])])
-def test_turning_the_world_moves_bodies_and_cameras_alike(turn, up, body, make_pose):
-    np.testing.assert_allclose(turn @ [0, 1, 0], up)
-    assert np.linalg.det(turn) == pytest.approx(1)
+@pytest.mark.parametrize(("rotation", "up"), [(MINUS_Z_UP, [0, 0, -1]), (Z_UP, [0, 0, 1])])
+def test_rotating_the_world_moves_bodies_and_cameras_alike(rotation, up, body, make_pose):
+    np.testing.assert_allclose(rotation @ [0, 1, 0], up)
+    assert np.linalg.det(rotation) == pytest.approx(1)
     pose = make_pose(2, seed=8)
     rotvecs = torch.cat([pose.global_orient, pose.body_pose], 1).reshape(2, 24, 3).double().numpy()
     view = View(np.diag([50.0, 50, 1]), Rotation.from_rotvec([0.3, 0.2, 3]).as_matrix(), np.array([0, 1, 4.0]), 8, 8)
@@ -432,13 +432,13 @@ def test_turning_the_world_moves_bodies_and_cameras_alike(turn, up, body, make_p
         "a", ("c",), (view,), body, pose.betas.numpy(), rotvecs, pose.transl.double().numpy(),
         draw_face_and_hands(np.random.default_rng(0), 2),
     )  # fmt: skip
-    turned = footage.turned(turn)
-    before, after = (body.pose(f.poses()).vertices.double().numpy() for f in (footage, turned))
-    np.testing.assert_allclose(after, before @ turn.T, atol=2e-5)
-    np.testing.assert_allclose(turned.views[0].project(after[0]), view.project(before[0]), atol=1e-3)
-    orient, shift = turned.easymocap()
+    rotated = footage.rotated(rotation)
+    before, after = (body.pose(f.poses()).vertices.double().numpy() for f in (footage, rotated))
+    np.testing.assert_allclose(after, before @ rotation.T, atol=2e-5)
+    np.testing.assert_allclose(rotated.views[0].project(after[0]), view.project(before[0]), atol=1e-3)
+    orient, shift = rotated.easymocap()
     for frame in range(2):
-        again = easymocap(body, footage.betas, orient[frame], shift[frame], turned.rotvecs[frame, 1:])
+        again = easymocap(body, footage.betas, orient[frame], shift[frame], rotated.rotvecs[frame, 1:])
         np.testing.assert_allclose(again, after[frame], atol=2e-5)
 
 

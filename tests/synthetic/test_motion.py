@@ -48,7 +48,7 @@ def test_motion_has_no_jumps():
         frames = 700
         angles, heading = performance.sample(frames)
         second = performance.seconds / frames
-        assert np.abs(np.diff(angles, axis=0)).max() / second < 700  # degrees a second, a quick arm
+        assert np.abs(np.diff(angles, axis=0)).max() / second < 700  # degrees per second, a quick arm
         assert np.abs(np.diff(heading)).max() / second < 260
 
 

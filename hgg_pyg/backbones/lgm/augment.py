@@ -12,7 +12,7 @@ from torch import Tensor
 
 from hgg_pyg.types import Cameras
 
-_JITTER = 0.1  # half turns about the vertical axis at most, half of it about the horizontal one
+_JITTER = 0.1  # of pi about the vertical axis at most, half of it about the horizontal one
 _BEND = 0.5  # how far the lines of a distorted grid move, in their distances
 
 
@@ -21,9 +21,9 @@ class AugmentConfig:
     """How often input views 1 to 3 are made to disagree with view 0, which stays as it is."""
 
     distort: float = 0.5
-    """share of the objects whose images are distorted by a bent grid"""
+    """probability that the input images of a sample are distorted by a bent grid"""
     jitter: float = 0.5
-    """share of the objects whose cameras are said to stand up to 18 degrees from where they do"""
+    """probability that the input cameras of a sample are rotated by up to 18 degrees"""
 
     def __post_init__(self) -> None:
         for name in ("distort", "jitter"):
@@ -75,17 +75,17 @@ def _bent(size: int, lines: int, strength: float, rng: np.random.Generator) -> n
 
 
 def jitter_cameras(cameras: Cameras, rng: np.random.Generator, strength: float = _JITTER) -> Cameras:
-    """Turn each camera about the origin: up to `strength` half turns about its upward axis, half that about its right.
+    """Rotate each camera about the origin: by up to `strength` * pi about its upward axis, half that about its right.
 
-    The origin stays where it was in its picture.
+    The origin stays where it was in its image.
     """
     viewmats = cameras.viewmats.clone()
     for view in range(len(cameras)):
         about_y, about_x = rng.uniform(-1, 1, 2) * strength * math.pi * np.array([1, 0.5])
         c, s = math.cos(about_y), math.sin(about_y)
-        turn_y = torch.tensor([[c, 0, s], [0, 1, 0], [-s, 0, c]]).to(viewmats)
+        rotation_y = torch.tensor([[c, 0, s], [0, 1, 0], [-s, 0, c]]).to(viewmats)
         c, s = math.cos(about_x), math.sin(about_x)
-        turn_x = torch.tensor([[1, 0, 0], [0, c, -s], [0, s, c]]).to(viewmats)
-        # Turning the world about the origin along the camera's axes moves the camera the other way about it.
-        viewmats[view, :3, :3] = turn_x @ turn_y @ viewmats[view, :3, :3]
+        rotation_x = torch.tensor([[1, 0, 0], [0, c, -s], [0, s, c]]).to(viewmats)
+        # Rotating the world about the origin along the camera's axes moves the camera the other way about it.
+        viewmats[view, :3, :3] = rotation_x @ rotation_y @ viewmats[view, :3, :3]
     return replace(cameras, viewmats=viewmats)

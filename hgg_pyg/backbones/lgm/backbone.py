@@ -26,11 +26,11 @@ class LGMConfig:
     """Which LGM."""
 
     checkpoint: Path | None = None
-    """safetensors file: the public model_fp16_fixrot.safetensors, or what finetuning wrote"""
+    """safetensors file: the released model_fp16_fixrot.safetensors, or one written by fine-tuning"""
     preset: Preset | None = None
-    """big, small and tiny as published, micro ours, for a CPU; the checkpoint's own, else big, when none is given"""
+    """network size: big, small or tiny as released, or our micro; by default the checkpoint's, else big"""
     size: int | None = None
-    """width and height that the person is cut out at; the checkpoint's own, else 256, when none is given"""
+    """width and height of the input images, cropped to the person, in pixels; by default the checkpoint's, else 256"""
 
     def __post_init__(self) -> None:
         if self.size is not None and (self.size < 32 or self.size % 32):
@@ -93,7 +93,9 @@ class LGMBackbone:
         with torch.autocast(own.type, torch.bfloat16, enabled=own.type == "cuda"):
             predicted = self.network(inputs[None], anchors)
         gaussians = to_world(predicted, frame)
-        features = _features(predicted, gaussians, localise(gaussians.means, vertices, moment.transforms.to(own)))
+        features = _features(
+            predicted, gaussians, localise(gaussians.means, vertices, moment.vertex_transforms.to(own))
+        )
         return replace(gaussians, features=features).to(device="cpu", dtype=torch.float32)
 
 
@@ -109,7 +111,7 @@ def to_world(predicted: Predicted, frame: LGMFrame) -> Gaussians:
 
 
 def _named() -> Iterator[str]:
-    for name, width in (("offset", 3), ("turn", 4), ("raw_opacity", 1), ("raw_size", 3), ("raw_color", 3),
+    for name, width in (("offset", 3), ("rotation", 4), ("raw_opacity", 1), ("raw_size", 3), ("raw_color", 3),
                         ("opacity", 1), ("size", 3), ("color", 3)):  # fmt: skip
         yield from ([name] if width == 1 else [f"{name}_{i}" for i in range(width)])
 

@@ -47,10 +47,10 @@ class LGMFrame:
 
     def cameras_to_lgm(self, cameras: Cameras) -> Cameras:
         """The same cameras over LGM's frame: still OpenCV, x_cam = R x_lgm + t in units; pixels stay where they are."""
-        turns = cameras.viewmats[:, :3, :3]
+        rotations = cameras.viewmats[:, :3, :3]
         viewmats = cameras.viewmats.clone()
-        viewmats[:, :3, :3] = turns @ self.rotation.mT
-        viewmats[:, :3, 3] = self.scale * ((turns @ self.center) + cameras.viewmats[:, :3, 3])
+        viewmats[:, :3, :3] = rotations @ self.rotation.mT
+        viewmats[:, :3, 3] = self.scale * ((rotations @ self.center) + cameras.viewmats[:, :3, 3])
         return Cameras(viewmats, cameras.Ks, cameras.width, cameras.height)
 
 
@@ -62,8 +62,8 @@ def lgm_frame(points: Tensor, cameras: Cameras) -> LGMFrame:
     """
     flip = torch.tensor(_FLIP, dtype=points.dtype, device=points.device)
     rotation = flip[:, None] * cameras.viewmats[0, :3, :3].to(points)
-    turned = points @ rotation.mT
-    center = (turned.amin(0) + turned.amax(0)) / 2 @ rotation
+    rotated = points @ rotation.mT
+    center = (rotated.amin(0) + rotated.amax(0)) / 2 @ rotation
     return LGMFrame(rotation, HALF_HEIGHT / float((points - center).norm(dim=-1).max()), center)
 
 

@@ -25,7 +25,7 @@ PRESETS: dict[Preset, UNetConfig] = {
     "tiny": UNetConfig(
         (32, 64, 128, 256, 512), (False, False, False, False, True), (512, 256, 128), (True, False, False)
     ),
-    # Ours, a million parameters: what a CPU can train. From four views a quarter turn apart it would take days to find
+    # Ours, a million parameters: what a CPU can train. From four views 90 degrees apart it would take days to find
     # depths, so its positions start from where the pixels' rays meet the posed body.
     "micro": UNetConfig(
         (32, 48, 64, 64), (False, False, False, True), (64, 48, 32), (True, False, False), 4, 8, 1, anchored=True

@@ -31,13 +31,13 @@ class UNetConfig:
     up_attention: tuple[bool, ...]
     heads: int = 16
     groups: int = 32
-    """of channels, for normalisation"""
+    """groups of each group normalisation"""
     nets: int = 2
-    """residual blocks a step down; one more a step up"""
+    """residual blocks per resolution on the way down; one more on the way up"""
     in_channels: int = 9
     out_channels: int = 14
     anchored: bool = False
-    """positions are added to points on the pixels' rays, which the caller gives"""
+    """whether positions are offsets from given points on the rays of the pixels"""
 
 
 class ResidualBlock(nn.Module):

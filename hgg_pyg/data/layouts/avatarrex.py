@@ -31,7 +31,7 @@ def read_avatarrex(places: Places, folder: Path, body: BodyModel) -> Recording:
         <camera>/%08d.jpg          images; THuman4: images/<camera>/%08d.jpg
         <camera>/mask/pha/%08d.jpg masks, 8 bit; THuman4: masks/<camera>/%08d.jpg
         smpl_params.npz            SMPL or SMPL-X: row i is frame i, or the i-th of the frame numbers found
-        missing_img_files.txt      optional: images known to be missing, a path a line; their frames are left out
+        missing_img_files.txt      optional: images known to be missing, a path per line; their frames are left out
 
     Args:
         places: where the folders of images and masks are.

@@ -135,7 +135,7 @@ def _read_intrinsics(path: Path, size: tuple[int, int]) -> tuple[np.ndarray, np.
     # Checked here, so that what is wrong with it is said of this file and not of every camera.
     make_calibration([Entry("", where, K, np.eye(3), np.zeros(3), distortion, size, _KEYS)])
     middle = K[[2, 5]] / size
-    if abs(middle - 0.5).max() > 0.15:  # wrong by a factor, everything would be drawn beside the pictures
+    if abs(middle - 0.5).max() > 0.15:  # wrong by a factor, everything would be rendered beside the images
         raise UserError(
             f"{path}: key 'intrinsics': expected K for the {size[0]}x{size[1]} pixels that this rig is calibrated at, "
             f"whatever the size of the images, with its centre near {size[0] // 2}, {size[1] // 2}, "

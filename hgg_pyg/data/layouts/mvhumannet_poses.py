@@ -1,4 +1,4 @@
-"""The poses of MVHumanNet: a file a frame, SMPL's pickled by PyTorch or SMPL-X's as EasyMocap writes them."""
+"""The poses of MVHumanNet: a file per frame, SMPL's pickled by PyTorch or SMPL-X's as EasyMocap writes them."""
 
 from __future__ import annotations
 
@@ -156,12 +156,12 @@ def _read_smplx(path: Path) -> Values:
 
 
 def _from_smplx(body: BodyModel, betas: Tensor, values: Sequence[Tensor]) -> BodyPose:
-    """EasyMocap's turn about the origin to smplx's about the pelvis; hands are six components added to flat ones."""
-    turn, shift, poses, expression = values
+    """EasyMocap's rotation about the origin to smplx's about the pelvis; hands add six components to flat hands."""
+    rotation, shift, poses, expression = values
     root, joints, left, right, jaw, left_eye, right_eye = poses.split((3, *_SMPLX_PARTS), 1)
     # Another body than SMPL-X has no hands to take components from; whether it fits is judged when all is read.
     hands = hands_from_pca(body, left, right, flat=True) if body.kind == "smplx" else ()
-    orient, transl = easymocap_to_smplx(turn, shift, body.rest_joints(betas.float())[0].double(), root)
+    orient, transl = easymocap_to_smplx(rotation, shift, body.rest_joints(betas.float())[0].double(), root)
     pose = smplx_body_pose(joints, jaw, left_eye, right_eye, *hands)
     return BodyPose(betas, orient, pose, transl, expression)
 

@@ -18,7 +18,7 @@ from hgg_pyg.types import UserError
 PARAMS = "smplx_params.npz"
 CAMERA = "camera.npz"
 TICKS = 25  # of the file names, from one frame to the next; the first frame's is 25
-_FRAME = re.compile(r"(\d+)\.(?:jpg|jpeg|png)")  # not A-2045.jpg: a picture in A-pose, which no row of poses is for
+_FRAME = re.compile(r"(\d+)\.(?:jpg|jpeg|png)")  # not A-2045.jpg: an image in A-pose, which no row of poses is for
 
 
 def read_mvhumannet_pp(folder: Path, body: BodyModel) -> Recording:
@@ -31,7 +31,7 @@ def read_mvhumannet_pp(folder: Path, body: BodyModel) -> Recording:
         cameras/cam_00/camera.npz    intrinsic (3, 3) at the images' size; extrinsic (3, 4) or (4, 4), world to camera
         smplx_params.npz             SMPL-X in smplx's convention; row i is frame 25 (i + 1)
 
-    Hands are six components added to flat hands, as the data set's own script for drawing them has it.
+    Hands are six components added to flat hands, as the data set's own script for rendering them has it.
 
     Args:
         folder: the outfit's folder.

@@ -47,13 +47,13 @@ def read_zju_mocap(folder: Path, body: BodyModel) -> Recording:
     is the place in `ims` for most subjects; 313 and 315 count from 1, and their names have the time behind the number:
     `Camera (1)/CoreView_313_Camera_(1)_0001_2019-08-23_16-08-50.592.jpg` goes with params/1.npy and is frame 0.
 
-    EasyMocap poses by V = R(Rh) LBS(poses, shapes) + Th about the origin; smplx turns about the pelvis. See
-    `easymocap_to_smplx`. Shapes are one a frame: their median is the person's. Frames whose parameters are damaged are
-    left out, those without any have no pose.
+    EasyMocap poses by V = R(Rh) LBS(poses, shapes) + Th about the origin; smplx rotates about the pelvis. See
+    `easymocap_to_smplx`. Each frame has a shape; the person's is their median. Frames with damaged parameters are left
+    out; those without any have no pose.
 
     Args:
         folder: the subject's folder.
-        body: that its poses are for; its pelvis is what they are turned about.
+        body: that its poses are for; its pelvis is what they are rotated about.
 
     Raises:
         UserError: `annots.npy` is not what it should be, an array in it has the wrong size or is not finite, or no
@@ -145,7 +145,7 @@ def _calibration(path: Path, cameras: Sequence[str], cams: Any) -> Calibration:
     for key, values in columns.items():
         if len(values) != len(cameras):
             raise UserError(
-                f"{where}: key '{key}': expected {len(cameras)}, one a camera of 'ims', found {len(values)}"
+                f"{where}: key '{key}': expected {len(cameras)}, one per camera of 'ims', found {len(values)}"
             )
     entries = []
     for name, K, D, R, T in zip(cameras, *columns.values(), strict=True):

@@ -24,7 +24,7 @@ class BodyMap:
     Args:
         vertices: [N, 3] float64, metres.
         faces: [F, 3] int64
-        height: of the picture, pixels.
+        height: of the image, pixels.
     """
 
     vertices: np.ndarray
@@ -34,10 +34,10 @@ class BodyMap:
     def paint(self, values: np.ndarray, norm: Normalize, colors: Colormap) -> np.ndarray:
         """Colours by value, grey where it is NaN, on white and softly shaded. [N] -> [height, width, 3] in [0, 1]"""
         there = np.isfinite(values)
-        seen, drawn = self._draw(np.where(there, values, 0.0))
-        _, part = self._draw(there.astype(float))
+        seen, rendered = self._render(np.where(there, values, 0.0))
+        _, part = self._render(there.astype(float))
         # Within a triangle that lacks a corner's value, what the others say counts.
-        painted = colors(norm(drawn / part.clip(1e-9)))[..., :3]
+        painted = colors(norm(rendered / part.clip(1e-9)))[..., :3]
         return self._finish(np.where((part >= 0.5)[..., None], painted, NOTHING), seen)
 
     def paint_classes(self, parts: np.ndarray, colors: np.ndarray) -> np.ndarray:
@@ -52,18 +52,18 @@ class BodyMap:
         """
         there = np.isfinite(parts).all(1)
         first = np.where(there, np.nan_to_num(parts).argmax(1), -1)
-        # A class is not a number to be interpolated: each is drawn by itself, and the largest wins.
-        drawn = [self._draw((first == k).astype(float)) for k in range(-1, len(colors))]
-        winner = np.stack([part for _, part in drawn]).argmax(0)
-        return self._finish(np.array([NOTHING, *colors])[winner], drawn[0][0])
+        # A class is not a number to be interpolated: each is rendered by itself, and the largest wins.
+        rendered = [self._render((first == k).astype(float)) for k in range(-1, len(colors))]
+        winner = np.stack([part for _, part in rendered]).argmax(0)
+        return self._finish(np.array([NOTHING, *colors])[winner], rendered[0][0])
 
     def _finish(self, painted: np.ndarray, seen: np.ndarray) -> np.ndarray:
         normals = trimesh.Trimesh(self.vertices, self.faces, process=False).vertex_normals
-        _, facing = self._draw(np.abs(normals[:, 2]))
+        _, facing = self._render(np.abs(normals[:, 2]))
         shade = 0.55 + 0.45 * facing[..., None]
         return np.where(seen[..., None], np.clip(painted * shade, 0, 1), 1.0)
 
-    def _draw(self, values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    def _render(self, values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Where the body is seen and the value there, both views side by side. [N] -> 2 x [height, width]"""
         low, high = self.vertices.min(0), self.vertices.max(0)
         scale = self.height / (high[1] - low[1] + 2 * _MARGIN)  # pixels a metre

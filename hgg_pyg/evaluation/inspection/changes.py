@@ -1,4 +1,4 @@
-"""What the read-out did to the Gaussians of the chosen frame."""
+"""What the read-out did to the Gaussians of the reference frame t0."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def read_out_changes(before: Gaussians, after: Gaussians) -> tuple[Change, ...]:
     """Compare Gaussians [M] with what became of them [M], both in the rest pose; equal bits give exactly 0.
 
     Moved: mm between the centres. Recoloured: distance in RGB, each channel 0..1. Resized: log2 of the ratio of sizes,
-    the geometric mean of the three axes. Opacity: the difference. Turned: degrees.
+    the geometric mean of the three axes. Opacity: the difference. Rotation: degrees.
     """
     quats = (torch.nn.functional.normalize(g.quats, dim=-1) for g in (before, after))
     first, second = quats
@@ -41,5 +41,5 @@ def read_out_changes(before: Gaussians, after: Gaussians) -> tuple[Change, ...]:
         Change("recoloured", "distance in RGB, channels 0 to 1", (after.colors - before.colors).norm(dim=-1), False),
         Change("resized", "log2 of new size / old size", (after.scales / before.scales).log2().mean(-1), True),
         Change("opacity", "new - old, opacities 0 to 1", after.opacities - before.opacities, True),
-        Change("turned", "degrees", angle, False),
+        Change("rotation", "degrees", angle, False),
     )

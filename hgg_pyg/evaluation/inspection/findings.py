@@ -1,4 +1,4 @@
-"""Everything that is found out about one run on one subject, as numbers a vertex, a Gaussian and a pixel."""
+"""Everything that is found out about one run on one subject, as numbers per vertex, per Gaussian and per pixel."""
 
 from __future__ import annotations
 
@@ -96,10 +96,10 @@ def findings_of(subject: RunSubject) -> Findings:
     layers = attention_of(model, graph)
     frame, count = graph["gaussian"].frame, len(subject.frames)
     bindings = _edges_of(graph, BINDS)
-    rest = body.rest_vertices(graph["betas"][0])
+    v_shaped = body.shaped_vertices(graph["betas"][0])
 
     def reach(layer: Attention) -> InterFindings:
-        apart = (rest[layer.source] - rest[layer.target]).norm(dim=-1)
+        apart = (v_shaped[layer.source] - v_shaped[layer.target]).norm(dim=-1)
         hops = hop_distances(layer, body.faces, subject.spec.hops)
         hops, metres = mean_of_sources(layer, torch.stack([hops, apart], 1)).unbind(1)
         return InterFindings(layer.block, hops, 100 * metres, relative_entropy(layer))
@@ -109,14 +109,14 @@ def findings_of(subject: RunSubject) -> Findings:
     after = model.avatar(graph)
     pose, unseen = _shown_pose(capture)
     cameras, truth, _ = load_target(capture, Target(pose, _opposite_cameras(subject)))
-    drawn = [
+    rendered = [
         render(avatar.repose(body, capture.poses[[pose]])[0], cameras).rgb.clamp(0, 1) for avatar in (before, after)
     ]
     names = [capture.camera_names[camera] for camera in _opposite_cameras(subject)]
     return Findings(
         subject=capture.name,
         frames=tuple(capture.frames[frame] for frame in subject.frames),
-        vertices=rest,
+        vertices=v_shaped,
         faces=body.faces,
         bound=bindings.degree,
         even_shares=frame_shares(bindings.even(), frame, count),
@@ -127,7 +127,7 @@ def findings_of(subject: RunSubject) -> Findings:
         binding=before.binding,
         pose=capture.frames[pose],
         unseen=unseen,
-        views=tuple(View(*view) for view in zip(names, truth, *drawn, strict=True)),
+        views=tuple(View(*view) for view in zip(names, truth, *rendered, strict=True)),
         left_out=_left_out(model, layers, unseen),
     )
 

@@ -1,4 +1,4 @@
-"""The pictures of an inspection: one page a question, in the order in which a network works."""
+"""The images of an inspection: one page per question, in the order in which a network works."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ PAGES = (
     "05_changes.png",
     "06_renders.png",
 )
-"""All pages there can be; those of layers that a network lacks are not drawn."""
+"""All pages there can be; those of layers that a network lacks are not written."""
 
 _WIDTH = 15.0  # inches
 _COLORS = (0, 1, 2, 3, 4, 5, 8, 6, 9)  # of tab10, but its grey
@@ -40,18 +40,18 @@ def save_pages(folder: Path, found: Findings) -> list[Path]:
         The files, in the order to read them.
     """
     body = BodyMap(found.vertices.double().numpy(), found.faces.numpy())
-    drawn = {PAGES[0]: _gaussians(found, body)} if bool(found.bound.any()) else {}
+    figures = {PAGES[0]: _gaussians(found, body)} if bool(found.bound.any()) else {}
     if found.intra:
-        drawn |= {PAGES[1]: _frames(found, body), PAGES[2]: _entropy(found, body)}
+        figures |= {PAGES[1]: _frames(found, body), PAGES[2]: _entropy(found, body)}
     if found.inter:
-        drawn[PAGES[3]] = _reach(found, body)
-    drawn |= {PAGES[4]: _changes(found, body), PAGES[5]: _renders(found)}
+        figures[PAGES[3]] = _reach(found, body)
+    figures |= {PAGES[4]: _changes(found, body), PAGES[5]: _renders(found)}
     for name in PAGES:
-        if name in drawn:
-            write_atomically(folder / name, lambda path, figure=drawn[name]: figure.savefig(path, dpi=100))
+        if name in figures:
+            write_atomically(folder / name, lambda path, figure=figures[name]: figure.savefig(path, dpi=100))
         else:
             (folder / name).unlink(missing_ok=True)
-    return [folder / name for name in drawn]
+    return [folder / name for name in figures]
 
 
 def _gaussians(found: Findings, body: BodyMap) -> Figure:
@@ -64,15 +64,15 @@ def _gaussians(found: Findings, body: BodyMap) -> Figure:
     some = np.where(bound > 0, bound, np.nan)
     there = some[np.isfinite(some)]
     most = max(2, there.max())
-    bar = _paint(left, body, some, LogNorm(1, most), colormaps["viridis"], "Gaussians a vertex (log scale)")
+    bar = _paint(left, body, some, LogNorm(1, most), colormaps["viridis"], "Gaussians per vertex (log scale)")
     ticks = [tick for power in range(6) for tick in (10**power, 2 * 10**power, 5 * 10**power) if tick <= most]
     bar.set_ticks(ticks, labels=[f"{tick:,}" for tick in ticks])
     bar.minorticks_off()
-    left.set_title(f"Gaussians a vertex, at most {there.max():,.0f}")
+    left.set_title(f"Gaussians per vertex, at most {there.max():,.0f}")
     high = np.percentile(there, 99.5)
     each = np.ceil(high / 40)  # whole numbers: else some bars would hold more of them than others
     bars = int(np.ceil(high / each))
-    _histogram(right, there, (0.5, 0.5 + each * bars), "Gaussians a vertex", "vertices", bars=bars)
+    _histogram(right, there, (0.5, 0.5 + each * bars), "Gaussians per vertex", "vertices", bars=bars)
     return figure
 
 
@@ -190,7 +190,7 @@ def _renders(found: Findings) -> Figure:
 
 
 def _person(view: View) -> tuple[float, float, float, float]:
-    """The part of a picture in which anything is shown, with a margin: left, top, right, bottom."""
+    """The part of an image in which anything is shown, with a margin: left, top, right, bottom."""
     shown = np.minimum.reduce([image.numpy().min(-1) for image in (view.truth, view.before, view.after)]) < 0.98
     height, width = shown.shape
     if not shown.any():
@@ -277,7 +277,7 @@ def _distance(one: Tensor, other: Tensor) -> np.ndarray:
 
 
 def _frame_colors(count: int) -> np.ndarray:
-    """A colour a frame, [T, 3]: as unlike one another as can be up to nine, then along a rainbow; none is grey."""
+    """A colour per frame, [T, 3]: as unlike one another as can be up to nine, then along a rainbow; none is grey."""
     if count > len(_COLORS):
         return np.asarray(colormaps["turbo"](np.linspace(0.05, 0.95, count)))[:, :3]
     return np.asarray(colormaps["tab10"](_COLORS[:count]))[:, :3]

@@ -44,12 +44,12 @@ class Row:
 
 
 def rows_of(found: Findings) -> tuple[Row, ...]:
-    """Every quantity, in the order of the pictures."""
+    """Every quantity, in the order of the images."""
     return tuple(_rows(found))
 
 
 def _rows(found: Findings) -> Iterator[Row]:
-    yield Row.of("binding", None, "Gaussians a vertex, of those with any", "", found.bound[found.bound > 0].double())
+    yield Row.of("binding", None, "Gaussians per vertex, of those with any", "", found.bound[found.bound > 0].double())
     if found.intra:
         leading = found.even_shares.amax(1)
         yield Row.of("intra", None, "share of the leading frame, without preference", "", leading)

@@ -1,4 +1,4 @@
-"""What an evaluation leaves: tables, numbers, pictures and a page that holds them all."""
+"""What an evaluation leaves: tables, numbers, images and a page that holds them all."""
 
 from hgg_pyg.evaluation.reporting.gallery import Gallery, Shot
 from hgg_pyg.evaluation.reporting.image_folder import ImageFolder, parse_methods

@@ -1,4 +1,4 @@
-"""Pictures of a report as data URIs, so that one file holds all of them."""
+"""Images of a report as data URIs, so that one file holds all of them."""
 
 from __future__ import annotations
 
@@ -22,20 +22,20 @@ from matplotlib.figure import Figure
 
 ERROR_LIMIT = 0.4  # of the data range: where the colours of error maps end
 _COLORS = "magma"
-_LONGEST = 256  # pixels: larger pictures are shrunk for the page
+_LONGEST = 256  # pixels: larger images are shrunk for the page
 _WIDEST = 1600  # pixels, of whole figures
 
 
 def jpeg(image: np.ndarray) -> str:
     """A photograph-like image as a data URI. [H, W, 3] uint8"""
-    picture = Image.fromarray(image)
-    picture.thumbnail((_LONGEST, _LONGEST), Image.Resampling.LANCZOS)
-    return _uri(picture, "JPEG", quality=88, subsampling=0)
+    shown = Image.fromarray(image)
+    shown.thumbnail((_LONGEST, _LONGEST), Image.Resampling.LANCZOS)
+    return _uri(shown, "JPEG", quality=88, subsampling=0)
 
 
-def error_map(drawn: np.ndarray, truth: np.ndarray) -> np.ndarray:
+def error_map(rendered: np.ndarray, truth: np.ndarray) -> np.ndarray:
     """The absolute error of each pixel, mean over colours, as a colour from 0 to `ERROR_LIMIT`. [H, W, 3] uint8 x 2"""
-    error = np.abs(drawn.astype(np.float32) - truth.astype(np.float32)).mean(-1) / 255
+    error = np.abs(rendered.astype(np.float32) - truth.astype(np.float32)).mean(-1) / 255
     colors = matplotlib.colormaps[_COLORS](np.clip(error / ERROR_LIMIT, 0, 1))
     return (colors[..., :3] * 255).round().astype(np.uint8)
 
@@ -50,18 +50,18 @@ def colour_bar() -> str:
     return _figure(figure, dpi=110)
 
 
-def picture_file(path: Path) -> str:
+def image_file(path: Path) -> str:
     """A PNG file as a data URI, shrunk where it is very wide."""
     with Image.open(path) as image:
-        picture = image.convert("RGB")
-    picture.thumbnail((_WIDEST, 4 * _WIDEST), Image.Resampling.LANCZOS)
-    png = _uri(picture, "PNG", optimize=True)
-    # Line drawings are smaller as PNG, renders are many times smaller as JPEG.
-    return png if len(png) < 400_000 else min(png, _uri(picture, "JPEG", quality=88, subsampling=0), key=len)
+        shown = image.convert("RGB")
+    shown.thumbnail((_WIDEST, 4 * _WIDEST), Image.Resampling.LANCZOS)
+    png = _uri(shown, "PNG", optimize=True)
+    # Line plots are smaller as PNG, renders are many times smaller as JPEG.
+    return png if len(png) < 400_000 else min(png, _uri(shown, "JPEG", quality=88, subsampling=0), key=len)
 
 
 def psnr_over_frames(scores: Sequence[ImageScore], tasks: Sequence[str], methods: Sequence[str]) -> str:
-    """PSNR of each frame, mean over subjects and cameras, a panel a task with a line a method."""
+    """PSNR of each frame, mean over subjects and cameras, a panel per task with a line per method."""
     shown = [task for task in tasks if any(score.task == task for score in scores)]
     figure, axes = plt.subplots(
         1, len(shown), figsize=(5.6 * len(shown), 3.4), layout="constrained", sharey=True, squeeze=False
@@ -93,7 +93,7 @@ def _figure(figure: Figure, dpi: int) -> str:
     return "data:image/png;base64," + base64.b64encode(buffer.getvalue()).decode()
 
 
-def _uri(picture: Image.Image, form: str, **options: object) -> str:
+def _uri(image: Image.Image, form: str, **options: object) -> str:
     buffer = io.BytesIO()
-    picture.save(buffer, form, **options)
+    image.save(buffer, form, **options)
     return f"data:image/{form.lower()};base64," + base64.b64encode(buffer.getvalue()).decode()

@@ -17,7 +17,7 @@ class Shot:
     camera: str
     frame: int  # number, as in the file names
     truth: np.ndarray  # [H, W, 3] uint8
-    drawn: tuple[np.ndarray | None, ...]  # by method, like `truth`; None where a method has no image
+    rendered: tuple[np.ndarray | None, ...]  # by method, like `truth`; None where a method has no image
     psnr: tuple[float | None, ...]  # by method, dB
 
 
@@ -26,7 +26,7 @@ class Gallery:
     """Keeps the images that are worst for our method, those where it gains least, and a few of each subject.
 
     Args:
-        shown: how many of each kind a task.
+        shown: how many of each kind per task.
     """
 
     shown: int
@@ -42,7 +42,7 @@ class Gallery:
             direct: PSNR of direct binding, dB.
             ours: PSNR of our method, dB.
             make: called only if it is kept.
-            typical: whether it was drawn as an example, whatever its score.
+            typical: whether it was taken as an example, whatever its score.
         """
         made: list[Shot] = []
 
@@ -69,5 +69,5 @@ class Gallery:
         return [shot for _, shot in self._least_gain.get(task, [])]
 
     def typical(self, task: str) -> list[Shot]:
-        """A few of each subject, evenly drawn."""
+        """A few of each subject, evenly spaced."""
         return self._typical.get(task, [])

@@ -22,7 +22,7 @@ from hgg_pyg.types import Cameras, UserError
 
 @dataclass(frozen=True)
 class Wanted:
-    """One test image that a method is to have drawn."""
+    """One test image that a method is to render."""
 
     subject: str
     task: str
@@ -116,10 +116,10 @@ def parse_methods(texts: Sequence[str], taken: Sequence[str]) -> tuple[ImageFold
 
 
 class SavedImages:
-    """Writes ground truth and renders as folders that `--method` reads back, and `targets.json`, what to draw.
+    """Writes ground truth and renders as folders that `--method` reads back, and `targets.json`, what to render.
 
     Args:
-        folder: gets a folder a method, named by it.
+        folder: gets a folder per method, named by it.
     """
 
     def __init__(self, folder: Path) -> None:

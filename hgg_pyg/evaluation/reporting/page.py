@@ -1,4 +1,4 @@
-"""The report as one HTML file: nothing is fetched, pictures are inside. What it looks like is in `page.html`."""
+"""The report as one HTML file: nothing is fetched, images are inside. What it looks like is in `page.html`."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 
 from jinja2 import Environment, StrictUndefined
 
-from hgg_pyg.evaluation.reporting.charts import ERROR_LIMIT, colour_bar, error_map, jpeg, picture_file, psnr_over_frames
+from hgg_pyg.evaluation.reporting.charts import ERROR_LIMIT, colour_bar, error_map, image_file, jpeg, psnr_over_frames
 from hgg_pyg.evaluation.reporting.gallery import Gallery, Shot
 from hgg_pyg.evaluation.reporting.tables import Table
 from hgg_pyg.evaluation.scores import ImageScore
@@ -24,8 +24,8 @@ class Page:
     tasks: tuple[str, ...]
     gallery: Gallery
     summary: Table
-    gains: tuple[Table, ...]  # one a task
-    subjects: tuple[Table, ...]  # one a task
+    gains: tuple[Table, ...]  # one per task
+    subjects: tuple[Table, ...]  # one per task
     remarks: tuple[str, ...]
     definitions: tuple[str, ...]
 
@@ -33,7 +33,7 @@ class Page:
 def page(content: Page) -> str:
     """The whole file as text."""
     environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
-    charts = (colour_bar, error_map, jpeg, picture_file, psnr_over_frames, _spread_out, zip)
+    charts = (colour_bar, error_map, image_file, jpeg, psnr_over_frames, _spread_out, zip)
     environment.globals.update((function.__name__.lstrip("_"), function) for function in charts)
     template = environment.from_string(Path(__file__).with_suffix(".html").read_text(encoding="utf-8"), vars(content))
     return template.render(

@@ -46,7 +46,7 @@ def make_plan(
     Args:
         sources: test captures.
         frames: T of the main method, whose input frames the novel views are of.
-        limit: images a subject and task at most, evenly drawn.
+        limit: images per subject and task at most, evenly spaced.
         folders: images of other methods.
         allow_missing: leave out, for all methods, what a folder lacks.
 

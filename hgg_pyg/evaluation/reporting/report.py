@@ -45,7 +45,7 @@ class Timing:
 
     method: str
     seconds_per_avatar: float  # decoding images, per-frame network, graph, network
-    frames_per_second: float  # posing and drawing, one view at a time
+    frames_per_second: float  # posing and rendering, one view at a time
 
 
 @dataclass(frozen=True)
@@ -54,7 +54,7 @@ class Report:
 
     images: tuple[ImageScore, ...]
     methods: tuple[str, ...]  # direct binding, ours, others
-    timings: tuple[Timing, ...]  # of the methods that were drawn here
+    timings: tuple[Timing, ...]  # of the methods that were rendered here
     gallery: Gallery
     seen_in_training: bool
     region: str  # of the images that is compared
@@ -90,10 +90,10 @@ class Report:
         return "\n\n".join([*blocks, "\n".join(self.remarks())])
 
     def timing_table(self) -> Table:
-        """Seconds to an avatar and frames a second."""
+        """Seconds to an avatar and frames per second."""
         rows = [(t.method, f"{t.seconds_per_avatar:.2f} s", f"{t.frames_per_second:.0f}") for t in self.timings]
         title = f"time on {self.device}, medians over subjects"
-        return Table(title, ("", "images to avatar", "frames a second"), tuple(rows))
+        return Table(title, ("", "images to avatar", "frames per second"), tuple(rows))
 
     def summary_table(self, regions: bool = False) -> Table:
         """All tasks side by side, as the paper's Table 1: mean ± standard deviation over subjects."""
@@ -108,7 +108,7 @@ class Report:
             )
             rows.append((method, *cells, *speed))
         titles = [f"{task}: {TITLES[metric]}" for task in self.tasks for metric in metrics]
-        return Table("", ("method", *titles, "images to avatar", "frames a second"), tuple(rows))
+        return Table("", ("method", *titles, "images to avatar", "frames per second"), tuple(rows))
 
     def subject_table(self, task: str, metrics: Sequence[str] = ("psnr", "ssim")) -> Table:
         """Every subject's means in one task."""
@@ -123,7 +123,7 @@ class Report:
         return Table(task, ("subject", *titles, "images"), tuple(rows))
 
     def remarks(self) -> list[str]:
-        """What a reader of the numbers must know, a line each."""
+        """What a reader of the numbers must know, one line each."""
         subjects = len({score.subject for score in self.images})
         lines = [f"{subjects} test subjects, {self.region}; ± is the standard deviation over subjects"]
         if self.seen_in_training:
@@ -165,7 +165,7 @@ class Report:
         lines += [f"region {name}: {text}" for name, text in REGIONS.items()]
         lines.append("LPIPS: version 0.1, whole image at its own size, scaled to [-1, 1]; no other network stands in")
         lines.append("images to avatar: decoding, per-frame network on all T frames (one for direct binding), graph, "
-                     "network; frames a second: posing and drawing, one view at a time")  # fmt: skip
+                     "network; frames per second: posing and rendering, one view at a time")  # fmt: skip
         return lines
 
     def _content(self) -> dict[str, object]:
@@ -237,5 +237,5 @@ def _comparison(shot: Shot, methods: Sequence[str]) -> Comparison:
     pairs = zip(methods, shot.psnr, strict=True)
     label += " / ".join(f"{method} {value:.1f} dB" for method, value in pairs if value is not None)
     empty = np.full_like(shot.truth, 230)
-    images = (shot.truth, *(empty if image is None else image for image in shot.drawn))
+    images = (shot.truth, *(empty if image is None else image for image in shot.rendered))
     return Comparison(label, tuple(image.astype(np.float32) / 255 for image in images))

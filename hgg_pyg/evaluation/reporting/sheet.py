@@ -29,7 +29,7 @@ def save_sheet(
     titles: tuple[str, str],
     columns: Sequence[str] = COLUMNS,
 ) -> None:
-    """Two blocks side by side, one comparison a row: `columns` for `titles[0]`, then again for `titles[1]`."""
+    """Two blocks side by side, one comparison per row: `columns` for `titles[0]`, then again for `titles[1]`."""
     pixels = max(c.images[0].shape[0] for c in (*left, *right))
     zoom = max(1, round(256 / pixels))
     blocks = [_block(rows, title, zoom, columns) for rows, title in zip((left, right), titles, strict=True) if rows]
@@ -54,7 +54,7 @@ def _block(rows: Sequence[Comparison], title: str, zoom: int, columns: Sequence[
     for row, comparison in enumerate(rows):
         top = head + row * (height + line)
         for column, image in enumerate(comparison.images):
-            picture = Image.fromarray((image.clip(0, 1) * 255).round().astype(np.uint8))
-            block.paste(picture.resize((width, height), Image.Resampling.BICUBIC), (column * width, top))
+            resized = Image.fromarray((image.clip(0, 1) * 255).round().astype(np.uint8))
+            block.paste(resized.resize((width, height), Image.Resampling.BICUBIC), (column * width, top))
         draw.text((4, top + height), comparison.label, fill="dimgray", font=font)
     return block

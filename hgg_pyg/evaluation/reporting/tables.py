@@ -57,7 +57,7 @@ class Table:
 def task_tables(
     scores: Sequence[Score], tasks: Sequence[str], methods: Sequence[str], metrics: Sequence[str]
 ) -> list[Table]:
-    """A table a task that has images: a row a method, then what the second method gains over the first."""
+    """A table per task that has images: a row per method, then what the second method gains over the first."""
     tables = []
     for task in tasks:
         own = [score for score in scores if score.task == task]

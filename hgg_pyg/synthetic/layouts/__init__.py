@@ -1,4 +1,4 @@
-"""Writers of the layouts of real data sets, one a file, all on the same synthetic footage."""
+"""Writers of the layouts of real data sets, one per file, all on the same synthetic footage."""
 
 from __future__ import annotations
 

@@ -14,7 +14,7 @@ from hgg_pyg.synthetic.raycast import View
 class AvatarRex(Layout):
     """`calibration_full.json`, `<cam>/%08d.jpg`, `<cam>/mask/pha/%08d.jpg`, `smpl_params.npz`.
 
-    Our default, with poses of the open body of 24 joints. Pictures are square, principal points in their middle.
+    Our default, with poses of the open body of 24 joints. Images are square, principal points in their middle.
     """
 
     def subject(self, index: int, test: bool) -> str:
@@ -69,7 +69,7 @@ class AvatarRexSmplx(AvatarRex):
 class THuman4(Layout):
     """`calibration.json`, `images/cam%02d/%08d.jpg`, `masks/cam%02d/%08d.jpg`, `smpl_params.npz` (SMPL-X's).
 
-    Pictures have the shape of 1330x1150. Of more than three frames, one image is missing and listed in
+    Images have the shape of 1330x1150. Of more than three frames, one image is missing and listed in
     `missing_img_files.txt`.
     """
 
@@ -82,7 +82,7 @@ class THuman4(Layout):
     def cameras(self, count: int) -> tuple[str, ...]:
         return tuple(f"cam{camera:02d}" for camera in range(count))
 
-    def picture_size(self, size: int) -> tuple[int, int]:
+    def image_size(self, size: int) -> tuple[int, int]:
         return round(size * 1330 / 1150), size
 
     def image(self, subject: str, camera: str, frame: int) -> str:

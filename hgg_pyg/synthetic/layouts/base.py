@@ -13,7 +13,7 @@ from PIL import Image
 
 from hgg_pyg.body.open_smplx import open_smplx
 from hgg_pyg.synthetic.footage import Footage
-from hgg_pyg.synthetic.raycast import Picture, View
+from hgg_pyg.synthetic.raycast import RenderedImage, View
 
 
 class Layout(Protocol):
@@ -22,7 +22,7 @@ class Layout(Protocol):
     body: Literal["open", "open-smplx"] = "open"
     """the word in body.txt: the body that the poses are for"""
     smplx: bool = False
-    """whether there are SMPL-X parameters: hands are held still in the pictures, and open_smplx.npz is written"""
+    """whether there are SMPL-X parameters: hands are held still in the images, and open_smplx.npz is written"""
     own_split: bool = False
     """whether the folders themselves say what is for testing; else splits.json does"""
 
@@ -46,38 +46,38 @@ class Layout(Protocol):
         """Write all but images and masks."""
         ...
 
-    def picture_size(self, size: int) -> tuple[int, int]:
-        """(width, height) of the pictures for --size."""
+    def image_size(self, size: int) -> tuple[int, int]:
+        """(width, height) of the images for --size."""
         return size, size
 
     def equip(self, views: list[View], rng: np.random.Generator) -> list[View]:
         """The cameras of a square rig as those of this data set: their shape, lenses, principal points."""
-        width, height = self.picture_size(views[0].height)
+        width, height = self.image_size(views[0].height)
         return [off_centre(padded(view, width, height), draw_shift(rng)) for view in views]
 
     def has_image(self, frames: int, camera: str, frame: int) -> bool:
         """Whether an image of `frames` is there, or missing as images of the data set are."""
         return True
 
-    def save_mask(self, path: Path, picture: Picture) -> None:
+    def save_mask(self, path: Path, rendered: RenderedImage) -> None:
         """Write a mask."""
-        save_jpeg(path, picture.cover)
+        save_jpeg(path, rendered.cover)
 
 
 def padded(view: View, width: int, height: int) -> View:
-    """The same camera with its square picture in the middle of a larger one: K's principal point moves along."""
+    """The same camera with its square image in the middle of a larger one: K's principal point moves along."""
     intrinsics = view.intrinsics.copy()
     intrinsics[:2, 2] += (width - view.width) / 2, (height - view.height) / 2
     return replace(view, intrinsics=intrinsics, width=width, height=height)
 
 
 def draw_shift(rng: np.random.Generator) -> np.ndarray:
-    """How far a principal point lies off the middle, a share of the picture's height. [2]"""
+    """How far a principal point lies off the middle, a share of the image's height. [2]"""
     return rng.uniform(-0.006, 0.006, 2)
 
 
 def off_centre(view: View, shift: np.ndarray) -> View:
-    """The same camera with its principal point moved by `shift` [2], a share of the picture's height."""
+    """The same camera with its principal point moved by `shift` [2], a share of the image's height."""
     intrinsics = view.intrinsics.copy()
     intrinsics[:2, 2] += shift * view.height
     return replace(view, intrinsics=intrinsics)

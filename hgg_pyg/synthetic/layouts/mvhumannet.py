@@ -28,7 +28,7 @@ from hgg_pyg.synthetic.layouts.base import (
     to_bytes,
     write_json,
 )
-from hgg_pyg.synthetic.raycast import Picture, View
+from hgg_pyg.synthetic.raycast import RenderedImage, View
 from hgg_pyg.types import BodyPose
 
 _TICK = 5  # of the file names from one frame to the next, the first frame's being 5
@@ -62,9 +62,9 @@ class MVHumanNet(Layout):
         smplx/smpl/000000.json                SMPL-X; every fifth frame's is missing
         camera_intrinsics.json, camera_extrinsics.json, camera_scale.pkl
 
-    What --size scales: the pictures, which are --size high and of the rig's shape. The calibrated size, which K is for,
+    What --size scales: the images, which are --size high and of the rig's shape. The calibrated size, which K is for,
     stays the rig's 4096x3000 or 2448x2048: no file but those of annots/ states it, readers know it. With --size 1500 or
-    1024 the pictures are the data set's own 2048x1500 or 1224x1024, half as large.
+    1024 the images are the data set's own 2048x1500 or 1224x1024, half as large.
     The pickles of one and the same frame differ in bytes between runs: PyTorch writes a storage's address into them.
     """
 
@@ -86,11 +86,11 @@ class MVHumanNet(Layout):
                 serials[number * count // len(_INPUTS)] = name
         return tuple(serials)
 
-    def picture_size(self, size: int) -> tuple[int, int]:
+    def image_size(self, size: int) -> tuple[int, int]:
         return round(size * self.rig.width / self.rig.height), size
 
     def equip(self, views: list[View], rng: np.random.Generator) -> list[View]:
-        width, height = self.picture_size(views[0].height)
+        width, height = self.image_size(views[0].height)
         shift = draw_shift(rng)  # one for all: the data set has one K
         return [off_centre(padded(view, width, height), shift) for view in views]
 
@@ -100,11 +100,11 @@ class MVHumanNet(Layout):
     def mask(self, subject: str, camera: str, frame: int) -> str:
         return f"fmask_lr/{camera}/{_tick(frame)}_img_fmask.png"
 
-    def save_mask(self, path: Path, picture: Picture) -> None:
-        save_png(path, to_bytes(picture.cover))
+    def save_mask(self, path: Path, rendered: RenderedImage) -> None:
+        save_png(path, to_bytes(rendered.cover))
 
     def write(self, folder: Path, footage: Footage) -> None:
-        footage = footage.turned(MINUS_Z_UP)
+        footage = footage.rotated(MINUS_Z_UP)
         views = [_calibrated(view, self.rig) for view in footage.views]
         self._write_cameras(folder, footage.cameras, views)
         vertices = _write_smpl(folder / "smpl_param", footage)
@@ -143,7 +143,7 @@ class MVHumanNet(Layout):
 
 
 def _calibrated(view: View, rig: Rig) -> View:
-    """The same camera for pictures of the calibrated size: edges are at 0 and the size, so K scales like the size."""
+    """The same camera for images of the calibrated size: edges are at 0 and the size, so K scales like the size."""
     scale = np.diag([rig.width / view.width, rig.height / view.height, 1.0])
     return replace(view, intrinsics=scale @ view.intrinsics, width=rig.width, height=rig.height)
 
@@ -190,8 +190,9 @@ def _write_smpl(folder: Path, footage: Footage) -> np.ndarray:
 def _posed_joints(body: BodyModel, poses: BodyPose) -> torch.Tensor:
     """The skeleton's joints in the world. [F, 24, 3]"""
     rest = body.rest_joints(poses.betas)
-    rigid, _ = body.bend(poses, rest)
-    return torch.einsum("tjab,jb->tja", rigid[..., :3, :3], rest) + rigid[..., :3, 3] + poses.transl[:, None]
+    joint_transforms, _ = body.bend(poses, rest)
+    linear, shift = joint_transforms[..., :3, :3], joint_transforms[..., :3, 3] + poses.transl[:, None]
+    return torch.einsum("tjab,jb->tja", linear, rest) + shift
 
 
 def _write_smplx(folder: Path, footage: Footage) -> None:

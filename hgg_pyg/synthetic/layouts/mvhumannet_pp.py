@@ -1,4 +1,4 @@
-"""MVHumanNet++: square pictures, cameras in metres, SMPL-X poses in smplx's convention."""
+"""MVHumanNet++: square images, cameras in metres, SMPL-X poses in smplx's convention."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class MVHumanNetPP(Layout):
         cameras/cam_00/camera.npz     intrinsic [3, 3], extrinsic [3, 4] world to camera, metres
         smplx_params.npz              a row for each of T frames; hands by six principal components, flat_hand_mean=True
 
-    What --size scales: the pictures, 1024x1024 in the data set, and K with them.
+    What --size scales: the images, 1024x1024 in the data set, and K with them.
     """
 
     body = "open-smplx"
@@ -43,7 +43,7 @@ class MVHumanNetPP(Layout):
         return f"masks/{camera}/{_TICK * (frame + 1):04d}.jpg"
 
     def write(self, folder: Path, footage: Footage) -> None:
-        footage = footage.turned(MINUS_Z_UP)
+        footage = footage.rotated(MINUS_Z_UP)
         for camera, view in zip(footage.cameras, footage.views, strict=True):
             path = folder / "cameras" / camera / "camera.npz"
             path.parent.mkdir(parents=True)

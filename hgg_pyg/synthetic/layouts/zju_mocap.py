@@ -11,7 +11,7 @@ import numpy as np
 from hgg_pyg.synthetic.conventions import Z_UP, to_millimetres
 from hgg_pyg.synthetic.footage import Footage
 from hgg_pyg.synthetic.layouts.base import Layout, save_png
-from hgg_pyg.synthetic.raycast import Picture, View
+from hgg_pyg.synthetic.raycast import RenderedImage, View
 
 _LENS = np.array([-0.19, 0.09, 8e-4, -6e-4, -0.02])  # k1, k2, p1, p2, k3
 _LABELS = 19  # of the data set's masks: 1..19, and 0 for the background
@@ -28,7 +28,7 @@ class ZjuMocap(Layout):
         params/0.npy                          pickled {poses [1, 72], Rh [1, 3], Th [1, 3], shapes [1, 10]}
         vertices/0.npy                        [6890, 3] float32, metres
 
-    What --size scales: the pictures, 1024x1024 in the data set, and K with them.
+    What --size scales: the images, 1024x1024 in the data set, and K with them.
     """
 
     first = 0  # number of the first frame in file names
@@ -54,12 +54,12 @@ class ZjuMocap(Layout):
     def mask(self, subject: str, camera: str, frame: int) -> str:
         return f"mask_cihp/{Path(self.image(subject, camera, frame)).with_suffix('.png')}"
 
-    def save_mask(self, path: Path, picture: Picture) -> None:
-        labels = np.where(picture.parts > 0, 1 + (picture.parts - 1) % _LABELS, 0)
-        save_png(path, np.where(picture.cover >= 0.5, labels, 0).astype(np.uint8))
+    def save_mask(self, path: Path, rendered: RenderedImage) -> None:
+        labels = np.where(rendered.parts > 0, 1 + (rendered.parts - 1) % _LABELS, 0)
+        save_png(path, np.where(rendered.cover >= 0.5, labels, 0).astype(np.uint8))
 
     def write(self, folder: Path, footage: Footage) -> None:
-        footage = footage.turned(Z_UP)
+        footage = footage.rotated(Z_UP)
         views = footage.views
         cameras = {
             "K": [view.intrinsics.tolist() for view in views],
