@@ -52,7 +52,7 @@ class Backbone(Protocol):
 
     @property
     def one_core(self) -> bool:
-        """Whether a call leaves other cores idle, so that several threads should call side by side."""
+        """Whether it computes on the CPU: several threads then call it side by side, with one of torch's each."""
         ...
 
     @property

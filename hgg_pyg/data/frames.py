@@ -34,6 +34,7 @@ from hgg_pyg.data.shards import (
 )
 from hgg_pyg.data.views import spread_cameras
 from hgg_pyg.io.files import write_atomically
+from hgg_pyg.kernels.threads import one_thread
 from hgg_pyg.types import Gaussians, UserError
 
 ABOUT_FILE = "cache.json"
@@ -100,8 +101,9 @@ class FrameSource:
             compute_shards([shard], quiet=True)
         return read_frame(shard.path, number)
 
+    @one_thread()
     def predict(self, frame: int) -> Gaussians:
-        """The backbone's Gaussians of a frame (by position), past the cache. [M]
+        """The backbone's Gaussians of a frame (by position), past the cache, the same for any number of threads. [M]
 
         Raises:
             UserError: no pixel of the person is seen.
@@ -210,8 +212,8 @@ def compute_missing(sources: Sequence[FrameSource], share: tuple[int, int] = (0,
 def compute_shards(shards: Sequence[Shard], quiet: bool = False) -> None:
     """Compute shards and write them, one after another; stopped at any time, those that are finished stay.
 
-    While this thread writes, others compute: as many as torch uses (ray casting and torch drop the GIL), or one for a
-    network, which by itself keeps all cores busy, or the GPU.
+    While this thread writes, others compute, a frame each, so that no frame depends on how many they are: as many as
+    torch uses (ray casting and torch drop the GIL), or one for a network on a GPU.
 
     Raises:
         UserError: no pixel of the person is seen in a frame, or the cache cannot be written.
@@ -226,7 +228,8 @@ def compute_shards(shards: Sequence[Shard], quiet: bool = False) -> None:
     pool = ThreadPoolExecutor(threads)
     try:
         computed = _in_order(pool, lambda item: item[0].halved(item[1]), frames, len(shards[0].frames) + threads)
-        with tqdm(total=len(frames), desc="per-frame Gaussians", unit="frame", disable=quiet, smoothing=0.05) as bar:
+        bar = tqdm(total=len(frames), desc="per-frame Gaussians", unit="frame", disable=quiet, smoothing=0.05)
+        with one_thread(), bar:  # the pool's threads are started inside
             for shard in shards:
                 numbers = shard.source.capture.frames
                 write_shard(shard.path, {numbers[frame]: next(computed) for frame in shard.frames})

@@ -72,6 +72,28 @@ def test_frames_come_from_the_cache_unless_something_they_depend_on_changed(sour
     assert torch.equal(fresh.load(1).means, predicted.means)
 
 
+@pytest.mark.parametrize("crop", [False, True])
+def test_what_a_cache_holds_does_not_depend_on_the_number_of_threads(tiny_captures, body, tmp_path, crop):
+    """Opened and computed with 1, 2 and 4 threads of torch, to the bit; their number stays what it was."""
+    threads, files, predicted = torch.get_num_threads(), [], []
+    try:
+        for count in (1, 2, 4):
+            torch.set_num_threads(count)
+            (source, *_) = frame_sources(
+                open_captures(tiny_captures, 24, body, crop).train, 4, SurfaceBackbone(), body, tmp_path / str(count)
+            )
+            compute_missing([source])
+            files.append({path.relative_to(source.cache): path.read_bytes() for path in source.folder.glob("*.saf*")})
+            predicted.append(source.predict(1))
+            assert torch.get_num_threads() == count
+    finally:
+        torch.set_num_threads(threads)
+    assert files[0] == files[1] == files[2]
+    for other in predicted[1:]:
+        for name in ("means", "quats", "scales", "opacities", "colors", "features"):
+            assert torch.equal(getattr(other, name), getattr(predicted[0], name)), name
+
+
 def test_even_frames():
     assert even_frames(0, 18, 8) == (0, 2, 5, 7, 10, 12, 15, 17)
     assert even_frames(3, 5, 8) == (3, 4)

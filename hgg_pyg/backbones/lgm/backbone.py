@@ -49,12 +49,12 @@ class LGMBackbone:
     """
 
     views: int | None = VIEWS
-    one_core: bool = False
 
     def __init__(self, config: LGMConfig, device: torch.device | str = "cpu") -> None:
         self.config = config
         loaded = load_lgm(config.checkpoint, config.preset, config.size)
         self.preset, self.size = loaded.preset, loaded.size
+        self.one_core = torch.device(device).type == "cpu"
         self.network = loaded.network.to(torch.device(device)).to(memory_format=torch.channels_last)  # pyright: ignore
         assert config.checkpoint is not None
         with config.checkpoint.open("rb") as file:

@@ -16,9 +16,11 @@ from hgg_pyg.data.capture import Capture, ImageFiles, LeftOut
 from hgg_pyg.data.images import fitted_size, header_size
 from hgg_pyg.data.layouts.base import Layout, Listing, Recording, stated_kinds
 from hgg_pyg.data.windows import person_windows
+from hgg_pyg.kernels.threads import one_thread
 from hgg_pyg.types import BodyPose, UserError
 
 
+@one_thread()  # what poses and windows are made of is part of the cache's key, and of what it holds
 def make_capture(
     folder: Path, layout: Layout, body: BodyModel, image_size: int | None = None, crop: bool = False
 ) -> Capture:
