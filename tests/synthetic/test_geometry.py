@@ -12,7 +12,6 @@ from hgg_pyg.synthetic.garments import Garment
 from hgg_pyg.synthetic.noise import Folds, Noise
 from hgg_pyg.synthetic.optics import distort, undistort
 from hgg_pyg.synthetic.raycast import Figure, Part, View
-from hgg_pyg.synthetic.rays import RayMesh
 from hgg_pyg.synthetic.skeleton import Skeleton, rotvecs_from_euler, skin
 from hgg_pyg.synthetic.subject import draw_subject
 from hgg_pyg.synthetic.surface import Surface, sheet, vertex_normals
@@ -80,20 +79,6 @@ def test_noise_has_unit_variance_and_folds_stay_in_range():
     assert heights.min() >= 0
     assert heights.max() <= 1
     assert heights.std() > 0.1
-
-
-def test_rays_find_the_nearest_side_of_a_ball():
-    surface = ball()
-    mesh = RayMesh(surface.vertices, surface.faces)
-    origins = np.array([[0.1, 0.05, 3], [0.1, 0.05, 0], [3, 3, 3]], np.float32)
-    directions = np.tile(np.array([[0, 0, -1]], np.float32), (3, 1))
-    hits = mesh.first_hits(origins, directions)
-    assert hits.rays.tolist() == [0, 1]
-    assert hits.behind.tolist() == [False, True]
-    depth = np.sqrt(1 - 0.1**2 - 0.05**2)
-    np.testing.assert_allclose(hits.distances, [3 - depth, depth], atol=5e-3)
-    met = (surface.vertices[surface.faces[hits.faces]] * hits.shares[..., None]).sum(1)
-    np.testing.assert_allclose(met, origins[:2] + hits.distances[:, None] * directions[:2], atol=1e-5)
 
 
 def test_extent_of_a_ball():
