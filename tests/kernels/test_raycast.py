@@ -62,8 +62,8 @@ def test_a_triangle_that_has_no_place_on_the_ray_is_missed(monkeypatch: pytest.M
     """Rounding lets a search name a triangle that is seen from its edge, or that is behind the ray's origin."""
     upright = np.array([[0.0, -1, -1], [0, 1, -1], [0, 0, 1]])
     mesh = RayMesh(upright, np.array([[0, 1, 2]]))
-    monkeypatch.setattr(type(mesh._mesh.ray), "intersects_first", lambda self, origins, directions: np.zeros(3, int))
-    origins = np.array([[0.0, 0, 5], [5, 0, 0], [-5, 0, 0]])
-    hits = mesh.cast(origins, np.array([[0.0, 0, -1], [-1, 0, 0], [-1, 0, 0]]))
-    assert hits.met.tolist() == [False, True, False]
+    monkeypatch.setattr(type(mesh._mesh.ray), "intersects_first", lambda self, origins, directions: np.zeros(4, int))
+    origins = np.array([[1e-9, 0, 5], [-1e-9, 0, 5], [5, 0, 0], [-5, 0, 0]])
+    hits = mesh.cast(origins, np.array([[0.0, 0, -1], [0, 0, -1], [-1, 0, 0], [-1, 0, 0]]))
+    assert hits.met.tolist() == [False, False, True, False]
     assert hits.distances.tolist() == [5]
