@@ -1,4 +1,4 @@
-"""One graph, queries, keys and values on it, and every variant of attention as a subject to time."""
+"""One graph, queries, keys and values on it, and the contestants: every variant of attention."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from torch import Tensor
 
 from benchmarks import graphs
 from benchmarks.check import TOLERANCE, FrozenSources, GivenSources, solve, worst
-from benchmarks.suite import Subject
+from benchmarks.suite import Contestant
 from hgg_pyg.attention import attend, variants
 
 Task = Literal["intra", "inter"]
@@ -86,7 +86,7 @@ class AttentionProblem:
         """Compute the truth."""
         _ = self.truth
 
-    def subject(self, name: str) -> Subject:
+    def contestant(self, name: str) -> Contestant:
         """A variant, or COPY."""
         if name == COPY:
             return self._copy()
@@ -108,14 +108,14 @@ class AttentionProblem:
         def check(result: Any) -> float:
             return worst(result, self.truth) if variant.backward else worst([result], self.truth[:1])
 
-        return Subject(
+        return Contestant(
             forward,
             forward_backward if variant.backward else None,
             check if variant.exact else None,
             TOLERANCE[self.query.dtype],
         )
 
-    def _copy(self) -> Subject:
+    def _copy(self) -> Contestant:
         given = [self.key] if self.key is self.value else [self.key, self.value]
         places = [torch.zeros_like(x) for x in given]
 
@@ -123,7 +123,7 @@ class AttentionProblem:
             for place, x in zip(places, given, strict=True):
                 place.copy_(x)
 
-        return Subject(copy, _twice(copy), check=None)
+        return Contestant(copy, _twice(copy), check=None)
 
 
 def runnable(case: Case) -> dict[str, str | None]:

@@ -23,7 +23,7 @@ from benchmarks.check import TOLERANCE, deviation
 from benchmarks.layer_problem import LayerCase, build
 from benchmarks.plots import Panel, draw_panels
 from benchmarks.report import Progress
-from benchmarks.suite import Limits, Result, Subject, run_case
+from benchmarks.suite import Contestant, Limits, Result, run_case
 from benchmarks.timing import machine, write_table
 from benchmarks.workers import start_workers
 from hgg_pyg.runtime import run_command
@@ -81,7 +81,7 @@ class DenseProblem:
     def prepare(self) -> None:
         """Nothing: the check computes few rows."""
 
-    def subject(self, name: str) -> Subject:
+    def contestant(self, name: str) -> Contestant:
         """Forward only: it is enough to see the growth."""
 
         def forward() -> Tensor:
@@ -94,7 +94,7 @@ class DenseProblem:
             weights = (query @ key.mT * query.shape[-1] ** -0.5).softmax(-1)
             return deviation(out[0, :, rows], weights @ value)
 
-        return Subject(forward, None, check, TOLERANCE[torch.float32])
+        return Contestant(forward, None, check, TOLERANCE[torch.float32])
 
 
 @dataclass(frozen=True)
@@ -148,12 +148,12 @@ def main(config: ClaimBenchmark) -> None:
         for size, weight in zip(sizes, graph, strict=True):
             alone = Case(edges=size, heads=config.heads, dim=config.dim, device=config.device)
             layer = LayerCase(edges=size, heads=config.heads, dim=config.dim, features=config.dim, device=config.device)
-            for name, make, case, subject in (
+            for name, make, case, contestant in (
                 ("graph", AttentionProblem, alone, "fused"),
                 ("graph layer, folded", build, layer, "fold + fused"),
             ):
                 advance = progress.begin(f"{name}, {size}", weight / 2)
-                found[name, size] = run_case(workers, make, case, [subject], config.repeats, advance)[subject]
+                found[name, size] = run_case(workers, make, case, [contestant], config.repeats, advance)[contestant]
         settings = [worker.setting for worker in workers]
     statements = conclude(config, found, settings)
     columns = ({"what": what, "size": size, **result.columns()} for (what, size), result in found.items())

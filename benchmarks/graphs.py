@@ -14,7 +14,7 @@ from graphs import mesh_hop_edges, nearest_vertices_ragged
 from hgg_pyg import load_body
 from hgg_pyg.attention import Edges
 from hgg_pyg.body import JOINTS
-from hgg_pyg.synthetic.rays import RayMesh
+from hgg_pyg.kernels.raycast import RayMesh
 from hgg_pyg.types import BodyPose
 
 Skew = Literal["even", "body", "half"]
@@ -137,7 +137,7 @@ def _pixel_map(mesh: RayMesh, angle: float, rng: np.random.Generator) -> np.ndar
     places = ((np.arange(_SIZE) + 0.5) / _SIZE * 2 - 1) * _HALF_WIDTH
     up, across = (x.reshape(-1, 1) for x in np.meshgrid(places, places, indexing="ij"))
     origins = (across * right + up * np.array([0, 1, 0]) + _DISTANCE * back).astype(np.float32)
-    hits = mesh.first_hits(origins, np.broadcast_to(-back, origins.shape).astype(np.float32))
+    hits = mesh.cast(origins, np.broadcast_to(-back, origins.shape))
     depth = rng.normal(_DISTANCE, _DEPTH, len(origins))
     depth[hits.rays] = hits.distances
     points = origins - depth[:, None] * back

@@ -13,7 +13,7 @@ from torch_geometric.data import HeteroData
 
 from benchmarks import graphs
 from benchmarks.check import TOLERANCE, ProjectedSources, solve, worst
-from benchmarks.suite import Subject
+from benchmarks.suite import Contestant
 from graphs import BINDS, NEAR
 from hgg_pyg import HGGNet
 from hgg_pyg.attention import variants
@@ -84,7 +84,7 @@ def build(case: LayerCase) -> LayerProblem | ModelProblem:
 
 
 class SeveralProblems:
-    """Cases side by side, so that they are timed by turns; `label` names their subjects."""
+    """Cases side by side, so that they are timed by turns; `label` names their contestants."""
 
     def __init__(self, cases: tuple[LayerCase, ...]) -> None:
         self._problems = [build(case) for case in cases]
@@ -93,10 +93,10 @@ class SeveralProblems:
     def prepare(self) -> None:
         """Nothing: each truth is computed when it is first needed."""
 
-    def subject(self, name: str) -> Subject:
+    def contestant(self, name: str) -> Contestant:
         """A way of computing the layer of one case."""
         index, _, layer = name.partition(" ")
-        return self._problems[int(index)].subject(layer)
+        return self._problems[int(index)].contestant(layer)
 
 
 def label(index: int, name: str) -> str:
@@ -125,7 +125,7 @@ class LayerProblem:
         """Compute the truth."""
         self.truth("float32")
 
-    def subject(self, name: str) -> Subject:
+    def contestant(self, name: str) -> Contestant:
         """A way of computing the layer, with the weights of the others. GATv2's attention is another operation."""
         layer = LAYERS[name]
         module = self._module(layer)
@@ -154,7 +154,7 @@ class LayerProblem:
             return worst([out, *(named[name] for name in expected)], [truth, *expected.values()])
 
         known = layer.layer != "gatv2_conv"
-        return Subject(forward, forward_backward, check if known else None, TOLERANCE[torch.float32])
+        return Contestant(forward, forward_backward, check if known else None, TOLERANCE[torch.float32])
 
     def _module(self, layer: Layer) -> nn.Module:
         case = self.case
@@ -219,7 +219,7 @@ class ModelProblem:
         """Compute the truth."""
         self.truth("float32")
 
-    def subject(self, name: str) -> Subject:
+    def contestant(self, name: str) -> Contestant:
         """The model of one kind of layer, with the weights of the others."""
         layer = LAYERS[name]
         model = self._model(layer)
@@ -240,7 +240,7 @@ class ModelProblem:
 
         known = layer.layer != "gatv2_conv"
         tolerance = TOLERANCE[torch.float32]
-        return Subject(forward, forward_backward, check if known else None, tolerance)
+        return Contestant(forward, forward_backward, check if known else None, tolerance)
 
     def _model(self, layer: Layer) -> HGGNet:
         case = self.case

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from benchmarks import gsplat_torch, torch_tiles
-from benchmarks.suite import Subject
+from benchmarks.suite import Contestant
 from hgg_pyg.avatar import Avatar
 from hgg_pyg.avatar.animator import Animator
 from hgg_pyg.body import load_body
@@ -82,7 +82,7 @@ class RenderProblem:
         """Compute what the checks need."""
         assert self.truth
 
-    def subject(self, name: str) -> Subject:
+    def contestant(self, name: str) -> Contestant:
         """The rasteriser of a name."""
         rasterizer = {OURS: _our_kernels, CUDA: render_rgb}.get(name) or _by(
             {GSPLAT: gsplat_torch.render_scene, AUTOGRAD: torch_tiles.render_scene}[name]
@@ -98,7 +98,7 @@ class RenderProblem:
         def check(found: list[Tensor]) -> float:
             return max(trimmed_error(a.double(), b) for a, b in zip(found, self.truth, strict=True))
 
-        return Subject(forward, forward_backward, check, _TOLERANCE)
+        return Contestant(forward, forward_backward, check, _TOLERANCE)
 
     def _run(
         self, rasterizer: Callable[[Gaussians, Cameras], Tensor], gaussians: Gaussians, cameras: Cameras
@@ -157,7 +157,7 @@ class PosingProblem:
     def prepare(self) -> None:
         """Nothing: what is rendered is checked elsewhere."""
 
-    def subject(self, name: str) -> Subject:
+    def contestant(self, name: str) -> Contestant:
         """A part of the work of a frame, or all of it."""
 
         animator = self.compiled if name in (COMPILED, COMPILED_FRAME) else self.animator
@@ -172,7 +172,7 @@ class PosingProblem:
             DRAW: lambda: render_rgb(still, self.cameras),
             FRAME: lambda: render_rgb(pose(), self.cameras),
         }[{COMPILED: POSE, COMPILED_FRAME: FRAME}.get(name, name)]
-        return Subject(torch.no_grad()(work), None, None)
+        return Contestant(torch.no_grad()(work), None, None)
 
 
 def clothed_body(vertices: Tensor, count: int, seed: int = 0) -> Avatar:

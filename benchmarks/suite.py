@@ -1,4 +1,4 @@
-"""From subjects to rows: each is checked first, then all that are right are timed by turns, under every setting."""
+"""From contestants to rows: each is checked first, then all that are right are timed by turns, under every setting."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from benchmarks.workers import Worker, WorkerDied
 
 PARTS = ("forward", "forward_backward")
 _NO_MEMORY = "out of memory"
-_TRIAL_LIMIT_S = 300.0  # a subject whose trial, compiling included, has not ended by then is not timed
+_TRIAL_LIMIT_S = 300.0  # a contestant whose trial, compiling included, has not ended by then is not timed
 
 
 @dataclass(frozen=True)
 class Limits:
-    """How long subjects may take."""
+    """How long contestants may take."""
 
     slow_s: float = 10.0
     """one whose forward and backward pass take longer than this once is not timed, but said to"""
@@ -29,7 +29,7 @@ class Limits:
 
 
 @dataclass(frozen=True)
-class Subject:
+class Contestant:
     """Something to time."""
 
     forward: Work
@@ -43,7 +43,7 @@ class Subject:
 
 
 class Problem(Protocol):
-    """The subjects that are timed against one another on the same data."""
+    """The contestants that are timed against one another on the same data."""
 
     device: str
 
@@ -51,8 +51,8 @@ class Problem(Protocol):
         """Compute what the checks need."""
         ...
 
-    def subject(self, name: str) -> Subject:
-        """The subject of a name."""
+    def contestant(self, name: str) -> Contestant:
+        """The contestant of a name."""
         ...
 
 
@@ -62,7 +62,7 @@ Build = Callable[..., Problem]
 
 @dataclass(frozen=True)
 class Trial:
-    """What came of running a subject once."""
+    """What came of running a contestant once."""
 
     status: str
     """"right", "another operation", "wrong" or why it did not run"""
@@ -70,13 +70,13 @@ class Trial:
 
     @property
     def counts(self) -> bool:
-        """Whether the subject's time means anything."""
+        """Whether the contestant's time means anything."""
         return self.status in ("right", "another operation")
 
 
 @dataclass(frozen=True)
 class Measured:
-    """One subject under one setting."""
+    """One contestant under one setting."""
 
     forward: Spread
     forward_backward: Spread | None
@@ -96,7 +96,7 @@ class Measured:
 
 @dataclass(frozen=True)
 class Result:
-    """One subject of one case."""
+    """One contestant of one case."""
 
     trial: Trial
     measured: Mapping[str, Measured] = field(default_factory=dict)
@@ -124,19 +124,19 @@ def run_case(
     advance: Callable[[float], object] = lambda share: None,
     limits: Limits = Limits(),
 ) -> dict[str, Result]:
-    """Try and time the subjects of one case under every worker's setting.
+    """Try and time the contestants of one case under every worker's setting.
 
     Args:
         workers: one for each setting.
         build: makes the problem in a worker.
         case: what to build.
-        names: which of its subjects.
+        names: which of its contestants.
         repeats: samples of each time.
         advance: is told which share of the work has been done since it was told last.
-        limits: how long the subjects may take.
+        limits: how long the contestants may take.
 
     Returns:
-        Results by name. A subject that is wrong, or does not run, under any setting is not timed under any.
+        Results by name. A contestant that is wrong, or does not run, under any setting is not timed under any.
     """
     names = list(names)
     trials = dict.fromkeys(names, Trial("right"))
@@ -184,25 +184,25 @@ _problems: dict[Hashable, Problem] = {}
 
 
 def attempt(build: Build, case: Hashable, name: str, limits: Limits = Limits()) -> Trial:
-    """Run a subject once, and compare what it computes with what is known to be right."""
+    """Run a contestant once, and compare what it computes with what is known to be right."""
     try:
         problem = _problem(build, case)
         problem.prepare()
-        subject = problem.subject(name)
-        work = subject.forward_backward or subject.forward
+        contestant = problem.contestant(name)
+        work = contestant.forward_backward or contestant.forward
         result, took = _timed(work, problem.device)
         if took > limits.slow_s:  # the first run may have compiled something
             result, took = _timed(work, problem.device)
         if took > limits.slow_s:
             return Trial(f"takes {took:.0f} s")
-        if subject.check is None:
+        if contestant.check is None:
             return Trial("another operation")
-        deviation = subject.check(result)
+        deviation = contestant.check(result)
     except Exception as error:
         if "CUDA error" in str(error):  # nothing runs on the device any more: a fresh process is needed
             raise SystemExit(f"{name}: {error}") from None
         return Trial(_reason(error))
-    return Trial("right" if deviation <= subject.tolerance else "wrong", deviation)
+    return Trial("right" if deviation <= contestant.tolerance else "wrong", deviation)
 
 
 def _timed(work: Work, device: str) -> tuple[object, float]:
@@ -224,11 +224,11 @@ def _reason(error: Exception) -> str:
 def measure(
     build: Build, case: Hashable, names: Sequence[str], repeats: int, limits: Limits = Limits()
 ) -> dict[str, Measured]:
-    """Time subjects in turn, and look at the memory that each needs."""
+    """Time contestants in turn, and look at the memory that each needs."""
     problem = _problem(build, case)
-    subjects = {name: problem.subject(name) for name in names}
-    backward = {name: s.forward_backward for name, s in subjects.items() if s.forward_backward}
-    forward = {name: s.forward for name, s in subjects.items()}
+    contestants = {name: problem.contestant(name) for name in names}
+    backward = {name: s.forward_backward for name, s in contestants.items() if s.forward_backward}
+    forward = {name: s.forward for name, s in contestants.items()}
     forward_ms = interleaved(forward, repeats, problem.device, limits.patience_s)
     backward_ms = interleaved(backward, repeats, problem.device, limits.patience_s)
     gc.collect()

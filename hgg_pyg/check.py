@@ -23,7 +23,7 @@ from tqdm import tqdm
 
 from hgg_pyg.body import BodyModel, load_body
 from hgg_pyg.capture_check import Examination, describe, examine, save_sheet, summarise
-from hgg_pyg.data.capture_set import Subject, find_subjects
+from hgg_pyg.data.capture_set import SubjectFolder, find_subjects
 from hgg_pyg.data.clips import even_frames
 from hgg_pyg.runtime import run_command
 from hgg_pyg.types import UserError
@@ -81,7 +81,7 @@ def main(config: CheckConfig) -> None:
         sys.exit(1)
 
 
-def _examine_all(subjects: Sequence[Subject], config: CheckConfig) -> tuple[list[Examination], BodyModel | None]:
+def _examine_all(subjects: Sequence[SubjectFolder], config: CheckConfig) -> tuple[list[Examination], BodyModel | None]:
     """Subjects whose poses cannot be read do not say which body they are for: the first that can says it for all."""
     body: BodyModel | None = None
     found = []

@@ -13,7 +13,7 @@ from hgg_pyg.data.capture_set import load_body_for, open_captures
 from hgg_pyg.evaluation.lpips import BACKBONE_FILE, load_lpips
 from hgg_pyg.finetuning.config import FinetuneConfig
 from hgg_pyg.finetuning.scores import score_lgm
-from hgg_pyg.finetuning.tuner import Subject, Tuner
+from hgg_pyg.finetuning.tuner import CameraSplit, Tuner
 from hgg_pyg.runtime import join_processes, run_command
 from hgg_pyg.synthetic import DEMO, synthesize
 from hgg_pyg.training.run import create_run, find_checkpoint
@@ -71,7 +71,7 @@ def main(config: FinetuneConfig) -> None:
         weights = config.folder / WEIGHTS_FILE
         save_lgm(tuner.network, config.preset, config.size, weights)
         if captures.test:
-            subjects = [Subject.of(capture) for capture in captures.test]
+            subjects = [CameraSplit.of(capture) for capture in captures.test]
             report = score_lgm(tuner.network, tuner.loader, tuner.train_subjects, subjects)
             report.save(config.folder)
             print(report.table())

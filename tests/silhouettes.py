@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from hgg_pyg.backbones.raycast import Mesh
 from hgg_pyg.body import BodyModel
 from hgg_pyg.data.capture import Capture
+from hgg_pyg.kernels.raycast import RayMesh
 
 
 def silhouette_overlaps(capture: Capture, body: BodyModel) -> np.ndarray:
@@ -19,9 +19,9 @@ def silhouette_overlaps(capture: Capture, body: BodyModel) -> np.ndarray:
     Ks, centers = capture.cameras.Ks.double().numpy(), capture.cameras.centers.double().numpy()
     overlaps = np.zeros((len(capture.frames), len(capture.camera_names)))
     for frame, surface in enumerate(vertices):
-        mesh = Mesh(surface, faces)
+        mesh = RayMesh(surface, faces)
         for camera, (K, rotation, center) in enumerate(zip(Ks, rotations, centers, strict=True)):
-            seen = mesh.cast(center, pixels @ np.linalg.inv(K).T @ rotation).hit.reshape(height, width)
+            seen = mesh.cast(center, pixels @ np.linalg.inv(K).T @ rotation).met.reshape(height, width)
             person = capture.mask(frame, camera) > 0.5
             overlaps[frame, camera] = (seen & person).sum() / (seen | person).sum()
     return overlaps

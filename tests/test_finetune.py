@@ -18,7 +18,7 @@ from hgg_pyg.config import ClipConfig
 from hgg_pyg.data import FrameSource, open_captures
 from hgg_pyg.finetuning.config import FinetuneConfig
 from hgg_pyg.finetuning.scores import TASKS
-from hgg_pyg.finetuning.tuner import Subject, ViewLoader, surface_distance
+from hgg_pyg.finetuning.tuner import CameraSplit, ViewLoader, surface_distance
 from hgg_pyg.model.config import ModelConfig
 from hgg_pyg.training.run import Checkpoint, TrainConfig, read_config
 from hgg_pyg.types import UserError
@@ -132,7 +132,7 @@ def test_what_is_compared_is_not_augmented(config: FinetuneConfig, body) -> None
     """Augmentation changes the input of views 1 to 3 and nothing else."""
     import numpy as np
 
-    subject = Subject.of(open_captures(config.captures, 32).train[0])
+    subject = CameraSplit.of(open_captures(config.captures, 32).train[0])
     loader = ViewLoader(config, LGM(PRESETS["micro"]), body)
     plain = loader.read(subject, 1, subject.others)
     bent = loader.read(subject, 1, subject.others, AugmentConfig(1, 1), np.random.default_rng(0))
@@ -149,7 +149,7 @@ def test_training_shows_the_network_what_the_backbone_shows_it(config: FinetuneC
     network = LGM(PRESETS["micro"]).eval().requires_grad_(False)
     finetune.save_lgm(network, "micro", config.size, tmp_path / "lgm.safetensors")
     capture = open_captures(config.captures, 32).train[0]
-    subject = Subject.of(capture)
+    subject = CameraSplit.of(capture)
     views = ViewLoader(config, network, body).read(subject, 1, subject.others)
     predicted = network(views.inputs, views.anchors)
     backbone = LGMBackbone(LGMConfig(tmp_path / "lgm.safetensors"))

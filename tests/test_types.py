@@ -27,14 +27,23 @@ def test_wrong_shapes_name_the_field():
 
 
 def test_selecting_moving_and_joining():
-    assert len(GAUSSIANS[:2]) == 2
-    both = Gaussians.cat([GAUSSIANS, GAUSSIANS[:1]])
-    assert len(both) == 6
-    assert both.features is None
-    assert GAUSSIANS.to(torch.float64).means.dtype == torch.float64
-    batch = GAUSSIANS.map(lambda t: t.expand(3, *t.shape))
-    assert len(batch) == 5
-    assert torch.equal(batch[1].scales, GAUSSIANS.scales)
+    """Every field, each with numbers of its own, goes the same way."""
+    numbers = iter(torch.arange(70.0).split([15, 20, 15, 5, 15]))
+    gaussians = GAUSSIANS.map(lambda field: next(numbers).view(field.shape))
+    assert len(gaussians) == 5
+    both = Gaussians.cat([gaussians, gaussians[3:4]])
+    batch = gaussians.map(lambda field: torch.stack([field, 2 * field, 3 * field]))
+    assert (len(both), len(batch), both.features) == (6, 5, None)
+    for name in ("means", "quats", "scales", "opacities", "colors"):
+        field = getattr(gaussians, name)
+        assert torch.equal(getattr(gaussians[1:3], name), field[1:3])
+        assert torch.equal(getattr(both, name), field[[0, 1, 2, 3, 4, 3]])
+        assert torch.equal(getattr(batch[1], name), 2 * field)
+        assert getattr(gaussians.to(torch.float64), name).dtype == torch.float64
+    featured = replace(gaussians, features=torch.arange(10.0).view(5, 2))
+    joined = Gaussians.cat([featured[4:], featured[:1]]).features
+    assert joined is not None
+    assert joined.tolist() == [[8, 9], [0, 1]]
 
 
 def test_frames_of_a_pose_are_selected_with_their_expression():

@@ -7,7 +7,7 @@ from dataclasses import dataclass, fields
 import numpy as np
 from scipy import ndimage
 
-from hgg_pyg.backbones.raycast import Mesh
+from hgg_pyg.kernels.raycast import RayMesh
 
 _FOREGROUND = 0.5  # a pixel belongs to the person when they cover more of it than this
 _SOLID = 0.95  # below this the background shows through a pixel's colour
@@ -38,7 +38,7 @@ def lift(
     mask: np.ndarray,  # [H, W]
     viewmat: np.ndarray,  # [4, 4] world to camera
     K: np.ndarray,  # [3, 3]
-    mesh: Mesh,
+    mesh: RayMesh,
     radii: tuple[float, ...],  # metres
 ) -> Points:
     """Cast a ray through every pixel of the person and put a point where it meets the body, just under the surface.
@@ -54,21 +54,23 @@ def lift(
     centers = np.stack([columns + 0.5, rows + 0.5, np.ones(len(rows))], 1)
     rays = centers @ np.linalg.inv(K).T @ rotation  # of depth 1 along the camera's axis
     hits = mesh.cast(origin, rays)
-    if not hits.hit.any():
+    if not hits.met.any():
         return _no_points(len(radii))
-    depth = hits.distance[_nearest(rows, columns, hits.hit, mask.shape)]
+    depth = hits.per_ray(hits.distances)[_nearest(rows, columns, hits.met, mask.shape)]
     colors = image[rows, columns][_nearest(rows, columns, mask[rows, columns] > _SOLID, mask.shape)]
     toward = -rays / np.linalg.norm(rays, axis=1, keepdims=True)
-    sink = _SINK * (depth / focal)[:, None] * hits.normals  # none where the body is not met
+    outward = mesh.interpolate(mesh.vertex_normals, hits)
+    outward = hits.per_ray(outward / np.linalg.norm(outward, axis=1, keepdims=True).clip(1e-12))
+    sink = _SINK * (depth / focal)[:, None] * outward  # none where the body is not met
     return Points(
         positions=origin + depth[:, None] * rays - sink,
-        normals=np.where(hits.hit[:, None], hits.normals, toward),
+        normals=np.where(hits.met[:, None], outward, toward),
         toward=toward,
         footprints=depth / focal,
         colors=colors,
         blurred=np.stack([_blur(rows, columns, colors, radius * focal / np.median(depth)) for radius in radii], 1),
         silhouette=np.asarray(ndimage.distance_transform_edt(np.pad(mask > _FOREGROUND, 1)))[rows + 1, columns + 1],
-        borrowed=(~hits.hit).astype(np.float64),
+        borrowed=(~hits.met).astype(np.float64),
     )
 
 

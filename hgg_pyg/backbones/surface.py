@@ -12,9 +12,9 @@ from torch import Tensor, nn
 from hgg_pyg.backbones.base import Moment
 from hgg_pyg.backbones.lifting import Points, lift
 from hgg_pyg.backbones.local import localise
-from hgg_pyg.backbones.raycast import Mesh
 from hgg_pyg.backbones.visual_hull import coverage
 from hgg_pyg.body.skinning import matrix_to_quaternion
+from hgg_pyg.kernels.raycast import RayMesh
 from hgg_pyg.types import Gaussians
 
 _VERSION = 4  # raise it whenever the same input gives another result
@@ -108,7 +108,7 @@ class SurfaceBackbone:
             found = tuple(moment.vertex_transforms.shape)
             raise ValueError(f"SurfaceBackbone: vertex_transforms: expected a 4x4 matrix per vertex, found {found}")
         images, masks, Ks = self._blocks(*moment.pixels(), moment.cameras.Ks)
-        mesh = Mesh(_float64(moment.vertices), moment.faces.cpu().numpy())
+        mesh = RayMesh(_float64(moment.vertices), moment.faces.cpu().numpy())
         colors, covers, viewmats, Ks = (_float64(x) for x in (images, masks, moment.cameras.viewmats, Ks))
         views = zip(colors, covers, viewmats, Ks, strict=True)
         points = Points.cat([lift(*view, mesh, _BLUR_RADII) for view in views])

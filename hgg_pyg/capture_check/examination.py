@@ -15,7 +15,7 @@ from hgg_pyg.capture_check.scene import MaskFaults, Overlap, Scene, median_overl
 from hgg_pyg.capture_check.search import Diagnosis, diagnose
 from hgg_pyg.config import ClipConfig
 from hgg_pyg.data.capture import Capture
-from hgg_pyg.data.capture_set import Subject
+from hgg_pyg.data.capture_set import SubjectFolder
 from hgg_pyg.data.clips import even_frames
 from hgg_pyg.data.layouts import make_capture
 from hgg_pyg.types import UserError
@@ -73,7 +73,7 @@ class Examination:
     files: int = 0  # whose ends were looked at
 
     @staticmethod
-    def unopened(subject: Subject, error: UserError) -> Examination:
+    def unopened(subject: SubjectFolder, error: UserError) -> Examination:
         """Of a subject that training could not open either."""
         name = subject.folder.resolve().name
         return Examination(name, subject.layout.name, (Finding("cannot be opened", str(error), True),))
@@ -97,7 +97,7 @@ class Examination:
         return f"trainable, but look at: {topics}" if topics else "trainable"
 
 
-def examine(subject: Subject, body: BodyModel, frames: int, cameras: int) -> Examination:
+def examine(subject: SubjectFolder, body: BodyModel, frames: int, cameras: int) -> Examination:
     """Look at a subject.
 
     Args:

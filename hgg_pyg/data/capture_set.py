@@ -26,7 +26,7 @@ log = logging.getLogger("hgg_pyg")
 
 
 @dataclass(frozen=True)
-class Subject:
+class SubjectFolder:
     """A folder that one of the layouts recognises."""
 
     folder: Path
@@ -133,7 +133,7 @@ def open_captures(
     return CaptureSet(**parts, shared_subjects=shared, refused=tuple(refused))
 
 
-def find_subjects(data: Path) -> dict[str, Subject]:
+def find_subjects(data: Path) -> dict[str, SubjectFolder]:
     """Subjects by name: `data` itself if it is one, else folders below it that are.
 
     Raises:
@@ -146,7 +146,7 @@ def find_subjects(data: Path) -> dict[str, Subject]:
         inside = ", ".join(sorted(path.name for path in data.iterdir())[:5]) or "an empty folder"
         signs = "; ".join(f"{layout.name}: {layout.sign}" for layout in LAYOUTS)
         raise UserError(f"{data}: expected a subject's folder, or folders of them ({signs}); found {inside}")
-    subjects: dict[str, Subject] = {}
+    subjects: dict[str, SubjectFolder] = {}
     for subject in found:
         name = subject.folder.resolve().name
         if name in subjects:
@@ -157,11 +157,11 @@ def find_subjects(data: Path) -> dict[str, Subject]:
     return subjects
 
 
-def _search(folder: Path, depth: int) -> list[Subject]:
+def _search(folder: Path, depth: int) -> list[SubjectFolder]:
     try:
         layout = next((layout for layout in LAYOUTS if layout.recognises(folder)), None)
         if layout is not None:
-            return [Subject(folder, layout)]
+            return [SubjectFolder(folder, layout)]
         below = sorted(path for path in folder.iterdir() if path.is_dir() and not path.name.startswith("."))
     except OSError as error:
         raise unreadable(folder, error) from None
@@ -169,7 +169,7 @@ def _search(folder: Path, depth: int) -> list[Subject]:
 
 
 def _splits(
-    data: Path, subjects: dict[str, Subject], named: dict[str, list[str]] | None, rules: Protocol
+    data: Path, subjects: dict[str, SubjectFolder], named: dict[str, list[str]] | None, rules: Protocol
 ) -> tuple[dict[str, list[str]], bool]:
     """Names by split, and whether all splits hold all of them."""
     names = sorted(subjects)
@@ -194,7 +194,7 @@ def _splits(
     return {"train": names[:val], "val": names[val:test], "test": names[test:]}, False
 
 
-def _read_splits(path: Path, subjects: dict[str, Subject]) -> dict[str, list[str]] | None:
+def _read_splits(path: Path, subjects: dict[str, SubjectFolder]) -> dict[str, list[str]] | None:
     if not path.is_file():
         return None
     try:

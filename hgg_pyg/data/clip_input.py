@@ -15,6 +15,7 @@ from graphs import GraphSpec
 from hgg_pyg.body import PosedBody
 from hgg_pyg.data.clips import Target, clip_graph, load_target
 from hgg_pyg.data.frames import FrameSource
+from hgg_pyg.data.views import opposite_cameras
 from hgg_pyg.model.feedback import InputImages, add_feedback
 from hgg_pyg.types import Gaussians
 
@@ -80,7 +81,7 @@ def graph_for(clip: ClipInput, model: HearsFeedback, device: str | torch.device 
 
 def _load_images(source: FrameSource, frames: Sequence[int], posed: PosedBody, count: int) -> InputImages:
     rows = np.linspace(0, len(frames) - 1, count).round().astype(int).tolist()
-    pairs = [_opposite(source.cameras, i) for i in range(count)]
+    pairs = [opposite_cameras(source.capture, source.cameras, i) for i in range(count)]
     views, rgb, alpha = zip(
         *(load_target(source.capture, Target(frames[row], pair)) for row, pair in zip(rows, pairs, strict=True)),
         strict=True,
@@ -95,9 +96,3 @@ def _load_images(source: FrameSource, frames: Sequence[int], posed: PosedBody, c
         rgb=torch.stack(rgb),
         alpha=torch.stack(alpha),
     )
-
-
-def _opposite(cameras: tuple[int, ...], index: int) -> tuple[int, ...]:
-    """The index-th of the input cameras, which go around the person, and the one across from it if there are two."""
-    across = len(cameras) // 2
-    return tuple(dict.fromkeys(cameras[(index + step) % len(cameras)] for step in (0, across)))

@@ -1,6 +1,8 @@
-"""Which cameras of a capture the per-frame network sees."""
+"""Which cameras of a capture are looked through: those around the person, and pairs across from each other."""
 
 from __future__ import annotations
+
+from collections.abc import Sequence
 
 import numpy as np
 from scipy.spatial.transform import Rotation
@@ -26,8 +28,7 @@ def spread_cameras(capture: Capture, count: int) -> tuple[int, ...]:
     front = orientation[0].apply([0.0, 0.0, 1.0])
     front -= up * (front @ up)
     front /= np.linalg.norm(front)
-    away = capture.cameras.centers.double().numpy() - capture.poses.transl.double().numpy().mean(0)
-    away /= np.linalg.norm(away, axis=1, keepdims=True)
+    away = _directions(capture)
     chosen: list[int] = []
     for i in range(count):
         direction = Rotation.from_rotvec(up * (2 * np.pi * i / count)).apply(front)
@@ -35,3 +36,29 @@ def spread_cameras(capture: Capture, count: int) -> tuple[int, ...]:
         closeness[chosen] = -np.inf
         chosen.append(int(closeness.argmax()))
     return tuple(chosen)
+
+
+def opposite_cameras(capture: Capture, cameras: Sequence[int], turn: int = 0) -> tuple[int, ...]:
+    """One of some cameras, and the other of them that sees the person from most behind it: a front and a back.
+
+    Args:
+        capture: whose cameras and poses.
+        cameras: to choose from, by position in the capture; at least one.
+        turn: the first of the pair is the turn-th of them, from 0, counted round and round.
+
+    Returns:
+        Two cameras by position in the capture; one where there is no other.
+    """
+    first = turn % len(cameras)
+    if len(cameras) == 1:
+        return (cameras[0],)
+    away = _directions(capture)[list(cameras)]
+    closeness = away @ away[first]
+    closeness[first] = np.inf
+    return cameras[first], cameras[int(closeness.argmin())]
+
+
+def _directions(capture: Capture) -> np.ndarray:
+    """From the middle of the person's places to each camera. [V, 3] unit"""
+    away = capture.cameras.centers.double().numpy() - capture.poses.transl.double().numpy().mean(0)
+    return away / np.linalg.norm(away, axis=1, keepdims=True)

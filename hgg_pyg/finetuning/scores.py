@@ -18,7 +18,7 @@ from hgg_pyg.evaluation.metrics import CONVENTION, REGIONS, image_scores
 from hgg_pyg.evaluation.reporting.sheet import Comparison, save_sheet
 from hgg_pyg.evaluation.reporting.tables import task_tables
 from hgg_pyg.evaluation.scores import Score, summarise
-from hgg_pyg.finetuning.tuner import Subject, ViewLoader, render_views
+from hgg_pyg.finetuning.tuner import CameraSplit, ViewLoader, render_views
 from hgg_pyg.io.files import write_atomically
 
 TASKS = ("held-out cameras", "input cameras")
@@ -53,7 +53,7 @@ class LGMReport:
 
 
 @torch.no_grad()
-def score_lgm(network: LGM, loader: ViewLoader, train: Sequence[Subject], test: Sequence[Subject]) -> LGMReport:
+def score_lgm(network: LGM, loader: ViewLoader, train: Sequence[CameraSplit], test: Sequence[CameraSplit]) -> LGMReport:
     """Render test subjects' frames from cameras that were not input, and from those that were.
 
     Args:
@@ -90,11 +90,11 @@ def score_lgm(network: LGM, loader: ViewLoader, train: Sequence[Subject], test: 
     return LGMReport(tuple(scores), (tuple(comparisons[TASKS[0]]), tuple(comparisons[TASKS[1]])))
 
 
-def _cameras(subject: Subject, task: str) -> tuple[int, ...]:
+def _cameras(subject: CameraSplit, task: str) -> tuple[int, ...]:
     return subject.others if task == TASKS[0] else subject.inputs
 
 
-def _mean_image(loader: ViewLoader, subjects: Sequence[Subject], task: str) -> Tensor:
+def _mean_image(loader: ViewLoader, subjects: Sequence[CameraSplit], task: str) -> Tensor:
     """Of training subjects, from the cameras of a task. [h, h, 3]"""
     images = [
         loader.read(subject, frame, _cameras(subject, task)).rgb[0].mean(0)

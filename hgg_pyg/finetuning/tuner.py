@@ -31,7 +31,7 @@ _REACH = 0.1  # of LGM's units, where the surface term is its weight
 
 
 @dataclass(frozen=True)
-class Subject:
+class CameraSplit:
     """A capture with its input cameras and the others, by position."""
 
     capture: Capture
@@ -39,11 +39,11 @@ class Subject:
     others: tuple[int, ...]
 
     @staticmethod
-    def of(capture: Capture) -> Subject:
+    def of(capture: Capture) -> CameraSplit:
         """Front, left, back and right are input; where there are no other cameras, they are rendered as well."""
         inputs = spread_cameras(capture, 4)
         others = tuple(c for c in range(len(capture.cameras)) if c not in inputs)
-        return Subject(capture, inputs, others or inputs)
+        return CameraSplit(capture, inputs, others or inputs)
 
 
 @dataclass(frozen=True)
@@ -66,7 +66,7 @@ class ViewLoader:
 
     def read(
         self,
-        subject: Subject,
+        subject: CameraSplit,
         frame: int,
         targets: Sequence[int],
         augmentation: AugmentConfig | None = None,
@@ -161,8 +161,8 @@ class Tuner(TrainingLoop[Views]):
         lpips: LPIPS | None = None,
     ) -> None:
         self.config = config
-        self.train_subjects = [Subject.of(capture) for capture in train]
-        self.val_subjects = [Subject.of(capture) for capture in val[:1]]
+        self.train_subjects = [CameraSplit.of(capture) for capture in train]
+        self.val_subjects = [CameraSplit.of(capture) for capture in val[:1]]
         self.loader = ViewLoader(config, network, body)
         self.lpips = None if lpips is None else lpips.to(accelerator.device)
         prepared = network.requires_grad_(True).to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]

@@ -11,12 +11,12 @@ from scipy.spatial.transform import Rotation
 from hgg_pyg.body import BodyModel
 from hgg_pyg.synthetic.config import SynthesizeConfig
 from hgg_pyg.synthetic.footage import Footage, draw_face_and_hands
-from hgg_pyg.synthetic.layouts import LAYOUTS
+from hgg_pyg.synthetic.layouts import WRITERS
 from hgg_pyg.synthetic.layouts.base import save_jpeg
 from hgg_pyg.synthetic.motion import Performance, draw_performance
+from hgg_pyg.synthetic.person import Person, draw_person
 from hgg_pyg.synthetic.rig import draw_rig
 from hgg_pyg.synthetic.skeleton import rotvecs_from_euler
-from hgg_pyg.synthetic.subject import Subject, draw_subject
 
 _HANDS = [22, 23]  # SMPL's joints that SMPL-X has not
 
@@ -30,44 +30,44 @@ def write_subject(config: SynthesizeConfig, index: int, body: BodyModel, written
         body: whose shapes and weights the subject has.
         written: called with the number of images written since the last call.
     """
-    layout = LAYOUTS[config.layout]
+    writer = WRITERS[config.layout]
     rng = np.random.default_rng(np.random.SeedSequence([config.seed, index]))
-    subject, performance = draw_subject(rng, body, config.clothes), draw_performance(rng)
+    person, performance = draw_person(rng, body, config.clothes), draw_performance(rng)
     tone = rng.uniform(0.4, 0.62) * np.array([0.96, 1.04, 0.98]) + rng.normal(0, 0.01, 3)
-    rotvecs, transl = _film(subject, performance, config.frames, still_hands=layout.smplx)
-    poses = [subject.skeleton.joint_transforms(*pose) for pose in zip(rotvecs, transl, strict=True)]
-    seen = np.concatenate([subject.figure.vertices(pose)[::3] for pose in poses])
+    rotvecs, transl = _film(person, performance, config.frames, still_hands=writer.smplx)
+    poses = [person.skeleton.joint_transforms(*pose) for pose in zip(rotvecs, transl, strict=True)]
+    seen = np.concatenate([person.figure.vertices(pose)[::3] for pose in poses])
     square = draw_rig(rng, config.views, config.size, seen)
     # What only some layouts need is drawn from a stream of its own, so that people and cameras are the same in all.
     own = np.random.default_rng(np.random.SeedSequence([config.seed, index, 1]))
-    extras, views = draw_face_and_hands(own, config.frames), layout.equip(square, own)
+    extras, views = draw_face_and_hands(own, config.frames), writer.equip(square, own)
 
     final = config.out / subject_path(config, index)
     folder = final.with_name(f".{final.name}.partial")
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
-    cameras = layout.cameras(config.views)
-    footage = Footage(final.name, cameras, tuple(views), body, subject.betas, rotvecs, transl, extras)
-    layout.write(folder, footage)
-    (folder / "body.txt").write_text(f"{layout.body}\n")
+    cameras = writer.cameras(config.views)
+    footage = Footage(final.name, cameras, tuple(views), body, person.betas, rotvecs, transl, extras)
+    writer.write(folder, footage)
+    (folder / "body.txt").write_text(f"{writer.body}\n")
     for camera in cameras:
-        for path in (layout.image(final.name, camera, 0), layout.mask(final.name, camera, 0)):
+        for path in (writer.image(final.name, camera, 0), writer.mask(final.name, camera, 0)):
             (folder / path).parent.mkdir(parents=True, exist_ok=True)
     backgrounds = [_backdrop(tone, view.width, view.height, camera) for camera, view in enumerate(views)]
     for frame, pose in enumerate(poses):
-        posed = subject.figure.pose(pose)
+        posed = person.figure.pose(pose)
         for name, view, background in zip(cameras, views, backgrounds, strict=True):
             rendered = posed.render(view, background)
-            if layout.has_image(config.frames, name, frame):
-                save_jpeg(folder / layout.image(final.name, name, frame), rendered.rgb)
-            layout.save_mask(folder / layout.mask(final.name, name, frame), rendered)
+            if writer.has_image(config.frames, name, frame):
+                save_jpeg(folder / writer.image(final.name, name, frame), rendered.rgb)
+            writer.save_mask(folder / writer.mask(final.name, name, frame), rendered)
         written(config.views)
     folder.rename(final)
 
 
 def subject_path(config: SynthesizeConfig, index: int) -> str:
     """A subject's folder below --out."""
-    return LAYOUTS[config.layout].subject(index, test=index >= config.subjects - held_out(config.subjects))
+    return WRITERS[config.layout].subject(index, test=index >= config.subjects - held_out(config.subjects))
 
 
 def held_out(count: int) -> int:
@@ -75,7 +75,7 @@ def held_out(count: int) -> int:
     return max(1, round(count / 6))
 
 
-def _film(subject: Subject, performance: Performance, frames: int, still_hands: bool) -> tuple[np.ndarray, np.ndarray]:
+def _film(person: Person, performance: Performance, frames: int, still_hands: bool) -> tuple[np.ndarray, np.ndarray]:
     """Axis-angle of all joints [F, J, 3] and translation [F, 3] that stands the person on the ground at the origin."""
     angles, heading = performance.sample(frames)
     rotvecs = rotvecs_from_euler(angles)
@@ -83,11 +83,11 @@ def _film(subject: Subject, performance: Performance, frames: int, still_hands: 
         rotvecs[:, _HANDS] = 0
     rotated = Rotation.from_rotvec(np.radians(heading)[:, None] * [0, 1, 0]) * Rotation.from_rotvec(rotvecs[:, 0])
     rotvecs[:, 0] = rotated.as_rotvec()
-    transl = np.tile(-subject.skeleton.joints[0], (frames, 1))
+    transl = np.tile(-person.skeleton.joints[0], (frames, 1))
     for frame in range(frames):
         transl[frame, 1] = 0
-        standing = subject.skeleton.joint_transforms(rotvecs[frame], transl[frame])
-        transl[frame, 1] = -subject.figure.vertices(standing)[:, 1].min()
+        standing = person.skeleton.joint_transforms(rotvecs[frame], transl[frame])
+        transl[frame, 1] = -person.figure.vertices(standing)[:, 1].min()
     return rotvecs, transl
 
 

@@ -22,7 +22,7 @@ from hgg_pyg.body.open_smplx import open_smplx
 from hgg_pyg.io.files import write_atomically
 from hgg_pyg.synthetic.capture_writer import held_out, subject_path, write_subject
 from hgg_pyg.synthetic.config import SynthesizeConfig
-from hgg_pyg.synthetic.layouts import LAYOUTS
+from hgg_pyg.synthetic.layouts import WRITERS
 from hgg_pyg.types import UserError
 
 _VERSION = 1  # raise it when the same options give other images
@@ -49,8 +49,8 @@ def synthesize(config: SynthesizeConfig) -> Path:
     _claim(config)
     if (config.out / "splits.json").exists():
         return config.out
-    layout = LAYOUTS[config.layout]
-    if layout.smplx and not (config.out / "open_smplx.npz").exists():
+    writer = WRITERS[config.layout]
+    if writer.smplx and not (config.out / "open_smplx.npz").exists():
         write_body(config.out / "open_smplx.npz", open_smplx())
     paths = [subject_path(config, index) for index in range(config.subjects)]
     missing = [index for index, path in enumerate(paths) if not (config.out / path).exists()]
@@ -60,7 +60,7 @@ def synthesize(config: SynthesizeConfig) -> Path:
         with tqdm(total=config.subjects * images, initial=done, unit="image") as bar:
             for count in _write_all(config, missing):
                 bar.update(count)
-    if not layout.own_split:
+    if not writer.own_split:
         _write_json(config.out / "splits.json", split_names(paths))
     return config.out
 

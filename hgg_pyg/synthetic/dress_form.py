@@ -9,7 +9,7 @@ import numpy as np
 import torch
 
 from hgg_pyg.body import JOINTS, BodyModel
-from hgg_pyg.synthetic.rays import RayMesh
+from hgg_pyg.kernels.raycast import RayMesh
 from hgg_pyg.synthetic.skeleton import Skeleton, rotvecs_from_euler, skin
 from hgg_pyg.synthetic.surface import Surface, vertex_normals
 
@@ -92,7 +92,7 @@ def extent(
     outward = np.stack([np.sin(angles), np.zeros_like(angles), np.cos(angles)], -1).reshape(-1, 3)
     origins = outward * reach.reshape(-1, 1) + axis
     origins[:, 1] = heights.ravel()
-    hits = mesh.first_hits(origins.astype(np.float32), (-outward).astype(np.float32))
+    hits = mesh.cast(origins, -outward)
     found = np.zeros(angles.size)
     found[hits.rays] = np.maximum(reach.ravel()[hits.rays] - hits.distances, 0)
     return found.reshape(angles.shape)

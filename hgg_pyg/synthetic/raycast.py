@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from hgg_pyg.kernels.raycast import Hits, RayMesh
 from hgg_pyg.synthetic.optics import distort, undistort
-from hgg_pyg.synthetic.rays import Hits, RayMesh
 from hgg_pyg.synthetic.skeleton import skin
 from hgg_pyg.synthetic.surface import Surface, vertex_normals
 
@@ -136,9 +136,7 @@ class PosedFigure:
         shape = points.shape[:3]
         directions = view.directions(points.reshape(-1, 2))
         directions /= np.linalg.norm(directions, axis=1, keepdims=True)
-        directions = directions.astype(np.float32)
-        origins = np.tile(view.center.astype(np.float32), (len(directions), 1))
-        hits = self._mesh.first_hits(origins, directions)
+        hits = self._mesh.cast(view.center, directions.astype(np.float32))
         samples, parts = np.zeros((len(directions), 4), np.float32), np.zeros(len(directions), np.int16)
         samples[hits.rays, :3] = self._shade(hits)
         samples[hits.rays, 3] = 1
@@ -148,9 +146,9 @@ class PosedFigure:
 
     def _shade(self, hits: Hits) -> np.ndarray:
         """Lit colours where rays meet triangles. [n, 3]"""
-        figure, corners = self._figure, self._figure.faces[hits.faces]
-        chart = _blend(figure.charts, corners, hits.shares)
-        normals = _blend(self._normals, corners, hits.shares)
+        figure = self._figure
+        chart = self._mesh.interpolate(figure.charts, hits)
+        normals = self._mesh.interpolate(self._normals, hits)
         normals /= np.maximum(np.linalg.norm(normals, axis=1, keepdims=True), 1e-6)
         parts = figure.part_of_face[hits.faces]
         colors = np.empty((len(parts), 3), np.float32)
@@ -161,9 +159,3 @@ class PosedFigure:
         light = _AMBIENT + (1 - _AMBIENT) * np.clip(0.5 + 0.65 * (normals @ _LIGHT), 0, 1)
         light = np.where(hits.behind, _LINING, light).astype(np.float32)
         return np.clip(colors * light[:, None], 0, 1)
-
-
-def _blend(values: np.ndarray, corners: np.ndarray, shares: np.ndarray) -> np.ndarray:
-    """Interpolate vertex values in triangles. values [n, c], corners [k, 3], shares [k, 3] -> [k, c]"""
-    a, b, c = (shares[:, i, None] * values[corners[:, i]] for i in range(3))
-    return a + b + c

@@ -30,14 +30,14 @@ def _register_arithmetic(x, y, out):
 @REALS
 def test_registers_compute_what_numpy_does(real: type) -> None:
     x, y = np.linspace(-6, 1, 8).astype(real), np.linspace(3, -8, 8).astype(real)
-    out = np.zeros(40, real)
+    out = np.full(40, 77, real)
     total = _register_arithmetic(x, y, out)
     assert total == pytest.approx(x.sum(), rel=1e-6)
     np.testing.assert_allclose(out[:8], x, rtol=1e-5, atol=1e-5)
     np.testing.assert_array_equal(out[8:16], np.maximum(x, y))
     np.testing.assert_allclose(out[16:24], np.exp(np.minimum(x, 0)), rtol=3e-7 if real == np.float32 else 1e-15)
     np.testing.assert_array_equal(out[24::2], np.full(8, y[3] + x[5]))
-    np.testing.assert_array_equal(out[25::2], np.zeros(8))
+    np.testing.assert_array_equal(out[25::2], np.full(8, 77))  # what is between the lanes is left alone
 
 
 @njit
@@ -188,9 +188,10 @@ def test_a_query_of_any_strides_gives_the_same(monkeypatch: pytest.MonkeyPatch) 
     assert torch.equal(attend(gappy, x, x, edges, backend="fused"), out)
 
 
+@pytest.mark.parametrize("frozen", [True, False])
 @pytest.mark.parametrize("kernel", ["multi_query", "per_head"])
-def test_frozen_sources_cost_no_memory(kernel: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Nothing of the size of the edges is handed to the backward kernel to be filled."""
+def test_frozen_sources_cost_no_memory(kernel: str, frozen: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing of the size of the edges is handed to the backward kernel to be filled, unless sources learn."""
     query, key, value, edges = problem("multi-query" if kernel == "multi_query" else "per head shared")
     module = {"multi_query": multi_query, "per_head": per_head}[kernel]
     called, backward = [], module.backward
@@ -200,7 +201,14 @@ def test_frozen_sources_cost_no_memory(kernel: str, monkeypatch: pytest.MonkeyPa
         return backward(*arguments)
 
     monkeypatch.setattr(module, "backward", spy)
-    out = attend(query.requires_grad_(), key, value, edges, backend="fused")
-    out.sum().backward()
-    assert all(size == 0 for size in called[0])
-    assert query.grad is not None
+    learning = [x.requires_grad_() for x in ((query,) if frozen else (query, key, value))]
+    out = attend(query, key, value, edges, backend="fused")
+    out.square().sum().backward()
+    (sizes,) = called
+    assert all(size == 0 for size in sizes) if frozen else max(sizes) >= edges.source.numel()
+    double = [x.detach().double().requires_grad_(x.requires_grad) for x in (query, key, value)]
+    if value is key:
+        double[2] = double[1]
+    attend(*double, edges, backend="reference").square().sum().backward()
+    for x, other in zip(learning, double, strict=False):
+        torch.testing.assert_close(x.grad.double(), other.grad, rtol=1e-4, atol=1e-4 * float(other.grad.abs().max()))

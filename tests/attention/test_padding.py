@@ -17,18 +17,18 @@ def test_buckets_hold_every_edge_once_and_pad_to_less_than_twice(name: str) -> N
     index = graph(name)
     sources, targets = (int(x) + 1 for x in index.amax(1))
     edges = Edges.from_index(index, sources, targets + 1)
-    layout = edges.derive(degree_buckets)
-    assert edges.derive(degree_buckets) is layout
-    assert sorted(layout.target.tolist()) == edges.degree.nonzero().flatten().tolist()
+    padded = edges.derive(degree_buckets)
+    assert edges.derive(degree_buckets) is padded
+    assert sorted(padded.target.tolist()) == edges.degree.nonzero().flatten().tolist()
 
     pairs, row, cell = [], 0, 0
-    for filled in layout.filled:
+    for filled in padded.filled:
         rows, width = filled.shape
         assert width in (8, 16, 32, 64, 128, 256, 512, 1024, 2048)
         degree = filled.sum(1)
         assert bool(((degree > width // 2) | (torch.tensor(width) == 8)).all())
-        target = layout.target[row : row + rows, None].expand(filled.shape)
-        source = layout.source[cell : cell + filled.numel()].view(filled.shape)
+        target = padded.target[row : row + rows, None].expand(filled.shape)
+        source = padded.source[cell : cell + filled.numel()].view(filled.shape)
         pairs += zip(target[filled].tolist(), source[filled].tolist(), strict=True)
         row, cell = row + rows, cell + filled.numel()
     assert sorted(pairs) == sorted(zip(edges.target.tolist(), edges.source.tolist(), strict=True))

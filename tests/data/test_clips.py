@@ -11,7 +11,7 @@ from hgg_pyg.config import ClipConfig
 from hgg_pyg.data import frame_sources, load_clip, open_captures
 from hgg_pyg.data.clips import Target, even_frames, input_range, load_target, sample_clip
 from hgg_pyg.data.frames import compute_missing
-from hgg_pyg.data.views import spread_cameras
+from hgg_pyg.data.views import opposite_cameras, spread_cameras
 from hgg_pyg.evaluation.reporting.plan import targets_of
 from hgg_pyg.types import Cameras, Gaussians, UserError
 
@@ -49,6 +49,19 @@ def test_input_cameras_surround_the_person_in_any_world(source):
         assert spread_cameras(rotated(capture, Rotation.random(random_state=seed).as_matrix()), 3) == chosen
     with pytest.raises(UserError, match="at least 7 cameras as input, found 6"):
         spread_cameras(capture, 7)
+
+
+def test_opposite_cameras_are_a_front_and_a_back(source):
+    """Six cameras stand in a circle, 60 degrees apart: each has one three places on, whatever the list leaves out."""
+    capture = source.capture
+    assert [opposite_cameras(capture, range(6), turn) for turn in range(7)] == [
+        (0, 3), (1, 4), (2, 5), (3, 0), (4, 1), (5, 2), (0, 3),
+    ]  # fmt: skip
+    assert opposite_cameras(capture, (4, 5, 1), 3) == (4, 1)
+    assert opposite_cameras(capture, (2, 2)) == (2, 2)  # no matter how near, there is another
+    assert opposite_cameras(capture, (5,), 2) == (5,)
+    elsewhere = rotated(capture, Rotation.random(random_state=0).as_matrix())
+    assert opposite_cameras(elsewhere, range(6), 1) == (1, 4)
 
 
 def test_frames_come_from_the_cache_unless_something_they_depend_on_changed(source, tmp_path):

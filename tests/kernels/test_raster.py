@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 import trimesh
 
-from hgg_pyg.backbones.raycast import Mesh
 from hgg_pyg.kernels.raster import silhouette, surface
+from hgg_pyg.kernels.raycast import RayMesh
 
 SIZE = (60, 44)
 K = np.array([[55.0, 0, 31.3], [0, 52.0, 20.7], [0, 0, 1]])
@@ -26,8 +26,8 @@ def cast(vertices, faces, view):
     x, y = np.meshgrid(np.arange(SIZE[0]) + 0.5, np.arange(SIZE[1]) + 0.5)
     rays = np.stack([x.ravel(), y.ravel(), np.ones(x.size)], 1) @ np.linalg.inv(K).T @ view[:3, :3]
     center = -view[:3, :3].T @ view[:3, 3]
-    hits = Mesh(vertices, faces).cast(center, rays)
-    return hits.hit.reshape(y.shape), (center + hits.distance[:, None] * rays).reshape(*y.shape, 3)
+    hits = RayMesh(vertices, faces).cast(center, rays)
+    return hits.met.reshape(y.shape), (center + hits.per_ray(hits.distances)[:, None] * rays).reshape(*y.shape, 3)
 
 
 def test_a_silhouette_is_where_rays_hit(scene):

@@ -11,10 +11,9 @@ from hgg_pyg.synthetic.dress_form import DressForm, extent, make_dress_form
 from hgg_pyg.synthetic.garments import Garment
 from hgg_pyg.synthetic.noise import Folds, Noise
 from hgg_pyg.synthetic.optics import distort, undistort
+from hgg_pyg.synthetic.person import draw_person
 from hgg_pyg.synthetic.raycast import Figure, Part, View
-from hgg_pyg.synthetic.rays import RayMesh
 from hgg_pyg.synthetic.skeleton import Skeleton, rotvecs_from_euler, skin
-from hgg_pyg.synthetic.subject import draw_subject
 from hgg_pyg.synthetic.surface import Surface, sheet, vertex_normals
 from hgg_pyg.types import BodyPose
 
@@ -80,20 +79,6 @@ def test_noise_has_unit_variance_and_folds_stay_in_range():
     assert heights.min() >= 0
     assert heights.max() <= 1
     assert heights.std() > 0.1
-
-
-def test_rays_find_the_nearest_side_of_a_ball():
-    surface = ball()
-    mesh = RayMesh(surface.vertices, surface.faces)
-    origins = np.array([[0.1, 0.05, 3], [0.1, 0.05, 0], [3, 3, 3]], np.float32)
-    directions = np.tile(np.array([[0, 0, -1]], np.float32), (3, 1))
-    hits = mesh.first_hits(origins, directions)
-    assert hits.rays.tolist() == [0, 1]
-    assert hits.behind.tolist() == [False, True]
-    depth = np.sqrt(1 - 0.1**2 - 0.05**2)
-    np.testing.assert_allclose(hits.distances, [3 - depth, depth], atol=5e-3)
-    met = (surface.vertices[surface.faces[hits.faces]] * hits.shares[..., None]).sum(1)
-    np.testing.assert_allclose(met, origins[:2] + hits.distances[:, None] * directions[:2], atol=1e-5)
 
 
 def test_extent_of_a_ball():
@@ -202,7 +187,7 @@ def test_cloth_stays_off_the_skin_and_hides_what_is_beneath(form):
 def test_subjects_are_whole_and_differ(body):
     figures = []
     for index in range(2):
-        subject = draw_subject(np.random.default_rng(index), body)
+        subject = draw_person(np.random.default_rng(index), body)
         assert subject.betas.shape == (10,)
         rest = subject.figure.vertices(np.tile(np.eye(4), (len(JOINTS), 1, 1)))
         assert np.isfinite(rest).all()
@@ -215,7 +200,7 @@ def test_subjects_are_whole_and_differ(body):
 
 
 def test_a_bodysuit_is_as_large_as_the_body(body):
-    dressed, suit = (draw_subject(np.random.default_rng(3), body, clothes) for clothes in ("any", "bodysuit"))
+    dressed, suit = (draw_person(np.random.default_rng(3), body, clothes) for clothes in ("any", "bodysuit"))
     np.testing.assert_array_equal(dressed.betas, suit.betas)
     still = np.tile(np.eye(4), (len(JOINTS), 1, 1))
     bare = body.shaped_vertices(torch.from_numpy(suit.betas)).numpy()
@@ -225,7 +210,7 @@ def test_a_bodysuit_is_as_large_as_the_body(body):
 
 def test_a_pose_uses_what_smpl_params_say(body):
     """A dressed figure and the bare body go to the same place under the same parameters."""
-    subject = draw_subject(np.random.default_rng(5), body)
+    subject = draw_person(np.random.default_rng(5), body)
     rotvecs = np.zeros((len(JOINTS), 3))
     rotvecs[0] = [0.1, 1.2, -0.2]
     transl = np.array([0.3, 0.9, -0.1])

@@ -23,7 +23,7 @@ from hgg_pyg.synthetic import SynthesizeConfig
 from hgg_pyg.synthetic.capture_writer import subject_path, write_subject
 from hgg_pyg.synthetic.conventions import MINUS_Z_UP, Z_UP, hand_coefficients
 from hgg_pyg.synthetic.footage import Footage, draw_face_and_hands
-from hgg_pyg.synthetic.layouts import LAYOUTS
+from hgg_pyg.synthetic.layouts import WRITERS
 from hgg_pyg.synthetic.raycast import View
 from hgg_pyg.types import BodyPose
 
@@ -315,8 +315,8 @@ def test_mvhumannet(folder_of, body):
         np.testing.assert_allclose(np.array(intrinsics["intrinsics"])[:2, 2] / full, 0.5, atol=0.01)
     inputs = {"22327091", "22327116", "22236236", "22327073"}
     assert {p.name for p in (folder_of("mvhumannet_16", 0) / "images_lr").iterdir()} == inputs
-    assert inputs < set(LAYOUTS["mvhumannet_16"].cameras(16))
-    assert len(set(LAYOUTS["mvhumannet_16"].cameras(16))) == 16
+    assert inputs < set(WRITERS["mvhumannet_16"].cameras(16))
+    assert len(set(WRITERS["mvhumannet_16"].cameras(16))) == 16
 
 
 def test_mvhumannet_smpl_files(folder_of, body):
@@ -418,7 +418,7 @@ def test_zju_mocap_names_and_labels(folder_of):
     [("mvhumannet_48", 1500, 2048), ("mvhumannet_16", 1024, 1224), ("thuman4", 1150, 1330), ("zju_mocap", 1024, 1024)],
 )
 def test_full_sizes(layout, height, width):
-    assert LAYOUTS[layout].image_size(height) == (width, height)
+    assert WRITERS[layout].image_size(height) == (width, height)
 
 
 @pytest.mark.parametrize(("rotation", "up"), [(MINUS_Z_UP, [0, 0, -1]), (Z_UP, [0, 0, 1])])

@@ -79,10 +79,27 @@ def test_more_frames_sample_the_same_motion():
     np.testing.assert_allclose(fine[1][1::3], coarse[1])
 
 
-def test_one_motion_alone_can_be_performed():
-    style = Style(0, 1, "left", np.zeros(8))
-    angles, _ = Performance(("walk",), (style,), (0, 0), (0, 0.3, 0)).sample(5)
-    assert np.isfinite(angles).all()
+def test_one_motion_alone_is_performed_as_it_is():
+    """Without sway nothing is added to it, but for the limits; half way in time half of the turn is done."""
+    style, (low, high) = Style(0.4, 1, "left", np.full(8, 0.5)), joint_limits()
+    angles, heading = Performance(("walk",), (style,), (20, 90), (0, 0.3, 0)).sample(5)
+    walk = MOTIONS["walk"](7.0 * (np.arange(5) + 0.5) / 5, style).values
+    np.testing.assert_allclose(angles, np.clip(walk, low, high))
+    assert np.ptp(walk, axis=0).max() > 8
+    assert heading[2] == pytest.approx(20 + 90 / 2)
+    np.testing.assert_allclose(heading + heading[::-1], 2 * heading[2])
+    assert (np.diff(heading) > 0).all()
+
+
+def test_motions_take_over_from_one_another_at_their_borders():
+    """Half way through the blend a joint is half way between them; away from it only one of them counts."""
+    styles = tuple(Style(phase, 1, "right", np.full(8, 0.5)) for phase in (0.0, 1.0))
+    performance = Performance(("walk", "squat"), styles, (0, 0), (0, 0.3, 0))
+    angles, _ = performance.sample(7)  # at 0.5, 1.5, ... of 7 seconds; the border is at 3.5
+    walk, squat = (MOTIONS[n](np.arange(7) + 0.5, s).values for n, s in zip(("walk", "squat"), styles, strict=True))
+    low, high = joint_limits()
+    expected = np.concatenate([walk[:3], (walk[3:4] + squat[3:4]) / 2, squat[4:]])
+    np.testing.assert_allclose(angles, np.clip(expected, low, high), atol=1e-12)
 
 
 @pytest.mark.parametrize("count", [1, 4, 12])

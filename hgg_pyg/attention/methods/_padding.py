@@ -25,7 +25,7 @@ class Block:
 
 
 @dataclass(frozen=True)
-class Layout:
+class PaddedRows:
     """Blocks that share one gathering of their rows and one scattering of their results."""
 
     target: Tensor  # [R] int64: the targets of all blocks, in turn
@@ -34,7 +34,7 @@ class Layout:
     filled: tuple[Tensor, ...]  # [n, width] bool of each block
 
     @classmethod
-    def of(cls, blocks: list[Block], num_targets: int) -> Layout:
+    def of(cls, blocks: list[Block], num_targets: int) -> PaddedRows:
         """Of blocks no two of which hold the same target."""
         target = torch.cat([block.target for block in blocks])
         place = torch.full((num_targets,), len(target), device=target.device)
@@ -61,27 +61,27 @@ def gather(x: Tensor, index: Tensor) -> Tensor:
     return x.index_select(0, index)
 
 
-def padded_attention(query: Tensor, key: Tensor, value: Tensor, layout: Layout) -> Tensor:
+def padded_attention(query: Tensor, key: Tensor, value: Tensor, padded: PaddedRows) -> Tensor:
     """Scaled dot-product attention block by block: slots are the queries of a row, so that they share its keys.
 
     Args:
         query: [N, S, H, C].
         key: [M, H, C].
         value: [M, H, C].
-        layout: blocks of some of the N targets; the others get zero.
+        padded: blocks of some of the N targets; the others get zero.
 
     Returns:
         [N, S, H, C].
     """
-    rows = [len(filled) for filled in layout.filled]
-    cells = [filled.numel() for filled in layout.filled]
-    keys = gather(key, layout.source)
-    values = keys if value is key else gather(value, layout.source)
-    queries = query.index_select(0, layout.target)
+    rows = [len(filled) for filled in padded.filled]
+    cells = [filled.numel() for filled in padded.filled]
+    keys = gather(key, padded.source)
+    values = keys if value is key else gather(value, padded.source)
+    queries = query.index_select(0, padded.target)
     out = []
-    for filled, q, k, v in zip(layout.filled, queries.split(rows), keys.split(cells), values.split(cells), strict=True):
+    for filled, q, k, v in zip(padded.filled, queries.split(rows), keys.split(cells), values.split(cells), strict=True):
         k, v = (x.unflatten(0, filled.shape).transpose(1, 2) for x in (k, v))  # [n, H, width, C]
         block = F.scaled_dot_product_attention(q.transpose(1, 2), k, v, attn_mask=filled[:, None, None])
         out.append(block.transpose(1, 2))
     out.append(query.new_zeros(1, *query.shape[1:]))
-    return torch.cat(out).index_select(0, layout.place)
+    return torch.cat(out).index_select(0, padded.place)

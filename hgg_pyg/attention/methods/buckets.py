@@ -5,13 +5,13 @@ from __future__ import annotations
 from torch import Tensor
 
 from hgg_pyg.attention.edges import Edges
-from hgg_pyg.attention.methods._padding import Block, Layout, blocks_of, padded_attention
+from hgg_pyg.attention.methods._padding import Block, PaddedRows, blocks_of, padded_attention
 from hgg_pyg.attention.registry import HALF, SINGLE, Variant
 
 NARROWEST = 8
 
 
-def degree_buckets(edges: Edges) -> Layout:
+def degree_buckets(edges: Edges) -> PaddedRows:
     """Targets by degree: up to 8 edges, up to 16, up to 32, ...; those without an edge are in none."""
     blocks: list[Block] = []
     low, high = 0, NARROWEST
@@ -21,7 +21,7 @@ def degree_buckets(edges: Edges) -> Layout:
         if len(target):
             blocks += blocks_of(edges, target, high)
         low, high = high, 2 * high
-    return Layout.of(blocks, edges.num_targets)
+    return PaddedRows.of(blocks, edges.num_targets)
 
 
 def bucket_attention(query: Tensor, key: Tensor, value: Tensor, edges: Edges) -> Tensor:

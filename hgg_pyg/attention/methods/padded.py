@@ -5,16 +5,16 @@ from __future__ import annotations
 from torch import Tensor
 
 from hgg_pyg.attention.edges import Edges
-from hgg_pyg.attention.methods._padding import Layout, blocks_of, padded_attention
+from hgg_pyg.attention.methods._padding import PaddedRows, blocks_of, padded_attention
 from hgg_pyg.attention.registry import HALF, SINGLE, Variant
 
 LIMIT = 40
 """edges a target keeps: 5 a vertex and frame over 8 frames"""
 
 
-def first_edges(edges: Edges) -> Layout:
+def first_edges(edges: Edges) -> PaddedRows:
     """Every target that has an edge, with its first `LIMIT` edges."""
-    return Layout.of(blocks_of(edges, edges.degree.nonzero().flatten(), LIMIT), edges.num_targets)
+    return PaddedRows.of(blocks_of(edges, edges.degree.nonzero().flatten(), LIMIT), edges.num_targets)
 
 
 def padded_first_attention(query: Tensor, key: Tensor, value: Tensor, edges: Edges) -> Tensor:

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from hgg_pyg.backbones.lgm.cameras import LGMFrame, crop_cameras
 from hgg_pyg.backbones.lgm.network import LGM
-from hgg_pyg.backbones.raycast import Mesh
+from hgg_pyg.kernels.raycast import RayMesh
 from hgg_pyg.types import Cameras
 
 
@@ -49,7 +49,7 @@ def body_anchors(cameras: Cameras, vertices: Tensor, faces: Tensor) -> Tensor:
     Returns:
         [V h w, 3] float32 on the vertices' device
     """
-    mesh = Mesh(vertices.detach().double().cpu().numpy(), faces.cpu().numpy())
+    mesh = RayMesh(vertices.detach().double().cpu().numpy(), faces.cpu().numpy())
     middle = vertices.mean(0).double().cpu().numpy()
     row, column = np.mgrid[: cameras.height, : cameras.width] + 0.5
     centers = np.stack([column, row, np.ones_like(row)], -1).reshape(-1, 3)
@@ -59,10 +59,10 @@ def body_anchors(cameras: Cameras, vertices: Tensor, faces: Tensor) -> Tensor:
         rays = centers @ np.linalg.inv(K).T @ rotation  # of depth 1 along the camera's axis
         hits = mesh.cast(origin, rays)
         depth = np.full(len(rays), rotation[2] @ (middle - origin))
-        if hits.hit.any():
-            missed = ~hits.hit.reshape(row.shape)
+        if hits.met.any():
+            missed = ~hits.met.reshape(row.shape)
             nearest = ndimage.distance_transform_edt(missed, return_distances=False, return_indices=True)
             assert nearest is not None
-            depth = hits.distance.reshape(row.shape)[tuple(np.asarray(nearest))].reshape(-1)
+            depth = hits.per_ray(hits.distances).reshape(row.shape)[tuple(np.asarray(nearest))].reshape(-1)
         found.append(origin + depth[:, None] * rays)
     return torch.from_numpy(np.concatenate(found)).to(vertices.device, torch.float32)

@@ -11,6 +11,8 @@ from torch_geometric.data import HeteroData
 from graphs import BINDS, NEAR
 from hgg_pyg.data.capture import Capture
 from hgg_pyg.data.clips import Target, input_range, load_target
+from hgg_pyg.data.frames import FrameSource
+from hgg_pyg.data.views import opposite_cameras
 from hgg_pyg.evaluation.inspection.attention import (
     Attention,
     AttentionLayers,
@@ -108,11 +110,12 @@ def findings_of(subject: RunSubject) -> Findings:
     before = DirectBinding().avatar(graph)
     after = model.avatar(graph)
     pose, unseen = _shown_pose(capture)
-    cameras, truth, _ = load_target(capture, Target(pose, _opposite_cameras(subject)))
+    shown = _shown_cameras(subject.source)
+    cameras, truth, _ = load_target(capture, Target(pose, shown))
     rendered = [
         render(avatar.repose(body, capture.poses[[pose]])[0], cameras).rgb.clamp(0, 1) for avatar in (before, after)
     ]
-    names = [capture.camera_names[camera] for camera in _opposite_cameras(subject)]
+    names = [capture.camera_names[camera] for camera in shown]
     return Findings(
         subject=capture.name,
         frames=tuple(capture.frames[frame] for frame in subject.frames),
@@ -138,15 +141,10 @@ def _shown_pose(capture: Capture) -> tuple[int, bool]:
     return (first + (count - first) // 2, True) if first < count else (count - 1, False)
 
 
-def _opposite_cameras(subject: RunSubject) -> tuple[int, ...]:
-    """A camera, one that is not an input where there are such, and the one that sees the person from most behind it."""
-    capture = subject.source.capture
-    every = range(len(capture.cameras))
-    chosen = [camera for camera in every if camera not in subject.source.cameras] or list(every)
-    away = capture.cameras.centers[chosen] - capture.poses.transl.mean(0)
-    away = torch.nn.functional.normalize(away, dim=-1)
-    other = int((away @ away[0]).argmin())
-    return (chosen[0], chosen[other]) if other else (chosen[0],)
+def _shown_cameras(source: FrameSource) -> tuple[int, ...]:
+    """A camera, one that is not an input where there are such, and the one across from it."""
+    every = range(len(source.capture.cameras))
+    return opposite_cameras(source.capture, [c for c in every if c not in source.cameras] or every)
 
 
 def _edges_of(graph: HeteroData, relation: EdgeType) -> Attention:

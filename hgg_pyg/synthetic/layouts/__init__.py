@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from hgg_pyg.synthetic.config import LayoutName
 from hgg_pyg.synthetic.layouts.avatarrex import AvatarRex, AvatarRexSmplx, THuman4
-from hgg_pyg.synthetic.layouts.base import Layout
+from hgg_pyg.synthetic.layouts.base import LayoutWriter
 from hgg_pyg.synthetic.layouts.mvhumannet import RIG_16, RIG_48, MVHumanNet
 from hgg_pyg.synthetic.layouts.mvhumannet_pp import MVHumanNetPP
 from hgg_pyg.synthetic.layouts.zju_mocap import ZjuMocap, ZjuMocap313
 
-LAYOUTS: dict[LayoutName, Layout] = {
+WRITERS: dict[LayoutName, LayoutWriter] = {
     "avatarrex": AvatarRex(),
     "avatarrex_smplx": AvatarRexSmplx(),
     "thuman4": THuman4(),
@@ -20,4 +20,4 @@ LAYOUTS: dict[LayoutName, Layout] = {
     "zju_mocap_313": ZjuMocap313(),
 }
 
-__all__ = ["LAYOUTS", "Layout"]
+__all__ = ["WRITERS", "LayoutWriter"]

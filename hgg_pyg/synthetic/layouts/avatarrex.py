@@ -7,11 +7,11 @@ from pathlib import Path
 import numpy as np
 
 from hgg_pyg.synthetic.footage import Footage
-from hgg_pyg.synthetic.layouts.base import Layout, write_json
+from hgg_pyg.synthetic.layouts.base import LayoutWriter, write_json
 from hgg_pyg.synthetic.raycast import View
 
 
-class AvatarRex(Layout):
+class AvatarRex(LayoutWriter):
     """`calibration_full.json`, `<cam>/%08d.jpg`, `<cam>/mask/pha/%08d.jpg`, `smpl_params.npz`.
 
     Our default, with poses of the open body of 24 joints. Images are square, principal points in their middle.
@@ -66,7 +66,7 @@ class AvatarRexSmplx(AvatarRex):
         _write_smplx(path, footage)
 
 
-class THuman4(Layout):
+class THuman4(LayoutWriter):
     """`calibration.json`, `images/cam%02d/%08d.jpg`, `masks/cam%02d/%08d.jpg`, `smpl_params.npz` (SMPL-X's).
 
     Images have the shape of 1330x1150. Of more than three frames, one image is missing and listed in

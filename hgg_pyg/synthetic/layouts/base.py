@@ -1,4 +1,4 @@
-"""What a layout decides, and what several of them share."""
+"""What the writer of a layout decides, and what several of them share."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from hgg_pyg.synthetic.footage import Footage
 from hgg_pyg.synthetic.raycast import RenderedImage, View
 
 
-class Layout(Protocol):
+class LayoutWriter(Protocol):
     """How one data set lies on disk. Paths are relative: a subject's to --out, all others to the subject's folder."""
 
     body: Literal["open", "open-smplx"] = "open"

@@ -19,7 +19,7 @@ from hgg_pyg.synthetic.conventions import (
 )
 from hgg_pyg.synthetic.footage import Footage
 from hgg_pyg.synthetic.layouts.base import (
-    Layout,
+    LayoutWriter,
     draw_shift,
     hand_components,
     off_centre,
@@ -50,7 +50,7 @@ RIG_16 = Rig(200102, 2448, 2048, 100 / 65)
 _INPUTS = ("22327091", "22327116", "22236236", "22327073")  # the cameras that the paper's release reads as inputs
 
 
-class MVHumanNet(Layout):
+class MVHumanNet(LayoutWriter):
     """One outfit of MVHumanNet, as the data set lies on disk.
 
     ::

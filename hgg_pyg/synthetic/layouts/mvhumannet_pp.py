@@ -8,12 +8,12 @@ import numpy as np
 
 from hgg_pyg.synthetic.conventions import MINUS_Z_UP, hand_coefficients
 from hgg_pyg.synthetic.footage import Footage
-from hgg_pyg.synthetic.layouts.base import Layout, hand_components
+from hgg_pyg.synthetic.layouts.base import LayoutWriter, hand_components
 
 _TICK = 25  # of the file names from one frame to the next, the first frame's being 25
 
 
-class MVHumanNetPP(Layout):
+class MVHumanNetPP(LayoutWriter):
     """One outfit of MVHumanNet++, in `main_data/train` or `main_data/test`.
 
     ::

@@ -10,14 +10,14 @@ import numpy as np
 
 from hgg_pyg.synthetic.conventions import Z_UP, to_millimetres
 from hgg_pyg.synthetic.footage import Footage
-from hgg_pyg.synthetic.layouts.base import Layout, save_png
+from hgg_pyg.synthetic.layouts.base import LayoutWriter, save_png
 from hgg_pyg.synthetic.raycast import RenderedImage, View
 
 _LENS = np.array([-0.19, 0.09, 8e-4, -6e-4, -0.02])  # k1, k2, p1, p2, k3
 _LABELS = 19  # of the data set's masks: 1..19, and 0 for the background
 
 
-class ZjuMocap(Layout):
+class ZjuMocap(LayoutWriter):
     """A subject of ZJU-MoCap.
 
     ::

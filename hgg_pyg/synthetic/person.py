@@ -29,15 +29,15 @@ from hgg_pyg.synthetic.skirt import skirt
 
 
 @dataclass(frozen=True)
-class Subject:
-    """One person."""
+class Person:
+    """One synthetic person."""
 
     betas: np.ndarray  # [10]
     skeleton: Skeleton
     figure: Figure
 
 
-def draw_subject(rng: np.random.Generator, body: BodyModel, clothes: Clothes = "any") -> Subject:
+def draw_person(rng: np.random.Generator, body: BodyModel, clothes: Clothes = "any") -> Person:
     """A random person on the given body; in a bodysuit it is the same one, without hair."""
     betas = np.clip(rng.normal(0, 0.8, 10), -2, 2).astype(np.float32)
     form = make_dress_form(body, betas)
@@ -51,10 +51,10 @@ def draw_subject(rng: np.random.Generator, body: BodyModel, clothes: Clothes = "
     skin = draw_skin(rng, form, tone, hair_color, wardrobe.stocking, wardrobe.stocking_top)
     if clothes == "bodysuit":
         suit = replace(skin, stocking=1 - 0.8 * tone, stocking_top=form.height("neck"))
-        return Subject(betas, form.skeleton, Figure([Part(form.surface, suit)]))
+        return Person(betas, form.skeleton, Figure([Part(form.surface, suit)]))
     parts = dress(form, [*hairdo.worn, *wardrobe.garments], wardrobe.covers, skin)
     hanging = hairdo.hang([part.surface for part in parts])
-    return Subject(betas, form.skeleton, Figure([*parts, *wardrobe.free, *hanging]))
+    return Person(betas, form.skeleton, Figure([*parts, *wardrobe.free, *hanging]))
 
 
 class _Wardrobe:
