@@ -11,6 +11,7 @@ from hgg_pyg.attention.methods._edgewise import differentiable_once, edge_logits
 from hgg_pyg.attention.registry import HALF, SINGLE, Variant
 
 
+@torch.compiler.disable  # torch.compile cannot trace the kernels of torch_scatter
 def segment_csr_attention(query: Tensor, key: Tensor, value: Tensor, edges: Edges) -> Tensor:
     """Attention edge by edge; see `attend` for the formula and `Variant` for the shapes."""
     queries, keys, values = (differentiable_once(x) for x in to_edges(query, key, value, edges))
