@@ -10,7 +10,7 @@ from torch import Tensor
 from torch_geometric import EdgeIndex
 from torch_geometric.nn import MessagePassing
 from torch_geometric.nn.dense.linear import Linear
-from torch_geometric.typing import SparseTensor
+from torch_geometric.typing import SparseTensor  # pyright: ignore[reportAttributeAccessIssue]
 from torch_geometric.utils import is_torch_sparse_tensor
 
 from hgg_pyg.attention import AnyEdges, Edges, edge_softmax
@@ -193,7 +193,7 @@ class AttentionConv(MessagePassing):
 def _values_of(edge_index: AnyEdges) -> Tensor | None:
     """The values of a sparse adjacency, in the order of its edges."""
     if isinstance(edge_index, SparseTensor):
-        return edge_index.storage.value()
+        return edge_index.storage.value()  # pyright: ignore[reportAttributeAccessIssue]
     if isinstance(edge_index, Tensor) and is_torch_sparse_tensor(edge_index):
         return edge_index._values() if edge_index.layout == torch.sparse_coo else edge_index.values()
     return None

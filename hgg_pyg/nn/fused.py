@@ -81,8 +81,8 @@ class FusedConv(AttentionConv):
         if source.ndim == 2:
             return attend(query, key.squeeze(1), value.squeeze(1), edge_index, backend=self.backend)
         # Slots that see their own sources only are as many more heads.
-        flat = (x.flatten(1, 2) for x in (query, key, value))
-        return attend(*flat, edge_index, backend=self.backend).view(query.shape)
+        flat_query, flat_key, flat_value = (x.flatten(1, 2) for x in (query, key, value))
+        return attend(flat_query, flat_key, flat_value, edge_index, backend=self.backend).view(query.shape)
 
     def _refuse(self, what: str) -> NoReturn:
         name = type(self).__name__
@@ -91,7 +91,7 @@ class FusedConv(AttentionConv):
         )
 
 
-class FusedIntraConv(FusedConv, IntraConv):
+class FusedIntraConv(FusedConv, IntraConv):  # pyright: ignore[reportIncompatibleMethodOverride]
     r"""`IntraConv` by a backend, and with `fold` from the other side: keys and values are linear in the features, so
 
     .. math::
@@ -135,11 +135,11 @@ class FusedIntraConv(FusedConv, IntraConv):
         return out + (edges.degree > 0).to(out.dtype)[:, None, None, None] * bias.to(out.dtype)
 
 
-class FusedInterConv(FusedConv, InterConv):
+class FusedInterConv(FusedConv, InterConv):  # pyright: ignore[reportIncompatibleMethodOverride]
     """`InterConv` by a backend."""
 
 
-class FusedReadoutConv(FusedConv, ReadoutConv):
+class FusedReadoutConv(FusedConv, ReadoutConv):  # pyright: ignore[reportIncompatibleMethodOverride]
     """`ReadoutConv` by a backend."""
 
     def _fused(self, source: Tensor, target: Tensor, edge_index: AnyEdges) -> Tensor:
