@@ -78,7 +78,7 @@ class ConvChoice:
         """
         if self.conv in OURS:
             return self._make_ours(in_channels, out_channels, heads, dropout, edge_dim, same_nodes)
-        cls: Any = find_conv(self.conv)
+        cls: Any = find_conv(self.conv)  # whose arguments are its own
         names = inspect.signature(cls).parameters
         arguments: dict[str, Any] = {"heads": heads} if "heads" in names else {}
         if "add_self_loops" in names:

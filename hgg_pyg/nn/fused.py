@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import Any, NoReturn
 
 from torch import Tensor, nn
+from torch_geometric.nn.dense.linear import is_uninitialized_parameter
 
 from hgg_pyg.attention import AnyEdges, Edges, Variant, attend, attend_folded, find_variant
 from hgg_pyg.attention.edges import as_edge_index
@@ -42,10 +43,10 @@ class FusedConv(AttentionConv):
         backend: str | Variant = "auto",
         **kwargs: Any,
     ) -> None:
+        super().__init__(in_channels, out_channels, heads, **kwargs)
         for name, value in kwargs.items():
             if value not in (None, False, 0, "add", "source_to_target"):
                 self._refuse(f"{name}={value!r}")
-        super().__init__(in_channels, out_channels, heads)
         find_variant(backend)
         self.backend = backend
 
@@ -61,6 +62,8 @@ class FusedConv(AttentionConv):
             self._refuse("edge features")
         if return_attention_weights:
             self._refuse("return_attention_weights")
+        if self.dropout and self.training:
+            self._refuse(f"dropout={self.dropout!r}")
         if self.explain:
             self._refuse("an explainer")
         if any(getattr(self, hooks, None) for hooks in _HOOKS):
@@ -77,8 +80,8 @@ class FusedConv(AttentionConv):
         if source.ndim == 2:
             return attend(query, key.squeeze(1), value.squeeze(1), edge_index, backend=self.backend)
         # Slots that see their own sources only are as many more heads.
-        out = attend(*(query.flatten(1, 2), key.flatten(1, 2), value.flatten(1, 2)), edge_index, backend=self.backend)
-        return out.view(query.shape)
+        flat_query, flat_key, flat_value = (x.flatten(1, 2) for x in (query, key, value))
+        return attend(flat_query, flat_key, flat_value, edge_index, backend=self.backend).view(query.shape)
 
     def _refuse(self, what: str) -> NoReturn:
         name = type(self).__name__
@@ -118,7 +121,8 @@ class FusedIntraConv(FusedConv, IntraConv):  # pyright: ignore[reportIncompatibl
     def _fused(self, source: Tensor, target: Tensor, edge_index: AnyEdges) -> Tensor:
         edges = Edges.from_index(edge_index, len(source), len(target))
         channels = self.out_channels // self.heads
-        if not self.fold or source.ndim == 3 or len(edges.source) >= channels * max(len(source), 1):
+        lazy = is_uninitialized_parameter(self.lin_key.weight)  # the first call makes it, by projecting the sources
+        if not self.fold or lazy or source.ndim == 3 or len(edges.source) >= channels * max(len(source), 1):
             return super()._fused(source, target, edges)
         query = self.lin_query(target).unflatten(-1, (self.heads, channels))
         to_key, to_value = (

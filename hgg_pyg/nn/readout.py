@@ -36,6 +36,13 @@ class ReadoutConv(AttentionConv):
         out, weights = super()._attend(source.flatten(0, 1), target, self._edges_to_slots(edges, slots), edge_attr)
         return out, weights.view(-1, 1, slots, self.heads)
 
+    def explain_message(self, inputs: Tensor, dim_size: int | None) -> Tensor:
+        """An explainer's mask of the edges, the same for all slots of a vertex. inputs [E * S, ...]"""
+        if self._edge_mask is None or len(inputs) % max(len(self._edge_mask), 1):
+            return super().explain_message(inputs, dim_size)
+        by_edge = inputs.view(len(self._edge_mask), -1, *inputs.shape[1:])
+        return super().explain_message(by_edge, dim_size).view_as(inputs)
+
     def _edges_to_slots(self, edges: Tensor, slots: int) -> Tensor:
         """Edges from vertices [2, E] -> [2, E * S] from the slots of each: slot s of vertex n is source n * S + s."""
         backwards = self.flow == "target_to_source"

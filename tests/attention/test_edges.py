@@ -125,6 +125,8 @@ def test_edges_are_walked_as_their_index_is() -> None:
     sorted_index = torch.tensor(SORTED)
     for edges in (
         Edges.from_index(unsorted(), *SIZE),
+        unsorted().int(),
+        torch.sparse_coo_tensor(unsorted().flip(0), torch.ones(6), SIZE[::-1]),
         EdgeIndex(sorted_index, sort_order="col"),
         EdgeIndex(unsorted()),
     ):
@@ -135,9 +137,9 @@ def test_edges_are_walked_as_their_index_is() -> None:
 @pytest.mark.parametrize(
     ("index", "ptr", "message"),
     [
-        (torch.zeros(3, 4, dtype=torch.int64), None, r"edge_index: expected \[2, E\] int64, found \[3, 4\]"),
-        (torch.zeros(2, dtype=torch.int64), None, r"edge_index: expected \[2, E\] int64, found \[2\]"),
-        (torch.zeros(2, 4, dtype=torch.int32), None, r"edge_index: expected \[2, E\] int64, found .*int32"),
+        (torch.zeros(3, 4, dtype=torch.int64), None, r"edge_index: expected \[2, E\] integers, found \[3, 4\]"),
+        (torch.zeros(2, dtype=torch.int64), None, r"edge_index: expected \[2, E\] integers, found \[2\]"),
+        (torch.zeros(2, 4, dtype=torch.int16), None, r"edge_index: expected \[2, E\] integers, found .*int16"),
         (torch.tensor([[0, 6], [0, 0]]), None, r"edge_index: expected source indices in 0\.\.5, found 0\.\.6"),
         (torch.tensor([[0, 1], [-1, 0]]), None, r"edge_index: expected target indices in 0\.\.4, found -1\.\.0"),
         (

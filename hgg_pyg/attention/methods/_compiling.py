@@ -1,12 +1,15 @@
-"""What calls of functions under torch.compile have in common here."""
+"""What functions under torch.compile, and those that it must step around, have in common here."""
 
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import Any, TypeVar, cast
 
 import torch
+
+Function = TypeVar("Function", bound=Callable[..., Any])
 
 KINDS = 64
 """kinds of input compiled for, of which torch by itself allows eight: by type, by which inputs have gradients, and by
@@ -20,3 +23,8 @@ def many_kinds() -> Iterator[None]:
         # Compiling looks at the gradients of its inputs, and torch warns of that where these are not leaves.
         warnings.filterwarnings("ignore", "The .grad attribute of a Tensor that is not a leaf Tensor")
         yield
+
+
+def untraced(function: Function) -> Function:
+    """Let torch.compile step around a function, for it cannot trace the kernels of numba and of torch_scatter."""
+    return cast(Function, torch.compiler.disable(function))

@@ -6,9 +6,11 @@ import torch
 from torch import Tensor
 
 from hgg_pyg.attention.edges import Edges
+from hgg_pyg.attention.methods._compiling import untraced
 from hgg_pyg.attention.registry import HALF, SINGLE, Variant
 
 
+@untraced
 def fused_attention(query: Tensor, key: Tensor, value: Tensor, edges: Edges) -> Tensor:
     """Attention in one pass forward and one or two backward, deterministic, long rows cut; see `attend` and `Variant`.
 

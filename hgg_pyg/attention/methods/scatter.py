@@ -7,10 +7,12 @@ from torch import Tensor
 from torch_scatter import scatter_softmax, scatter_sum
 
 from hgg_pyg.attention.edges import Edges
+from hgg_pyg.attention.methods._compiling import untraced
 from hgg_pyg.attention.methods._edgewise import edge_logits, to_edges
 from hgg_pyg.attention.registry import HALF, SINGLE, Variant
 
 
+@untraced
 def edge_softmax(logits: Tensor, target: Tensor, num_targets: int) -> Tensor:
     """Softmax over the edges that share a target, along the first dimension, in float32 at least.
 
@@ -26,6 +28,7 @@ def edge_softmax(logits: Tensor, target: Tensor, num_targets: int) -> Tensor:
     return scatter_softmax(logits, target, dim=0, dim_size=num_targets)
 
 
+@untraced
 def scatter_attention(query: Tensor, key: Tensor, value: Tensor, edges: Edges) -> Tensor:
     """Attention edge by edge, half precision accumulated in float32; see `attend` and `Variant`."""
     queries, keys, values = to_edges(query, key, value, edges)

@@ -7,10 +7,12 @@ from torch import Tensor
 from torch_scatter import gather_csr, segment_csr
 
 from hgg_pyg.attention.edges import Edges
+from hgg_pyg.attention.methods._compiling import untraced
 from hgg_pyg.attention.methods._edgewise import differentiable_once, edge_logits, to_edges
 from hgg_pyg.attention.registry import HALF, SINGLE, Variant
 
 
+@untraced
 def segment_csr_attention(query: Tensor, key: Tensor, value: Tensor, edges: Edges) -> Tensor:
     """Attention edge by edge; see `attend` for the formula and `Variant` for the shapes."""
     queries, keys, values = (differentiable_once(x) for x in to_edges(query, key, value, edges))
