@@ -23,6 +23,7 @@ from tqdm import tqdm
 
 from hgg_pyg.body import BodyModel, load_body
 from hgg_pyg.capture_check import Examination, describe, examine, save_sheet, summarise
+from hgg_pyg.config import check_choices
 from hgg_pyg.data.capture_set import SubjectFolder, find_subjects
 from hgg_pyg.data.clips import even_frames
 from hgg_pyg.runtime import run_command
@@ -53,6 +54,7 @@ class CheckConfig:
     """folder for check.png; by default runs/check/ and the folder's name"""
 
     def __post_init__(self) -> None:
+        check_choices(self)
         for name, least in (("frames", 1), ("cameras", 1), ("subjects", 1), ("image_size", 32)):
             if getattr(self, name) < least:
                 raise UserError(f"--{name.replace('_', '-')}: expected at least {least}, found {getattr(self, name)}")

@@ -15,6 +15,7 @@ import torch
 import tyro
 from accelerate import PartialState
 
+from hgg_pyg.config import check_choices
 from hgg_pyg.evaluation.evaluator import METHODS, Contender, Extras, evaluate
 from hgg_pyg.evaluation.lpips import load_all_lpips
 from hgg_pyg.evaluation.reporting import Report, parse_methods
@@ -56,6 +57,7 @@ class EvaluateConfig:
     """images of each kind in report.html"""
 
     def __post_init__(self) -> None:
+        check_choices(self)
         for name, value, least in (("views", self.views, 1), ("shown", self.shown, 0)):
             if value is not None and value < least:
                 raise UserError(f"--{name}: expected at least {least}, found {value}")

@@ -8,6 +8,7 @@ from typing import Annotated
 
 import tyro
 
+from hgg_pyg.config import check_choices
 from hgg_pyg.evaluation.inspection import findings_of, save_pages, save_summary, table
 from hgg_pyg.runtime import run_command
 from hgg_pyg.training.trained import load_subject
@@ -26,6 +27,9 @@ class InspectConfig:
     """name of a test subject; by default the first"""
     out: Path | None = None
     """folder for summary.json and the images; by default inspect in the run's folder"""
+
+    def __post_init__(self) -> None:
+        check_choices(self)
 
 
 def main(config: InspectConfig) -> None:

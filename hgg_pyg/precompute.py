@@ -17,6 +17,7 @@ from accelerate import Accelerator
 from accelerate.utils import broadcast_object_list
 
 from hgg_pyg.backbones import BackboneConfig, make_backbone
+from hgg_pyg.config import check_choices
 from hgg_pyg.data.capture_set import SPLITS, load_body_for, open_captures
 from hgg_pyg.data.frames import FrameSource, Shard, all_shards, compute_missing, compute_shards, frame_sources
 from hgg_pyg.data.protocols import ProtocolName
@@ -55,6 +56,7 @@ class PrecomputeConfig:
     backbone: BackboneConfig = field(default_factory=BackboneConfig)
 
     def __post_init__(self) -> None:
+        check_choices(self)
         for name in ("image_size", "input_views"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name}: expected at least 1, found {getattr(self, name)}")

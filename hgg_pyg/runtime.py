@@ -10,6 +10,7 @@ import logging
 import os
 import re
 import sys
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, TypeVar
@@ -75,7 +76,9 @@ def _parse(config: type[Config], description: str | None) -> Config:
                 description = f"{description} --preset NAME chooses other defaults. {told}."
             if main_options:
                 if {"-h", "--help"} & {*arguments}:
-                    whole: Any = tyro.extras.get_parser(config, prog=program, description=description, **default)
+                    with warnings.catch_warnings():
+                        warnings.simplefilter("ignore", DeprecationWarning)  # tyro has no other list of its options yet
+                        whole: Any = tyro.extras.get_parser(config, prog=program, description=description, **default)
                     print(_short_help(whole, main_options))
                     sys.exit(0)
                 arguments = ["--help" if word == "--help-all" else word for word in arguments]

@@ -13,6 +13,7 @@ from hgg_pyg.backbones.idol import gaussians_from_idol
 from hgg_pyg.backbones.lgm import LGMBackbone, LGMConfig
 from hgg_pyg.backbones.ply import PlyBackbone, PlyConfig
 from hgg_pyg.backbones.surface import SurfaceBackbone, SurfaceConfig
+from hgg_pyg.config import check_choices
 
 __all__ = [
     "Backbone",
@@ -40,6 +41,9 @@ class BackboneConfig:
     surface: SurfaceConfig = field(default_factory=SurfaceConfig)
     lgm: Annotated[LGMConfig, tyro.conf.arg(name="")] = field(default_factory=LGMConfig)
     ply: PlyConfig = field(default_factory=PlyConfig)
+
+    def __post_init__(self) -> None:
+        check_choices(self)
 
 
 def make_backbone(config: BackboneConfig, device: torch.device | str = "cpu") -> Backbone:

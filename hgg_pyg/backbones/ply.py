@@ -17,6 +17,7 @@ from torch import Tensor
 from hgg_pyg.backbones.base import Moment
 from hgg_pyg.backbones.local import Local, localise
 from hgg_pyg.body.skinning import matrix_to_quaternion, polar_rotation, quaternion_multiply
+from hgg_pyg.config import check_choices
 from hgg_pyg.io.splats import read_ply
 from hgg_pyg.types import Gaussians, UserError
 
@@ -50,6 +51,7 @@ class PlyConfig:
     """number of Gaussians to keep per frame, the most opaque ones; 0 keeps all"""
 
     def __post_init__(self) -> None:
+        check_choices(self)
         if not (_fits(self.pattern, {"subject", "frame"}, {"frame"}) and self.pattern.endswith(".ply")):
             expected = "expected a relative path with {frame}, perhaps {subject}, and .ply at its end"
             raise ValueError(f"PlyConfig.pattern: {expected}, found {self.pattern!r}")

@@ -14,6 +14,7 @@ from hgg_pyg.backbones.lifting import Points, lift
 from hgg_pyg.backbones.local import localise
 from hgg_pyg.backbones.visual_hull import coverage
 from hgg_pyg.body.skinning import matrix_to_quaternion
+from hgg_pyg.config import check_choices
 from hgg_pyg.kernels.raycast import RayMesh
 from hgg_pyg.types import Gaussians
 
@@ -57,6 +58,7 @@ class SurfaceConfig:
     """opacity of Gaussians well inside the outline"""
 
     def __post_init__(self) -> None:
+        check_choices(self)
         if self.stride < 1:
             raise ValueError(f"SurfaceConfig.stride: expected at least 1, found {self.stride}")
         for name in ("footprint", "thickness", "opacity"):

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from hgg_pyg.config import check_choices
 from hgg_pyg.types import UserError
 
 LayoutName = Literal[
@@ -49,6 +50,7 @@ class SynthesizeConfig:
     """any: random clothes and hair; bodysuit: clothes painted on the skin and no hair, so that masks show the body"""
 
     def __post_init__(self) -> None:
+        check_choices(self)
         least = {"subjects": 3, "frames": 1, "views": 1, "size": 16, "seed": 0, "workers": 0}
         for name, value in least.items():
             if getattr(self, name) < value:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import torch.nn.functional as F
 from torch import Tensor
 
+from hgg_pyg.config import check_choices
 from hgg_pyg.evaluation.lpips import LPIPS
 from hgg_pyg.types import RenderOutput
 
@@ -21,6 +22,9 @@ class LossConfig:
     """alpha_1, weight of LPIPS; without LPIPS weights on disk the term is left out (the paper: 1)"""
     alpha: float = 1.0
     """alpha_2, weight of the mean squared error of alpha (the paper: 1)"""
+
+    def __post_init__(self) -> None:
+        check_choices(self)
 
 
 def rendering_loss(

@@ -10,6 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from hgg_pyg.config import check_choices
 from hgg_pyg.types import Cameras
 
 _JITTER = 0.1  # of pi about the vertical axis at most, half of it about the horizontal one
@@ -26,6 +27,7 @@ class AugmentConfig:
     """probability that the input cameras of a sample are rotated by up to 18 degrees"""
 
     def __post_init__(self) -> None:
+        check_choices(self)
         for name in ("distort", "jitter"):
             if not 0 <= getattr(self, name) <= 1:
                 raise ValueError(f"AugmentConfig.{name}: expected a share from 0 to 1, found {getattr(self, name)}")
