@@ -3,8 +3,8 @@
 A `Variant` with `exact=False` says that it computes another operation than softmax over all edges. Tests, benchmarks
 and `python -m hgg_pyg` know it too once it is registered: `hgg_pyg.attention.register(TOPK)`.
 
-python own_attention.py                                                          tries it on random tensors
-python -m hgg_pyg.train --name topk --model.backend own_attention:TOPK           trains with it, run in this folder
+python own_attention.py                                                    tries it on random tensors
+python -m hgg_pyg.train --name topk --model.backend own_attention:TOPK     trains with it, this folder on PYTHONPATH
 """
 
 import torch
@@ -44,6 +44,7 @@ if __name__ == "__main__":
     best = attend(query, key, value, edges, backend=TOPK)
     by_name = attend(query, key, value, edges, backend="own_attention:TOPK")
     all_of_them = top_k(query[:, None], key, value, edges, k=900)[:, 0]
-    print(f"the best {K} of {len(edges.source) / len(query):.0f} edges: off attention by {(best - every).abs().max():.1e}")
+    off = (best - every).abs().max()
+    print(f"the best {K} of some {len(edges.source) // len(query)} edges: off attention by {off:.1e}")
     print(f"the same by its name: {(by_name - best).abs().max():.1e}")
     print(f"with k above every degree: off attention by {(all_of_them - every).abs().max():.1e}")

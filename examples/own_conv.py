@@ -3,9 +3,10 @@
 Any `MessagePassing` will do that is made by `(in_channels, out_channels, **options)`, with `heads` if it has any, and
 called by `((x_src, x_dst), edge_index)`. This one takes the mean of the sources instead of attending to them.
 
-python own_conv.py                                                              tries it on a random graph
-python -m hgg_pyg.train --name mean --model.conv own_conv:MeanConv              trains with it, run in this folder
-python -m hgg_pyg.train --name sum --model.conv own_conv:MeanConv --model.conv-options aggr=sum
+python own_conv.py                                                     tries it on a random graph
+python -m hgg_pyg.train --name mean --model.conv own_conv:MeanConv     trains with it, this folder on PYTHONPATH
+
+An argument of its own is given by `--model.conv-options aggr=max`.
 """
 
 import torch
