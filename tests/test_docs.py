@@ -4,6 +4,7 @@ import importlib
 import inspect
 import re
 import shlex
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -68,10 +69,12 @@ def test_the_first_python_of_the_readme_is_an_example() -> None:
 
 
 @pytest.mark.parametrize("line", all_commands())
-def test_commands_are_taken_as_they_stand(line: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_commands_are_taken_as_they_stand(line: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Each is parsed as the command would parse it, its configuration made and so checked; nothing is run."""
     name, *arguments = shlex.split(line, comments=True)[2:]
-    monkeypatch.syspath_prepend(str(ROOT / "examples"))  # where own_conv and the others are
+    shutil.copy(ROOT / "examples" / "own_conv.py", tmp_path / "my_conv.py")  # as CONTRIBUTING has it
+    for folder in (ROOT / "examples", tmp_path):
+        monkeypatch.syspath_prepend(str(folder))
     monkeypatch.setattr("sys.argv", [f"{name.replace('.', '/')}.py", *arguments])
     module = importlib.import_module(name)
     start = re.search(r"^    run_command\((\w+), (\w+)\)", inspect.getsource(module), re.M)
@@ -85,7 +88,7 @@ def test_commands_are_taken_as_they_stand(line: str, monkeypatch: pytest.MonkeyP
         assert isinstance(_parse(config, work.__doc__), config)
 
 
-def test_a_wrong_command_would_be_seen(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_wrong_command_would_be_seen(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (line,) = commands("```\npython -m hgg_pyg.train --model.variant \\\n    no_inter  # gone\n```\n")
     with pytest.raises(UserError, match="variant"):
-        test_commands_are_taken_as_they_stand(line, monkeypatch)
+        test_commands_are_taken_as_they_stand(line, tmp_path, monkeypatch)
