@@ -68,6 +68,7 @@ def test_the_first_python_of_the_readme_is_an_example() -> None:
     assert len(example.splitlines()) <= 20
 
 
+@pytest.mark.filterwarnings("ignore:get_parser.. is deprecated:DeprecationWarning")  # tyro's, by which --help is short
 @pytest.mark.parametrize("line", all_commands())
 def test_commands_are_taken_as_they_stand(line: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Each is parsed as the command would parse it, its configuration made and so checked; nothing is run."""
