@@ -5,10 +5,12 @@ import inspect
 import re
 import shlex
 import shutil
+import tomllib
 from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from hgg_pyg.runtime import _parse
 from hgg_pyg.types import UserError
@@ -58,6 +60,33 @@ def test_the_index_lists_every_page() -> None:
     index = ROOT / "docs" / "index.md"
     pages = {path.name for path in index.parent.glob("*.md")} - {index.name}
     assert pages <= set(relative_links(index))
+
+
+def test_the_version_is_one() -> None:
+    version = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"]
+    assert yaml.safe_load((ROOT / "CITATION.cff").read_text())["version"] == version
+    assert f"\n## {version}\n" in (ROOT / "CHANGELOG.md").read_text("utf-8")
+
+
+def test_every_commit_is_checked_as_a_change_is() -> None:
+    """The hosted workflow, `.ci/run` and the hooks run the same things, which the Makefile has."""
+    workflow = yaml.safe_load((ROOT / ".github" / "workflows" / "ci.yml").read_text())
+    steps = [step.get("run") for job in workflow["jobs"].values() for step in job["steps"]]
+    assert ".ci/run" in steps
+    assert (ROOT / ".ci" / "run").read_text().rstrip().endswith("\nmake check test")
+    makefile = (ROOT / "Makefile").read_text()
+    checks = re.search(r"^check: setup\n((?:\t.*\n)+)", makefile, re.M)
+    assert checks is not None
+    hooks = yaml.safe_load((ROOT / ".pre-commit-config.yaml").read_text())["repos"][0]["hooks"]
+    for hook in hooks:
+        assert f"$(BIN)/{hook['name'].replace('ruff format', 'ruff format --check')}" in checks[1]
+
+
+def test_quick_runs_what_there_is() -> None:
+    folders = re.search(r"^QUICK +:= (.+)$", (ROOT / "Makefile").read_text(), re.M)
+    assert folders is not None
+    for folder in folders[1].split():
+        assert (ROOT / folder).exists(), folder
 
 
 def test_the_first_python_of_the_readme_is_an_example() -> None:
