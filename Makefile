@@ -20,7 +20,8 @@ test: setup
 	$(BIN)/python -m pytest -n $(JOBS) --dist loadfile $(ARGS)
 
 # What a change should run, in under 90 seconds on two cores.
-QUICK  := tests/nn tests/attention tests/graphs tests/model tests/test_imports.py tests/test_repository.py
+QUICK  := tests/nn tests/attention tests/graphs tests/model tests/test_imports.py tests/test_repository.py \
+          tests/test_command_lines.py
 quick: setup
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .

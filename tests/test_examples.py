@@ -43,6 +43,13 @@ def check_own_relation(printed: str) -> None:
     assert 1 < distance < 100  # a person's width
 
 
+def check_ablation(printed: str) -> None:
+    rows = re.findall(r"^(default|GATv2) +1 +([\d.]+) +[+-][\d.]+ +[\d.]+x +([\d,]+)", printed, re.M)
+    assert [label for label, _, _ in rows] == ["default", "GATv2"]
+    assert all(5 < float(psnr) < 60 for _, psnr, _ in rows)  # dB
+    assert rows[0][2] != rows[1][2]  # weights: two networks were trained
+
+
 def check_any(printed: str) -> None:
     assert re.search(r"\d", printed), f"expected a number, found {printed!r}"
 
@@ -52,6 +59,7 @@ CHECKS: dict[str, Callable[[str], None]] = {
     "own_conv.py": check_own_conv,
     "own_attention.py": check_own_attention,
     "own_relation.py": check_own_relation,
+    "ablation.py": check_ablation,
 }
 
 
