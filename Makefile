@@ -1,5 +1,5 @@
-# Two commands do everything: `make train` and `make test`. Both set up .venv first, step by step: each finished step
-# leaves a stamp in .venv/, so an interrupted set-up goes on where it stopped.
+# Two commands do everything: `make train` and `make test`; `make quick` is for every change. All of them set up .venv
+# first, step by step: each finished step leaves a stamp in .venv/, so an interrupted set-up goes on where it stopped.
 PYTHON ?= python3
 VENV   ?= .venv
 TORCH  ?= torch==2.13.0
@@ -9,7 +9,7 @@ BIN    := $(VENV)/bin
 STEP   := $(VENV)/steps
 PIP    := $(BIN)/python -m pip --disable-pip-version-check
 
-.PHONY: setup train test check format clean
+.PHONY: setup train test quick check format clean
 .DELETE_ON_ERROR:
 
 train: setup
@@ -18,6 +18,14 @@ train: setup
 # Files of tests are shared out among as many processes as there are cores; ARGS="-n 0 --pdb" stays in one.
 test: setup
 	$(BIN)/python -m pytest -n $(JOBS) --dist loadfile $(ARGS)
+
+# What a change should run, in under 90 seconds on two cores.
+QUICK  := tests/nn tests/attention tests/graphs tests/model tests/test_imports.py tests/test_repository.py \
+          tests/test_command_lines.py
+quick: setup
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/python -m pytest -n $(JOBS) --dist loadfile -m "not slow" $(QUICK) $(ARGS)
 
 check: setup
 	$(BIN)/ruff check .
