@@ -62,7 +62,7 @@ def main() -> None:
     for name, what in COMMANDS:
         print(f"  python -m hgg_pyg.{name:13} {what}")
     device = "cuda" if torch.cuda.is_available() else "cpu"
-    print(f"\nattention on {device} (--model.attention NAME, python -m benchmarks.attention):")
+    print(f"\nattention on {device} (--model.backend NAME, python -m benchmarks.attention):")
     for variant in variants().values():
         why = variant.missing(device)
         remarks = [*([] if variant.backward else ["no gradients"]), *([] if variant.exact else ["another operation"])]

@@ -11,7 +11,7 @@ import torch
 
 from hgg_pyg.backbones import make_backbone
 from hgg_pyg.body import load_body
-from hgg_pyg.model.network import HumanGaussianGraph
+from hgg_pyg.model.network import HGGNet
 from hgg_pyg.synthetic import SynthesizeConfig, synthesize
 from hgg_pyg.training.run import MODEL_FOLDER, TrainConfig, create_run
 from hgg_pyg.types import Cameras, Gaussians
@@ -25,15 +25,15 @@ PAGES = {
 
 
 def _demo(folder: Path) -> None:
-    """A run as `make train` leaves it, untrained and on small pictures; as many frames, since blocks choose among them.
+    """A run as `make train` leaves it, untrained and on small images; as many frames, since blocks choose among them.
 
     An untrained network is direct binding, so what a block draws is a person all the same.
     """
     captures = synthesize(SynthesizeConfig(Path("captures/small"), subjects=3, views=4, size=32))
     config = replace(TrainConfig.preset("recommended"), data=captures, name=folder.name, out=folder.parent)
     create_run(config)
-    sizes = {"feature_dim": make_backbone(config.backbone).feature_dim, "num_vertices": load_body().num_vertices}
-    HumanGaussianGraph(replace(config.model, **sizes)).save(folder / MODEL_FOLDER)
+    sizes = {"in_channels": make_backbone(config.backbone).feature_dim, "num_vertices": load_body().num_vertices}
+    HGGNet(replace(config.model, **sizes)).save(folder / MODEL_FOLDER)
 
 
 def _gaussians() -> Gaussians:
