@@ -25,8 +25,7 @@ from hgg_pyg.data.clips import Target, clip_graph, even_frames, input_range, loa
 from hgg_pyg.data.frames import FrameSource, frame_sources
 from hgg_pyg.evaluation.evaluator import TASKS
 from hgg_pyg.evaluation.metrics import psnr
-from hgg_pyg.model.config import ModelConfig
-from hgg_pyg.model.network import HGGNet
+from hgg_pyg.model.direct_binding import DirectBinding
 from hgg_pyg.model.residual import apply_residual
 from hgg_pyg.render import render
 from hgg_pyg.runtime import run_command
@@ -111,7 +110,7 @@ def fit(source: FrameSource, part: Part, config: HeadroomBenchmark) -> Fit:
     graph = clip_graph(
         [source.load(frame) for frame in inputs], body.pose(poses), body.faces, poses.betas, GraphSpec(readout_k=1)
     )
-    direct = HGGNet(ModelConfig(variant="baseline")).avatar(graph)
+    direct = DirectBinding().avatar(graph)
     others = [c for c in range(len(capture.cameras)) if c not in source.cameras]
     scored = others[::2]
     shown = [c for c in range(len(capture.cameras)) if c not in scored]

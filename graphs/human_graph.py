@@ -71,12 +71,16 @@ def build_human_graph(
     data["vertex"].num_nodes = num_vertices
     data["vertex"].node_id = torch.arange(num_vertices, device=pos.device)
 
-    bound = nearest_vertices_ragged(pos, frame, vertices, spec.k)
-    gaussian = torch.arange(len(pos), device=pos.device).repeat_interleave(spec.k)
-    order = bound.flatten().argsort(stable=True)  # stable: Gaussians ascend, so sources ascend within a target
-    binds = torch.stack([gaussian[order], bound.flatten()[order]])
-    near = mesh_hop_edges(faces, spec.hops, num_vertices, spec.self_loops).to(pos.device)
-    for relation, edges in ((BINDS, binds), (NEAR, near)):
+    for name in spec.relations:
+        if name == "binds":
+            bound = nearest_vertices_ragged(pos, frame, vertices, spec.k)
+            gaussian = torch.arange(len(pos), device=pos.device).repeat_interleave(spec.k)
+            order = bound.flatten().argsort(stable=True)  # stable: Gaussians ascend, so sources ascend within a target
+            relation, edges = BINDS, torch.stack([gaussian[order], bound.flatten()[order]])
+        elif name == "near":
+            relation, edges = NEAR, mesh_hop_edges(faces, spec.hops, num_vertices, spec.self_loops).to(pos.device)
+        else:
+            raise ValueError(f"GraphSpec.relations: expected binds, near; found {name!r}")
         data[relation].edge_index = edges
         data[relation].degree = torch.bincount(edges[1], minlength=num_vertices)
     return data

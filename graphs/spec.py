@@ -15,6 +15,9 @@ class GraphSpec:
         ValueError: a field is not of its type or below its smallest value; the message names it.
     """
 
+    relations: tuple[str, ...] = ("binds", "near")
+    """The relations over which each block passes messages, in this order."""
+
     k: int = 1
     """Nearest vertices that each Gaussian binds to (Eq. 6 has 1)."""
 
