@@ -31,6 +31,9 @@ class GraphSpec:
     """Whether a vertex is its own neighbour: distance 0 is within d_0 in Eq. 7 as written."""
 
     def __post_init__(self) -> None:
+        unknown = [name for name in self.relations if name not in ("binds", "near")]
+        if unknown or not self.relations:
+            raise ValueError(f"GraphSpec.relations: expected some of binds, near, found {unknown or 'none'}")
         for name in ("k", "hops", "readout_k"):
             value = getattr(self, name)
             if not isinstance(value, int) or isinstance(value, bool) or value < 1:
