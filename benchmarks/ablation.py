@@ -129,7 +129,7 @@ class AblationBenchmark(TrainConfig):
 
     def studies(self, most_frames: int | None) -> dict[StudyName, Study]:
         """All studies; see `make_study`."""
-        names = STUDY_NAMES if self.settings else tuple(name for name in STUDY_NAMES if name != "settings")
+        names: list[StudyName] = [name for name in STUDY_NAMES if name != "settings" or self.settings]
         return {name: make_study(name, self.base, self.release_tokens, most_frames, self.settings) for name in names}
 
     @property
