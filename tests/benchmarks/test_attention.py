@@ -15,7 +15,7 @@ import torch
 from benchmarks.attention import AttentionBenchmark, main, main_cases, sweep_cases
 from benchmarks.attention_problem import COPY, AttentionProblem, Case
 from benchmarks.suite import Limits, Measured, attempt, forget, measure, run_case
-from hgg_pyg.attention import variants
+from hgg_pyg.attention import register, registry, variants
 from hgg_pyg.attention.methods.scatter import scatter_attention
 from hgg_pyg.types import UserError
 
@@ -26,9 +26,10 @@ TINY = Case(edges=300, targets=40, heads=2, hidden_channels=8)
 @pytest.fixture
 def add_variant(monkeypatch):
     """Put a variant among the others: scatter's, spoiled."""
+    monkeypatch.setattr(registry, "_registered", {})  # what is put there is taken away again
 
     def add(name: str, compute, **changes) -> None:
-        monkeypatch.setitem(variants(), name, replace(variants()["scatter"], name=name, compute=compute, **changes))
+        register(replace(variants()["scatter"], name=name, compute=compute, **changes))
 
     yield add
     forget()
