@@ -1,4 +1,4 @@
-"""`python -m benchmarks.ablation`: the paper's Table 2 (a) and (b), and what else of the network there is to choose.
+"""`python -m benchmarks.ablation`: the paper's Table 2, what else of the network there is to choose, settings of yours.
 
 Every run is an ordinary run of training; a run that is finished is not repeated, one that was stopped goes on. All
 settings are scored on the same subjects. Decide between settings by `--split val`; the test subjects are for reporting.
@@ -11,7 +11,8 @@ import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
-from typing import Literal
+from types import MappingProxyType
+from typing import ClassVar, Literal
 
 import torch
 import tyro
@@ -28,9 +29,9 @@ from benchmarks.ablation_report import (
     training_seconds,
 )
 from benchmarks.ablation_runs import Split, is_finished, steps_done, train_all
+from benchmarks.ablation_settings import Setting, read_settings
 from benchmarks.ablation_studies import (
     STUDY_NAMES,
-    Setting,
     Study,
     StudyName,
     different_runs,
@@ -52,14 +53,22 @@ from hgg_pyg.training.run import TrainConfig
 from hgg_pyg.types import UserError
 
 _RESULTS = Path("benchmarks/results/ablation.csv")
+_CAPTURES = SynthesizeConfig(Path("captures/ablation"), subjects=48)  # 36 to train on, 8 to test on
+_QUICK_CAPTURES = SynthesizeConfig(Path("captures/ablation_quick"), subjects=3, frames=8, views=6, size=48)
 
 
 @dataclass(frozen=True)
 class AblationBenchmark(TrainConfig):
     """What to compare, and all options of training: they are the default setting, which each setting changes."""
 
-    study: tuple[StudyName | Literal["all"], ...] = ("all",)
-    """studies to run, or all; components and layers are the paper's Table 2"""
+    data: Path | None = None
+    """folder of captures; synthetic ones are made in captures/ablation when none is given: 36 subjects to train on, 8
+    to test on"""
+    study: tuple[StudyName | Literal["all"], ...] | None = None
+    """studies to run, or all; components and layers are the paper's Table 2 (default: all, or only --settings)"""
+    settings: tuple[str, ...] = ()
+    """settings of yours, to compare with the default one: "LABEL: FIELD=VALUE FIELD=VALUE" each, for example
+    "GATv2: model.conv=GATv2Conv"; FIELD is an option of training, the parts of a VALUE that is a list have commas"""
     seeds: int = 3
     """runs per setting, with seeds from `seed` on"""
     split: Split = "test"
@@ -82,25 +91,30 @@ class AblationBenchmark(TrainConfig):
     name: str = "ablation"
     """folder of the runs, which are written to OUT/NAME/SETTING-SEED"""
     resume: tyro.conf.Suppress[bool] = True
-    synthetic: SynthesizeConfig = field(
-        default_factory=lambda: SynthesizeConfig(out=Path("captures/ablation"), subjects=48)
+
+    MAIN_OPTIONS: ClassVar[Mapping[str, tuple[str, ...]]] = MappingProxyType(
+        {
+            "ablation": ("study", "settings", "seeds", "split", "workers", "timed-clips", "quick", "dry-run", "table"),
+            **TrainConfig.MAIN_OPTIONS,
+            "run": ("name", "steps", "lr", "seed", "precision"),
+        }
     )
-    """options of the synthetic captures made when `data` is not given: 36 subjects to train on, 8 to test on"""
 
     def __post_init__(self) -> None:
         super().__post_init__()
         for name, least in (("seeds", 1), ("release_tokens", 1), ("workers", 1), ("timed_clips", 0)):
             if getattr(self, name) < least:
                 raise ValueError(f"{name}: expected at least {least}, found {getattr(self, name)}")
-        if not self.study:
+        if self.study == ():
             raise ValueError(f"study: expected all, or some of {', '.join(STUDY_NAMES)}, found none")
-        if self.model.variant == "baseline":
-            raise ValueError("model.variant: expected a variant to train, found baseline, which is shown in any case")
+        if self.study and "settings" in self.study and not self.settings:
+            raise ValueError("study: expected --settings for the study of that name, found none")
+        read_settings(self.settings, self.base)
 
     def sized(self) -> AblationBenchmark:
         """What is run in the end, `quick` taken into account."""
         if not self.quick:
-            return replace(self, table=self.table or _RESULTS)
+            return replace(self, table=self.table or _RESULTS, data=self.data or _CAPTURES.out)
         name = f"{self.name}_quick"
         return replace(
             self,
@@ -112,9 +126,9 @@ class AblationBenchmark(TrainConfig):
             accumulation=2,
             release_tokens=2,
             timed_clips=4,
-            model=replace(self.model, dim=16, heads=2),
+            model=replace(self.model, hidden_channels=16, heads=2),
             clip=ClipConfig(frames=4, input_views=4, target_views=4),
-            synthetic=SynthesizeConfig(Path("captures/ablation_quick"), subjects=3, frames=8, views=6, size=48),
+            data=self.data or _QUICK_CAPTURES.out,
         )
 
     @property
@@ -125,12 +139,16 @@ class AblationBenchmark(TrainConfig):
 
     def studies(self, most_frames: int | None) -> dict[StudyName, Study]:
         """All studies; see `make_study`."""
-        return {name: make_study(name, self.base, self.release_tokens, most_frames) for name in STUDY_NAMES}
+        names: list[StudyName] = [name for name in STUDY_NAMES if name != "settings" or self.settings]
+        return {name: make_study(name, self.base, self.release_tokens, most_frames, self.settings) for name in names}
 
     @property
     def chosen(self) -> tuple[StudyName, ...]:
         """The names of the studies that are asked for."""
-        return STUDY_NAMES if "all" in self.study else tuple(name for name in STUDY_NAMES if name in self.study)
+        asked = self.study or (("settings",) if self.settings else ("all",))
+        return tuple(
+            name for name in STUDY_NAMES if name in asked or ("all" in asked and (name != "settings" or self.settings))
+        )
 
     @property
     def all_seeds(self) -> range:
@@ -140,8 +158,10 @@ class AblationBenchmark(TrainConfig):
 
 def main(config: AblationBenchmark) -> None:
     """Train what the studies need and is not there yet, and show what each setting gains over direct binding."""
+    to_make = None if config.data is not None else _QUICK_CAPTURES if config.quick else _CAPTURES
     config = config.sized()
-    captures = None if config.dry_run and not _captures_are_there(config) else _open(config)
+    not_yet = to_make is not None and not (to_make.out / "splits.json").is_file()
+    captures = None if config.dry_run and not_yet else _open(config, to_make)
     studies = config.studies(None if captures is None else _most_frames(captures))
     done = {r.name for r in different_runs(list(studies.values()), config.all_seeds) if is_finished(r, config.split)}
     runs = different_runs([studies[name] for name in config.chosen], config.all_seeds)
@@ -164,18 +184,14 @@ def main(config: AblationBenchmark) -> None:
         raise UserError(f"{first}{more}; {config.folder}/logs says more, the same command goes on")
 
 
-def _captures_are_there(config: AblationBenchmark) -> bool:
-    return config.data is not None or (config.synthetic.out / "splits.json").is_file()
-
-
-def _open(config: AblationBenchmark) -> CaptureSet:
+def _open(config: AblationBenchmark, to_make: SynthesizeConfig | None) -> CaptureSet:
     """The captures, made if need be.
 
     Raises:
         UserError: they cannot be trained on, or not be scored.
     """
-    if config.data is None:
-        synthesize(config.synthetic)
+    if to_make is not None:
+        synthesize(to_make)
     body = load_body_for(config.captures, config.body)
     captures = open_captures(config.captures, config.image_size, body, config.crop, config.protocol)
     for split in ("train", config.split):
@@ -268,7 +284,7 @@ def _report(config: AblationBenchmark, studies: Mapping[StudyName, Study], captu
 def _about(config: AblationBenchmark, captures: CaptureSet, outcomes: Sequence[Outcome]) -> str:
     """How the numbers came about."""
     scored, first = _scored(config, captures), _scored(config, captures)[0]
-    name = "synthetic" if config.data is None else config.captures.resolve().name
+    name = "synthetic" if (config.captures / "synthetic.json").is_file() else config.captures.resolve().name
     machines = {f"{o.machine['cpu']}, torch {o.machine['torch']}" for o in outcomes if o.machine}
     dates = sorted(o.machine["date"] for o in outcomes if o.machine)
     lines = [
@@ -277,9 +293,10 @@ def _about(config: AblationBenchmark, captures: CaptureSet, outcomes: Sequence[O
         f"Training: {_effort(config)}, one thread per run. Mean ± standard deviation over seeds, which change the "
         "weights and the clips that are drawn, not the subjects. Times of training are medians over clips, each "
         "measured at all settings in turn on one thread, in units of the default setting's time of that clip.",
-        f"Default: {config.model.layers} layers, D = {config.model.dim}, S = {config.model.tokens}, k = "
-        f"{config.graph.k}, hops {config.graph.hops}, read-out k = {config.graph.readout_k}, T = {config.clip.frames}, "
-        f"{config.model.shift} shift, feedback of {config.model.feedback} frames. "
+        f"Default: {config.model.num_layers} layers, conv {config.model.conv}, D = {config.model.hidden_channels}, S = "
+        f"{config.model.num_tokens}, relations {', '.join(config.graph.relations)}, k = {config.graph.k}, hops "
+        f"{config.graph.hops}, read-out k = {config.graph.readout_k}, T = {config.clip.frames}, {config.model.shift} "
+        f"shift, feedback of {config.model.feedback} frames. "
         "The paper's gains are of other captures, MVHumanNet, and of its own training.",
     ]
     if captures.shared_subjects:

@@ -20,7 +20,8 @@ from safetensors import safe_open
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from benchmarks.ablation_runs import MACHINE_FILE, Split, metrics_file
-from benchmarks.ablation_studies import Setting, Study
+from benchmarks.ablation_settings import DEFAULT, Setting
+from benchmarks.ablation_studies import Study
 from benchmarks.ablation_times import ClipTime
 from hgg_pyg.evaluation.reporting.report import DIRECT, OURS, TASKS
 from hgg_pyg.io.files import write_atomically
@@ -126,7 +127,7 @@ class Table:
     def _cells(self, line: Line) -> list[str]:
         setting, first = line.setting, line.outcomes[0]
         return [
-            " ".join(setting.label.split()) + (" (default)" if setting.default else ""),
+            " ".join(setting.label.split()) + (" (default)" if setting.default and setting.label != DEFAULT else ""),
             str(len(line.outcomes)),
             Spread.of(line.psnr).text(".2f"),
             Spread.of(line.gain).text("+.2f") if setting.trained else "0",
@@ -289,10 +290,13 @@ def _row(study: Study, line: Line, outcome: Outcome, split: Split, subjects: tup
         "clips_per_step": run.accumulation if trained else None,
         "lr": run.lr if trained else None,
         "image_size": run.image_size,
-        "dim": run.model.dim,
+        "conv": run.model.conv,
+        "backend": run.model.backend,
+        "hidden_channels": run.model.hidden_channels,
         "heads": run.model.heads,
-        "layers": run.model.layers,
-        "tokens": run.model.tokens,
+        "num_layers": run.model.num_layers,
+        "num_tokens": run.model.num_tokens,
+        "relations": " ".join(run.graph.relations),
         "k": run.graph.k,
         "hops": run.graph.hops,
         "readout_k": run.graph.readout_k,

@@ -6,39 +6,18 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal, get_args
 
+from benchmarks.ablation_settings import Setting, name_changes, read_settings
 from hgg_pyg.training.run import TrainConfig
 
-StudyName = Literal["components", "presets", "layers", "binding", "hops", "tokens", "readout", "frames", "parts"]
+StudyName = Literal[
+    "components", "presets", "layers", "binding", "hops", "tokens", "readout", "frames", "parts", "settings"
+]
 STUDY_NAMES: tuple[StudyName, ...] = get_args(StudyName)
 
 _PAPERS_BASELINE = 21.327  # dB, Table 2 (a); L = 0 has the numbers of "w.o. intra"
-_PAPERS_COMPONENTS = {"no_intra": 21.902, "no_inter": 23.105, "full": 24.013}
+_PAPERS_COMPONENTS = {"no intra": 21.902, "no inter": 23.105, "full": 24.013}
 _PAPERS_LAYERS = {0: 21.902, 1: 23.455, 3: 23.925, 6: 24.013}
 _NEAREST = 4  # vertices that the third kind of read-out attends to
-
-
-@dataclass(frozen=True)
-class Setting:
-    """One line of a study's table."""
-
-    label: str
-    config: TrainConfig
-    """of its runs, but for the seed"""
-    name: str
-    """of its runs, but for the seed: what it changes"""
-    trained: bool = True
-    """False for the baseline, which is read off the runs that it names: they score direct binding too"""
-    papers_gain: float | None = None
-    """over direct binding on novel poses of the paper's own data, dB, where its Table 2 has this line"""
-
-    @property
-    def default(self) -> bool:
-        """Whether it changes nothing."""
-        return self.trained and self.name == _DEFAULT
-
-    def run(self, seed: int) -> TrainConfig:
-        """The run of one seed, which goes on where it was stopped."""
-        return replace(self.config, seed=seed, name=f"{self.name}-seed{seed}", resume=True)
 
 
 @dataclass(frozen=True)
@@ -52,40 +31,44 @@ class Study:
     settings: tuple[Setting, ...]
 
 
-_DEFAULT = "default"
-
-
-def make_study(name: StudyName, base: TrainConfig, release_tokens: int, most_frames: int | None) -> Study:
+def make_study(
+    name: StudyName,
+    base: TrainConfig,
+    release_tokens: int,
+    most_frames: int | None,
+    settings: Sequence[str] = (),
+) -> Study:
     """The settings of a study around a configuration.
 
     Args:
         name: which study.
-        base: the default setting; its value is among those of every study but `components`, `readout`, `presets` and
-            `parts`.
+        base: the default setting; its value is among those of every study but `readout`, `presets` and `parts`.
         release_tokens: S where the release has 20.
         most_frames: no T above this one but the default's; None where that is not known.
+        settings: those of the study of this name, see `read_settings`.
     """
+    if name == "settings":
+        return Study(name, "settings", "what is changed", read_settings(settings, base))
     model, graph = base.model, base.graph
     if name == "components":
         return Study(name, "components (Table 2a)", "what the network has", _components(base))
     if name == "presets":
-        designs = {preset: base.preset(preset) for preset in base.PRESETS}
+        # "paper" takes six layers of twice the width, a run of an hour; `layers` compares its depth.
+        designs = {preset: base.preset(preset) for preset in ("demo", "recommended")}
         return Study(name, "presets", "what the network is given and how it answers", _designs(base, designs))
     if name == "parts":
-        paper, recommended = base.preset("paper"), base.preset("recommended")
+        demo, recommended = base.preset("demo"), base.preset("recommended")
         designs = {
-            "paper": paper,
-            "surface shift": replace(paper, model=replace(paper.model, shift=recommended.model.shift)),
-            "feedback": replace(paper, model=replace(paper.model, feedback=recommended.model.feedback)),
-            "nearer\nneighbours": replace(paper, graph=recommended.graph),
+            "demo": demo,
+            "surface shift": replace(demo, model=replace(demo.model, shift=recommended.model.shift)),
+            "feedback": replace(demo, model=replace(demo.model, feedback=recommended.model.feedback)),
+            "nearer\nneighbours": replace(demo, graph=recommended.graph),
         }
         return Study(name, "parts of the recommended preset", "what is changed, one by one", _designs(base, designs))
     if name == "layers":
-        settings = [
-            _setting(base, f"{n}", replace(base, model=replace(model, layers=n)), _papers_gain(_PAPERS_LAYERS.get(n)))
-            for n in sorted({0, 1, 3, 6, model.layers})
-        ]
-        return Study(name, "layers (Table 2b)", "L, pairs of intra + inter", tuple(settings))
+        lines = {n: replace(base, model=replace(model, num_layers=n)) for n in sorted({0, 1, 3, 6, model.num_layers})}
+        layers = (_setting(base, f"{n}", line, _papers_gain(_PAPERS_LAYERS.get(n))) for n, line in lines.items())
+        return Study(name, "layers (Table 2b)", "L, pairs of intra + inter", tuple(layers))
     if name == "binding":
         configs = {k: replace(base, graph=replace(graph, k=k)) for k in sorted({1, 2, 4, graph.k})}
         return _values(name, "binding", "k, vertices a Gaussian binds to", base, configs)
@@ -93,9 +76,9 @@ def make_study(name: StudyName, base: TrainConfig, release_tokens: int, most_fra
         configs = {d: replace(base, graph=replace(graph, hops=d)) for d in sorted({1, 2, 3, graph.hops})}
         return _values(name, "neighbourhood", "largest distance of neighbours, mesh edges", base, configs)
     if name == "tokens":
-        values = sorted({1, 4, release_tokens, model.tokens})
+        values = sorted({1, 4, release_tokens, model.num_tokens})
         return _values(name, "query tokens", "S, tokens per vertex", base,
-                       {s: replace(base, model=replace(model, tokens=s)) for s in values})  # fmt: skip
+                       {s: replace(base, model=replace(model, num_tokens=s)) for s in values})  # fmt: skip
     if name == "readout":
         return Study(name, "read-out", "vertices a Gaussian reads, tokens per vertex", _readouts(base, release_tokens))
     frames = base.clip.frames
@@ -114,26 +97,23 @@ def expected_seconds(config: TrainConfig) -> float:
     """A guess of a run's training, in seconds of one core: 0.18 + 0.09 L S a clip.
 
     Measured within 20% on the demo's captures at 128 pixels, D = 64, on one core of a 2 core virtual machine, for
-    L from 0 to 6 and S from 1 to 20; half the operations are half the layers.
+    L from 0 to 6 and S from 1 to 20; one relation of two is half the layers.
     """
-    layers = config.model.layers * (1 if config.model.variant == "full" else 0.5)
-    return config.steps * config.accumulation * (0.18 + 0.09 * layers * config.model.tokens)
+    layers = config.model.num_layers * len(config.graph.relations) / 2
+    return config.steps * config.accumulation * (0.18 + 0.09 * layers * config.model.num_tokens)
 
 
 def _components(base: TrainConfig) -> tuple[Setting, ...]:
-    baseline = replace(_setting(base, "direct binding", base), trained=False, papers_gain=0.0)
-    variants: dict[Literal["no_intra", "no_inter", "full"], str] = {
-        "no_intra": "no intra",
-        "no_inter": "no inter",
-        "full": "full",
-    }
-    others = (
-        _setting(
-            base, label, replace(base, model=replace(base.model, variant=v)), _papers_gain(_PAPERS_COMPONENTS.get(v))
-        )
-        for v, label in variants.items()
-    )
-    return (baseline, *others)
+    """Direct binding, the network without one of the paper's relations, and all of it."""
+    settings = [replace(_setting(base, "direct binding", base), trained=False, papers_gain=0.0)]
+    for label, relation in (("no intra", "binds"), ("no inter", "near")):
+        relations = tuple(name for name in base.graph.relations if name != relation)
+        if relations and relations != base.graph.relations:
+            # Feedback is of other frames too, which nothing is to be known of without their Gaussians.
+            model = replace(base.model, feedback=0) if relation == "binds" else base.model
+            config = replace(base, graph=replace(base.graph, relations=relations), model=model)
+            settings.append(_setting(base, label, config, _papers_gain(_PAPERS_COMPONENTS[label])))
+    return *settings, _setting(base, "full", base, _papers_gain(_PAPERS_COMPONENTS["full"]))
 
 
 def _designs(base: TrainConfig, designs: Mapping[str, TrainConfig]) -> tuple[Setting, ...]:
@@ -163,7 +143,7 @@ def _readouts(base: TrainConfig, release_tokens: int) -> tuple[Setting, ...]:
         _setting(
             base,
             label,
-            replace(base, graph=replace(base.graph, readout_k=k), model=replace(base.model, tokens=tokens)),
+            replace(base, graph=replace(base.graph, readout_k=k), model=replace(base.model, num_tokens=tokens)),
         )
         for label, (k, tokens) in kinds.items()
     )
@@ -174,28 +154,7 @@ def _values(name: StudyName, title: str, across: str, base: TrainConfig, configs
 
 
 def _setting(base: TrainConfig, label: str, config: TrainConfig, papers_gain: float | None = None) -> Setting:
-    changes = [
-        f"{name}{after}" if name else f"{after}"
-        for (name, before), (_, after) in zip(_knobs(base), _knobs(config), strict=True)
-        if before != after
-    ]
-    return Setting(label, config, "-".join(changes) or _DEFAULT, papers_gain=papers_gain)
-
-
-def _knobs(config: TrainConfig) -> tuple[tuple[str, object], ...]:
-    """All that any study changes, with what it is called in a run's name."""
-    model, graph = config.model, config.graph
-    return (
-        ("", model.variant),
-        ("layers", model.layers),
-        ("tokens", model.tokens),
-        ("k", graph.k),
-        ("hops", graph.hops),
-        ("readout_k", graph.readout_k),
-        ("frames", config.clip.frames),
-        ("shift-", model.shift),
-        ("feedback", model.feedback),
-    )
+    return Setting(label, config, name_changes(base, config), papers_gain=papers_gain)
 
 
 def _papers_gain(psnr: float | None) -> float | None:

@@ -15,7 +15,7 @@ import torch
 from accelerate import Accelerator
 from tqdm import tqdm
 
-from benchmarks.ablation_studies import Setting
+from benchmarks.ablation_settings import Setting
 from benchmarks.timing import write_table
 from hgg_pyg.data.frames import FrameSource
 from hgg_pyg.runtime import join_processes

@@ -17,6 +17,7 @@ from benchmarks.suite import Limits, Result, run_case
 from benchmarks.timing import machine, write_table
 from benchmarks.workers import Worker, start_workers
 from hgg_pyg.attention import variants
+from hgg_pyg.config import check_choices
 from hgg_pyg.runtime import run_command
 from hgg_pyg.types import UserError
 
@@ -47,7 +48,7 @@ class AttentionBenchmark:
     """largest distance of neighbours on the mesh, in edges"""
     heads: int = 8
     """H, heads"""
-    dim: int = 128
+    hidden_channels: int = 128
     """D, width of queries, keys and values over all heads"""
     dtype: Literal["float32", "bfloat16", "float16"] = "float32"
     """number format of queries, keys and values"""
@@ -74,6 +75,9 @@ class AttentionBenchmark:
     out: Path = Path("benchmarks/results/attention.csv")
     """table to write; plots go beside it"""
 
+    def __post_init__(self) -> None:
+        check_choices(self)
+
     def sized(self) -> AttentionBenchmark:
         """What is measured in the end, `quick` taken into account."""
         if not self.quick:
@@ -95,7 +99,8 @@ class AttentionBenchmark:
 def main_cases(config: AttentionBenchmark) -> dict[Task, list[Case]]:
     """The main table, each task's chief case first."""
     chief = Case(edges=config.edges, targets=config.targets, skew=config.skew, hops=config.hops, heads=config.heads,
-                 dim=config.dim, dtype=config.dtype, storage=config.dtype, device=config.device)  # fmt: skip
+                 hidden_channels=config.hidden_channels, dtype=config.dtype, storage=config.dtype,
+                 device=config.device)  # fmt: skip
     folded = replace(chief, form="folded")
     intra = [chief, folded]
     if config.dtype == "float32":
@@ -114,8 +119,8 @@ def sweep_cases(config: AttentionBenchmark, chief: Case) -> dict[str, list[Case]
     return {
         "edges": [replace(chief, edges=e) for e in config.sweep_edges],
         "targets": targets,
-        "heads": [replace(chief, heads=h) for h in config.sweep_heads if chief.dim % h == 0],
-        "dim": [replace(chief, dim=d) for d in config.sweep_dims if d % chief.heads == 0],
+        "heads": [replace(chief, heads=h) for h in config.sweep_heads if chief.hidden_channels % h == 0],
+        "dim": [replace(chief, hidden_channels=d) for d in config.sweep_dims if d % chief.heads == 0],
         "skew": [replace(chief, skew=s) for s in config.sweep_skews],
         "shuffled": both,
     }
@@ -214,7 +219,7 @@ def _print_graph(config: AttentionBenchmark) -> None:
 def _weight(case: Case, repeats: int, names: int) -> float:
     """About how long a case takes, in any unit: the progress bar's."""
     edges = case.edges if case.task == "intra" else 20 * case.targets
-    numbers = edges * case.dim * (4 if case.form == "folded" else 1)
+    numbers = edges * case.hidden_channels * (4 if case.form == "folded" else 1)
     return (numbers + 5e6) * (repeats + 3) * names
 
 

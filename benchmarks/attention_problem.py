@@ -42,7 +42,7 @@ class Case:
     """sources in the order of maps and pixels, or vertices under random ids; else laid out as they are read"""
     heads: int = 8
     """H"""
-    dim: int = 128
+    hidden_channels: int = 128
     """D: heads of D / H channels; or, folded, the features' width"""
     dtype: str = "float32"
     """type of queries"""
@@ -62,8 +62,8 @@ class AttentionProblem:
         else:
             edges = graphs.inter(case.hops, case.shuffled, case.targets)
         self.edges = graphs.to_device(edges, case.device)
-        slots, heads, channels = (case.heads, 1, case.dim) if case.form == "folded" else (
-            1, case.heads, case.dim // case.heads)  # fmt: skip
+        slots, heads, channels = (case.heads, 1, case.hidden_channels) if case.form == "folded" else (
+            1, case.heads, case.hidden_channels // case.heads)  # fmt: skip
         generator = torch.Generator().manual_seed(0)
 
         def draw(count: int, *shape: int, dtype: str) -> Tensor:

@@ -53,7 +53,7 @@ def title(case: Case) -> str:
         where = f"intra, E = {case.edges:,}, degrees: {case.skew}" + (", in pixel order" if case.shuffled else "")
     form = "keys and values given" if case.form == "given" else f"folded, frozen features in {case.storage}"
     kind = "" if case.dtype == "float32" else f", {case.dtype}"
-    return f"{where}, N = {case.targets:,}, D = {case.dim}, H = {case.heads}, {form}{kind}"
+    return f"{where}, N = {case.targets:,}, D = {case.hidden_channels}, H = {case.heads}, {form}{kind}"
 
 
 def draw_entries(entries: Sequence[Entry], settings: Sequence[str], out: Path) -> list[Path]:

@@ -26,6 +26,7 @@ from benchmarks.report import Progress
 from benchmarks.suite import Contestant, Limits, Result, run_case
 from benchmarks.timing import machine, write_table
 from benchmarks.workers import start_workers
+from hgg_pyg.config import check_choices
 from hgg_pyg.runtime import run_command
 
 _FITTED = 3  # the largest sizes, on which the growth is fitted: small ones are all overhead
@@ -45,7 +46,7 @@ class ClaimBenchmark:
     """T, frames"""
     sizes: tuple[int, ...] = (2048, 4096, 8192, 16_384, 32_768)
     """numbers of Gaussians for which dense attention is measured"""
-    dim: int = 128
+    hidden_channels: int = 128
     """D, width of features and queries"""
     heads: int = 8
     """H, heads"""
@@ -58,6 +59,9 @@ class ClaimBenchmark:
     out: Path = Path("benchmarks/results/claim.csv")
     """table to write; conclusions and plot go beside it"""
 
+    def __post_init__(self) -> None:
+        check_choices(self)
+
 
 @dataclass(frozen=True)
 class DenseCase:
@@ -65,7 +69,7 @@ class DenseCase:
 
     size: int
     heads: int
-    dim: int
+    hidden_channels: int
     device: str = "cpu"
 
 
@@ -75,7 +79,7 @@ class DenseProblem:
     def __init__(self, case: DenseCase) -> None:
         self.device = case.device
         generator = torch.Generator().manual_seed(0)
-        shape = (3, 1, case.heads, case.size, case.dim // case.heads)
+        shape = (3, 1, case.heads, case.size, case.hidden_channels // case.heads)
         self.query, self.key, self.value = torch.randn(shape, generator=generator).to(case.device)
 
     def prepare(self) -> None:
@@ -114,7 +118,7 @@ def count(config: ClaimBenchmark, edges: int) -> dict[str, float]:
     keys and one with the values cost 2 D each a pair; folded, each head asks for all C = D features. Projections of one
     node cost 2 D^2 each: queries, keys, values and results.
     """
-    n, d, h = graphs.VERTICES, config.dim, config.heads
+    n, d, h = graphs.VERTICES, config.hidden_channels, config.heads
     return {
         "dense": 4.0 * edges**2 * d,
         "dense layer": 4.0 * edges**2 * d + 8.0 * edges * d**2,
@@ -141,13 +145,14 @@ def main(config: ClaimBenchmark) -> None:
     with start_workers(config.device, config.threads) as workers, Progress(sum(dense) + sum(graph)) as progress:
         for size, weight in zip(config.sizes, dense, strict=True):
             advance = progress.begin(f"dense, {size}", weight)
-            case = DenseCase(size, config.heads, config.dim, config.device)
+            case = DenseCase(size, config.heads, config.hidden_channels, config.device)
             found["dense", size] = run_case(
                 workers, DenseProblem, case, ["dense"], config.repeats, advance, Limits(slow_s=60)
             )["dense"]
         for size, weight in zip(sizes, graph, strict=True):
-            alone = Case(edges=size, heads=config.heads, dim=config.dim, device=config.device)
-            layer = LayerCase(edges=size, heads=config.heads, dim=config.dim, features=config.dim, device=config.device)
+            alone = Case(edges=size, heads=config.heads, hidden_channels=config.hidden_channels, device=config.device)
+            layer = LayerCase(edges=size, heads=config.heads, hidden_channels=config.hidden_channels,
+                              features=config.hidden_channels, device=config.device)  # fmt: skip
             for name, make, case, contestant in (
                 ("graph", AttentionProblem, alone, "fused"),
                 ("graph layer, folded", build, layer, "fold + fused"),
@@ -243,7 +248,7 @@ def _draw(config: ClaimBenchmark, found: Mapping[tuple[str, int], Result], setti
             exponent, factor = fit_growth(*zip(*dense, strict=True))
             ends = (dense[-1][0], everything)
             lines["dense, extrapolated", setting] = [(n, factor * n**exponent) for n in ends]
-    panel = Panel(f"forward, D = {config.dim}, H = {config.heads}", "Gaussians M T", "ms", lines)
+    panel = Panel(f"forward, D = {config.hidden_channels}, H = {config.heads}", "Gaussians M T", "ms", lines)
     draw_panels(config.out.with_suffix(".png"), "Attention among all Gaussians, and along the graph", [panel])
 
 

@@ -23,6 +23,7 @@ from safetensors.torch import load_file
 
 from benchmarks.report import Progress
 from benchmarks.timing import Spread, machine, write_table
+from hgg_pyg.config import check_choices
 from hgg_pyg.data.shards import FRAMES_PER_SHARD, halve, read_frame, write_shard
 from hgg_pyg.io.files import write_atomically
 from hgg_pyg.runtime import run_command
@@ -59,6 +60,9 @@ class FramesCacheBenchmark:
     """an eighth of the Gaussians, three samples: a few seconds"""
     out: Path = Path("benchmarks/results/frames_cache.csv")
     """table to write"""
+
+    def __post_init__(self) -> None:
+        check_choices(self)
 
     def sized(self) -> FramesCacheBenchmark:
         """What is measured in the end, `quick` taken into account."""

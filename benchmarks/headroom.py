@@ -20,13 +20,13 @@ from benchmarks.timing import machine, write_table
 from graphs import GraphSpec
 from hgg_pyg.avatar import Avatar
 from hgg_pyg.backbones import BackboneConfig, make_backbone
+from hgg_pyg.config import check_choices
 from hgg_pyg.data.capture_set import load_body_for, open_captures
 from hgg_pyg.data.clips import Target, clip_graph, even_frames, input_range, load_target
 from hgg_pyg.data.frames import FrameSource, frame_sources
 from hgg_pyg.evaluation.evaluator import TASKS
 from hgg_pyg.evaluation.metrics import psnr
-from hgg_pyg.model.config import ModelConfig
-from hgg_pyg.model.network import HGGNet
+from hgg_pyg.model.direct_binding import DirectBinding
 from hgg_pyg.model.residual import apply_residual
 from hgg_pyg.render import render
 from hgg_pyg.runtime import run_command
@@ -84,6 +84,7 @@ class HeadroomBenchmark:
     """table to write"""
 
     def __post_init__(self) -> None:
+        check_choices(self)
         for name in ("frames", "subjects", "steps", "views", "input_views"):
             if getattr(self, name) < 1:
                 raise UserError(f"{name}: expected at least 1, found {getattr(self, name)}")
@@ -111,7 +112,7 @@ def fit(source: FrameSource, part: Part, config: HeadroomBenchmark) -> Fit:
     graph = clip_graph(
         [source.load(frame) for frame in inputs], body.pose(poses), body.faces, poses.betas, GraphSpec(readout_k=1)
     )
-    direct = HGGNet(ModelConfig(variant="baseline")).avatar(graph)
+    direct = DirectBinding().avatar(graph)
     others = [c for c in range(len(capture.cameras)) if c not in source.cameras]
     scored = others[::2]
     shown = [c for c in range(len(capture.cameras)) if c not in scored]

@@ -1,11 +1,16 @@
-"""Whole layers of the Human Gaussian Graph, projections included, ours and PyG's with the same weights."""
+"""Whole layers of the Human Gaussian Graph, projections included, ours and PyG's with the same weights.
+
+PyG's layers are as PyG has them: they end with the heads side by side, without the output projection W_O that ours have
+(one of vertices, not of edges). `TransformerConv` is checked against a truth with the identity for W_O, all of whose
+other weights are those of ours; its root weight is left out, as a vertex without edges has to get zero.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
-from typing import Literal
+from typing import Literal, TypeVar, cast
 
 import torch
 from torch import Tensor, nn
@@ -18,8 +23,9 @@ from graphs import BINDS, NEAR
 from hgg_pyg import HGGNet
 from hgg_pyg.attention import variants
 from hgg_pyg.model.config import ModelConfig
-from hgg_pyg.nn import InterConv, IntraConv, PyGConv
+from hgg_pyg.nn import AttentionConv, ConvChoice, GraphBlock
 
+Module = TypeVar("Module", bound=nn.Module)
 Kind = Literal["intra", "inter", "model"]
 
 
@@ -27,21 +33,33 @@ Kind = Literal["intra", "inter", "model"]
 class Layer:
     """A way of computing a layer."""
 
-    layer: Literal["ours", "transformer_conv", "gatv2_conv"] = "ours"
-    attention: str = "scatter"
+    conv: str = "attention"
+    """as `ModelConfig.conv` has it"""
+    backend: str = "scatter"
     fold: bool = False
+    options: tuple[str, ...] = ()
     storage: Literal["float32", "bfloat16"] = "float32"
     """of the Gaussians' features"""
+
+    @property
+    def known(self) -> bool:
+        """Whether there is a truth to compare with: GATv2's attention is another operation."""
+        return self.conv != "GATv2Conv"
+
+    @property
+    def projects(self) -> bool:
+        """Whether it ends with an output projection."""
+        return self.conv in ("attention", "fused")
 
 
 LAYERS = {
     "scatter": Layer(),
-    "fused": Layer(attention="fused"),
-    "fold + fused": Layer(attention="fused", fold=True),
-    "fold + fused, bf16": Layer(attention="fused", fold=True, storage="bfloat16"),
-    "fold + buckets": Layer(attention="buckets", fold=True),
-    "TransformerConv": Layer("transformer_conv"),
-    "GATv2Conv": Layer("gatv2_conv"),
+    "fused": Layer("fused", "fused"),
+    "fold + fused": Layer("fused", "fused", fold=True),
+    "fold + fused, bf16": Layer("fused", "fused", fold=True, storage="bfloat16"),
+    "fold + buckets": Layer("fused", "buckets", fold=True),
+    "TransformerConv": Layer("TransformerConv", options=("root_weight=False",)),
+    "GATv2Conv": Layer("GATv2Conv", options=("bias=False",)),
 }
 
 
@@ -65,9 +83,9 @@ class LayerCase:
     """C, features of a Gaussian"""
     heads: int = 8
     """H"""
-    dim: int = 128
+    hidden_channels: int = 128
     """D, width of queries"""
-    layers: int = 6
+    num_layers: int = 6
     """L, of a model"""
     device: str = "cpu"
     """"cpu" or "cuda\""""
@@ -75,7 +93,7 @@ class LayerCase:
 
 def runnable(device: str, names: Sequence[str]) -> list[str]:
     """Those of LAYERS whose variant of attention runs on a device."""
-    return [name for name in names if variants()[LAYERS[name].attention].missing(device) is None]
+    return [name for name in names if variants()[LAYERS[name].backend].missing(device) is None]
 
 
 def build(case: LayerCase) -> LayerProblem | ModelProblem:
@@ -116,26 +134,27 @@ class LayerProblem:
             else graphs.inter(case.hops, case.shuffled, case.targets)
         )
         self.edges = graphs.to_device(edges, case.device)
-        self.query, self.grad = (_draw(case.targets, case.dim, seed, case.device) for seed in (1, 2))
+        self.query, self.grad = (_draw(case.targets, case.hidden_channels, seed, case.device) for seed in (1, 2))
         self.features = _draw(case.edges, case.features, 3, case.device) if self.intra else self.query
         self.weights = {name: w.detach() for name, w in self._module(Layer()).named_parameters()}
         self.truth = cache(self._solve)
 
     def prepare(self) -> None:
         """Compute the truth."""
-        self.truth("float32")
+        self.truth("float32", True)
 
     def contestant(self, name: str) -> Contestant:
-        """A way of computing the layer, with the weights of the others. GATv2's attention is another operation."""
+        """A way of computing the layer, with the weights of the others."""
         layer = LAYERS[name]
         module = self._module(layer)
-        if layer.layer != "gatv2_conv":
+        if layer.known:
             load_weights(module, self.weights)
         features = self.features.to(getattr(torch, layer.storage))
+        edges = self.edges if isinstance(module, AttentionConv) else self.edges.edge_index
         parameters = {name: p for name, p in module.named_parameters() if p.requires_grad}
 
         def run(query: Tensor) -> Tensor:
-            return module((features, query) if self.intra else query, self.edges)
+            return module((features, query) if self.intra else query, edges)
 
         def forward() -> Tensor:
             with torch.no_grad():
@@ -149,26 +168,24 @@ class LayerProblem:
 
         def check(result: tuple[Tensor, dict[str, Tensor]]) -> float:
             out, grads = result
-            named = {name.replace("conv.", ""): grad for name, grad in grads.items()}
-            truth, expected = self.truth(layer.storage)
-            return worst([out, *(named[name] for name in expected)], [truth, *expected.values()])
+            truth, expected = self.truth(layer.storage, layer.projects)
+            return worst([out, *(grads[name] for name in expected)], [truth, *expected.values()])
 
-        known = layer.layer != "gatv2_conv"
-        return Contestant(forward, forward_backward, check if known else None, TOLERANCE[torch.float32])
+        return Contestant(forward, forward_backward, check if layer.known else None, TOLERANCE[torch.float32])
 
     def _module(self, layer: Layer) -> nn.Module:
         case = self.case
         torch.manual_seed(0)
-        if layer.layer != "ours":
-            module = PyGConv(layer.layer, self.features.shape[1], case.dim, case.heads)
-        elif self.intra:
-            module = IntraConv(case.features, case.dim, case.heads, attention=layer.attention, fold=layer.fold)
-        else:
-            module = InterConv(case.dim, case.heads, attention=layer.attention)
-        return module.to(case.device)
+        channels = (self.features.shape[1], case.hidden_channels)
+        choice = ConvChoice(layer.conv, layer.options, layer.backend, layer.fold)
+        module = choice.make(channels, case.hidden_channels, case.heads, same_nodes=not self.intra).to(case.device)
+        return _freeze_unused(module)
 
-    def _solve(self, storage: str) -> tuple[Tensor, dict[str, Tensor]]:
-        """The result and the gradients, float64. That of the key's bias is zero and left out."""
+    def _solve(self, storage: str, projects: bool) -> tuple[Tensor, dict[str, Tensor]]:
+        """The result and the gradients, float64, with or without the output projection.
+
+        The gradient of the key's bias is zero and left out.
+        """
         w = {name: x.double() for name, x in self.weights.items()}
         features = self.features.to(getattr(torch, storage))
         sources = ProjectedSources(
@@ -182,18 +199,20 @@ class LayerProblem:
         target, grad = self.query.double(), self.grad.double()
         shape = (len(target), 1, self.case.heads, -1)
         query = torch.addmm(w["lin_query.bias"], target, w["lin_query.weight"].T)
-        sums, slope = solve(query.view(shape), sources, (grad @ w["lin_out.weight"]).view(shape), self.edges)
+        to_sums = grad @ w["lin_out.weight"] if projects else grad
+        sums, slope = solve(query.view(shape), sources, to_sums.view(shape), self.edges)
         sums, slope = sums.flatten(1), slope.flatten(1)
         to_query = slope @ w["lin_query.weight"]
-        return sums @ w["lin_out.weight"].T, {
+        expected = {
             "query": to_query if sources.features is None else to_query + sources.features,
             "lin_query.weight": slope.T @ target,
             "lin_query.bias": slope.sum(0),
             "lin_key.weight": sources.weights[0],
             "lin_value.weight": sources.weights[1],
             "lin_value.bias": sources.biases[1],
-            "lin_out.weight": grad.T @ sums,
         }
+        return (sums @ w["lin_out.weight"].T, expected | {"lin_out.weight": grad.T @ sums}) if projects else (
+            sums, expected)  # fmt: skip
 
 
 class ModelProblem:
@@ -211,19 +230,19 @@ class ModelProblem:
         self.graph["vertex"].node_id = torch.arange(case.targets, device=case.device)
         self.graph[BINDS].edge_index = binds.edge_index
         self.graph[NEAR].edge_index = near.edge_index
-        self.grad = _draw(case.targets, case.dim, 2, case.device)[:, None]
+        self.grad = _draw(case.targets, case.hidden_channels, 2, case.device)[:, None]
         self.weights = {name: w.detach() for name, w in self._model(Layer()).named_parameters()}
         self.truth = cache(self._solve)
 
     def prepare(self) -> None:
         """Compute the truth."""
-        self.truth("float32")
+        self.truth("float32", True)
 
     def contestant(self, name: str) -> Contestant:
         """The model of one kind of layer, with the weights of the others."""
         layer = LAYERS[name]
         model = self._model(layer)
-        if layer.layer != "gatv2_conv":
+        if layer.known:
             load_weights(model, self.weights)
         parameters = [p for p in (model.queries, *model.blocks.parameters()) if p.requires_grad]
 
@@ -236,25 +255,28 @@ class ModelProblem:
             return out, *torch.autograd.grad(out, parameters, self.grad)
 
         def check(result: tuple[Tensor, ...]) -> float:
-            return worst(result[:1], [self.truth(layer.storage)])
+            return worst(result[:1], [self.truth(layer.storage, layer.projects)])
 
-        known = layer.layer != "gatv2_conv"
-        tolerance = TOLERANCE[torch.float32]
-        return Contestant(forward, forward_backward, check if known else None, tolerance)
+        return Contestant(forward, forward_backward, check if layer.known else None, TOLERANCE[torch.float32])
 
     def _model(self, layer: Layer) -> HGGNet:
         case = self.case
         torch.manual_seed(0)
         config = ModelConfig(
-            layers=case.layers, dim=case.dim, heads=case.heads, feature_dim=case.features, num_vertices=case.targets,
-            attention=layer.attention, fold=layer.fold, storage=layer.storage, layer=layer.layer,
+            num_layers=case.num_layers, hidden_channels=case.hidden_channels, heads=case.heads,
+            in_channels=case.features, num_vertices=case.targets, conv=layer.conv, conv_options=layer.options,
+            backend=layer.backend, fold=layer.fold, storage=layer.storage,
         )  # fmt: skip
-        return HGGNet(config).to(case.device)
+        return _freeze_unused(HGGNet(config).to(case.device))
 
-    def _solve(self, storage: Literal["float32", "bfloat16"]) -> Tensor:
-        """The refined queries, float64."""
+    def _solve(self, storage: Literal["float32", "bfloat16"], projects: bool) -> Tensor:
+        """The refined queries, float64, with or without the output projections of the blocks' layers."""
         model = self._model(Layer(storage=storage))
         load_weights(model, self.weights)
+        if not projects:
+            for block in model.blocks:
+                for conv in cast(GraphBlock, block).convs.values():
+                    nn.init.eye_(cast(AttentionConv, conv).lin_out.weight)
         graph = self.graph.clone()
         graph["gaussian"].x = graph["gaussian"].x.to(getattr(torch, storage)).double()
         with torch.no_grad():
@@ -262,13 +284,18 @@ class ModelProblem:
 
 
 def load_weights(module: nn.Module, weights: dict[str, Tensor]) -> None:
-    """Give a module the weights of ours; PyG's layers have the same ones under names of their own."""
-    parameters = dict(module.named_parameters())
+    """Give a module the weights of ours, but for those that it has no place for."""
     with torch.no_grad():
-        for name, weight in weights.items():
-            stem, lin, rest = name.rpartition("lin_")
-            inner = f"{stem}conv.{lin}{rest}"
-            parameters[inner if inner in parameters else name].copy_(weight)
+        for name, parameter in module.named_parameters():
+            if parameter.requires_grad:
+                parameter.copy_(weights[name])
+
+
+def _freeze_unused(module: Module) -> Module:
+    """Take the root weight from those that get gradients: `TransformerConv` makes one that it does not use."""
+    for name, parameter in module.named_parameters():
+        parameter.requires_grad_("lin_skip." not in name)
+    return module
 
 
 def _draw(rows: int, columns: int, seed: int, device: str) -> Tensor:

@@ -19,6 +19,7 @@ from benchmarks.suite import Limits, run_case
 from benchmarks.timing import machine
 from benchmarks.workers import start_workers
 from hgg_pyg.attention import variants
+from hgg_pyg.config import check_choices
 from hgg_pyg.runtime import run_command
 
 _MODEL_LIMITS = Limits(slow_s=100, patience_s=30)
@@ -36,13 +37,13 @@ class LayersBenchmark:
     """N, vertices"""
     features: int = 128
     """C, features per Gaussian"""
-    dim: int = 128
+    hidden_channels: int = 128
     """D, width of queries"""
     heads: int = 8
     """H, heads"""
     hops: int = 2
     """largest distance of neighbours on the mesh, in edges"""
-    layers: int = 6
+    num_layers: int = 6
     """L, layers of the model"""
     growth: tuple[int, ...] = (65_536, 131_072, 262_144, 524_288, 1_048_576, 2_097_152)
     """values of E for the growth of the folded layer"""
@@ -55,12 +56,17 @@ class LayersBenchmark:
     out: Path = Path("benchmarks/results/layers.csv")
     """table to write; bars and plots go beside it"""
 
+    def __post_init__(self) -> None:
+        check_choices(self)
+
     def sized(self) -> LayersBenchmark:
         """What is measured in the end, `quick` taken into account."""
         if not self.quick:
             return self
         growth = tuple(edges // 8 for edges in self.growth)
-        return replace(self, quick=False, edges=self.edges // 8, growth=growth, repeats=min(3, self.repeats), layers=2)
+        return replace(
+            self, quick=False, edges=self.edges // 8, growth=growth, repeats=min(3, self.repeats), num_layers=2
+        )
 
 
 @dataclass(frozen=True)
@@ -77,7 +83,8 @@ class _Step:
 def plan(config: LayersBenchmark) -> list[_Step]:
     """The layers that are measured."""
     chief = LayerCase(edges=config.edges, targets=config.targets, features=config.features, heads=config.heads,
-                      dim=config.dim, hops=config.hops, layers=config.layers, device=config.device)  # fmt: skip
+                      hidden_channels=config.hidden_channels, hops=config.hops, num_layers=config.num_layers,
+                      device=config.device)  # fmt: skip
     inter = ["scatter", "fused", "TransformerConv", "GATv2Conv"]
     few = ["scatter", CHIEF, "TransformerConv"]
     repeats = config.repeats
@@ -96,7 +103,8 @@ def main(config: LayersBenchmark) -> None:
     config = config.sized()
     about = machine(config.device, config.threads)
     print(", ".join(f"{k} {v}" for k, v in about.items()))
-    intra = Case(edges=config.edges, targets=config.targets, heads=config.heads, dim=config.dim, device=config.device)
+    intra = Case(edges=config.edges, targets=config.targets, heads=config.heads,
+                 hidden_channels=config.hidden_channels, device=config.device)  # fmt: skip
     alone = intra, replace(intra, task="inter", edges=0, hops=config.hops, shuffled=True)
     attention = [name for name in ("scatter", "fused") if variants()[name].missing(config.device) is None]
     steps = plan(config)

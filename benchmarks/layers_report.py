@@ -91,14 +91,16 @@ def describe(entry: Entry) -> str:
     case = entry.case
     if isinstance(case, Case):
         graph = f"E = {case.edges:,}" if case.task == "intra" else f"{case.hops} hops, vertex ids shuffled"
-        return f"{case.task} attention alone, {graph}, keys and values given, D = {case.dim}, H = {case.heads}"
-    size = f"N = {case.targets:,}, D = {case.dim}, H = {case.heads}"
+        return (
+            f"{case.task} attention alone, {graph}, keys and values given, D = {case.hidden_channels}, H = {case.heads}"
+        )
+    size = f"N = {case.targets:,}, D = {case.hidden_channels}, H = {case.heads}"
     if case.kind == "inter":
         return f"inter layer, {case.hops} hops, vertex ids shuffled, {size}"
     order = ", Gaussians in pixel order" if case.shuffled else ""
     gaussians = f"E = {case.edges:,}, degrees: {case.skew}, C = {case.features}{order}"
     if case.kind == "model":
-        return f"model of {case.layers} layers, no read-out, {gaussians}, {size}"
+        return f"model of {case.num_layers} layers, no read-out, {gaussians}, {size}"
     return f"intra layer, {gaussians}, {size}"
 
 

@@ -21,6 +21,7 @@ from PIL import Image
 
 from benchmarks.report import Progress
 from benchmarks.timing import Spread, extra_peak_mb, interleaved, machine, write_table
+from hgg_pyg.config import check_choices
 from hgg_pyg.data.images import Window, fitted_size, read_pixels
 from hgg_pyg.data.lens import Lens
 from hgg_pyg.runtime import run_command
@@ -63,6 +64,9 @@ class LoadingBenchmark:
     """an eighth of the pixels, three samples, ten clips: a few seconds"""
     out: Path = Path("benchmarks/results/loading.csv")
     """table to write"""
+
+    def __post_init__(self) -> None:
+        check_choices(self)
 
     def sized(self) -> LoadingBenchmark:
         """What is measured in the end, `quick` taken into account."""

@@ -15,6 +15,7 @@ from benchmarks.report import Progress
 from benchmarks.suite import Limits, run_case
 from benchmarks.timing import machine
 from benchmarks.workers import start_workers
+from hgg_pyg.config import check_choices
 from hgg_pyg.runtime import run_command
 
 _LIMITS = Limits(slow_s=25, patience_s=15)
@@ -48,6 +49,9 @@ class RenderBenchmark:
     """a sixteenth of the Gaussians, a quarter of the size, three samples: about a minute"""
     out: Path = Path("benchmarks/results/render.csv")
     """table to write; bars and plots go beside it"""
+
+    def __post_init__(self) -> None:
+        check_choices(self)
 
     def sized(self) -> RenderBenchmark:
         """What is measured in the end, `quick` taken into account."""

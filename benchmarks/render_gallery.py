@@ -17,11 +17,11 @@ from benchmarks import gsplat_torch
 from graphs import GraphSpec
 from hgg_pyg.backbones import SurfaceBackbone, SurfaceConfig
 from hgg_pyg.body import load_body
+from hgg_pyg.config import check_choices
 from hgg_pyg.data import FrameSource, clip_graph, open_captures
 from hgg_pyg.data.views import spread_cameras
 from hgg_pyg.io.files import write_atomically
-from hgg_pyg.model.config import ModelConfig
-from hgg_pyg.model.network import HGGNet
+from hgg_pyg.model.direct_binding import DirectBinding
 from hgg_pyg.render import Mode, render
 from hgg_pyg.render.scene import compose, make_scene
 from hgg_pyg.runtime import run_command
@@ -46,6 +46,9 @@ class GalleryConfig:
     out: Path = Path("docs/render.png")
     """file to write"""
 
+    def __post_init__(self) -> None:
+        check_choices(self)
+
 
 def synthetic_avatar(config: GalleryConfig) -> tuple[Gaussians, Tensor, Cameras]:
     """A synthetic person's first frame, put into another pose; [M] the vertex of each Gaussian; and a camera."""
@@ -58,7 +61,7 @@ def synthetic_avatar(config: GalleryConfig) -> tuple[Gaussians, Tensor, Cameras]
         )
         start = capture.poses[[0]]
         graph = clip_graph([source.predict(0)], body.pose(start), body.faces, start.betas, GraphSpec())
-        avatar = HGGNet(ModelConfig(variant="baseline")).avatar(graph)
+        avatar = DirectBinding().avatar(graph)
         return avatar.repose(body, capture.poses[[5]])[0], avatar.binding, capture.cameras[1:2]
 
 

@@ -119,6 +119,18 @@ def _from_json(hint: Any, value: Any) -> Any:
     return value
 
 
+def flat_config(config: Any) -> dict[str, Any]:
+    """A configuration dataclass by the dotted names of its fields, those of nested dataclasses among them."""
+    found: dict[str, Any] = {}
+    for field in dataclasses.fields(config):
+        value = getattr(config, field.name)
+        if dataclasses.is_dataclass(value):
+            found |= {f"{field.name}.{name}": inner for name, inner in flat_config(value).items()}
+        else:
+            found[field.name] = value
+    return found
+
+
 def config_digest(*parts: Any) -> str:
     """A short hash of strings and configuration dataclasses, for cache keys."""
     text = "\n".join(part if isinstance(part, str) else config_json(part) for part in parts)

@@ -16,7 +16,7 @@ import torch
 
 from graphs import GraphSpec
 from hgg_pyg.backbones import BackboneConfig
-from hgg_pyg.config import ClipConfig, check_choices, config_from_json, config_json
+from hgg_pyg.config import ClipConfig, check_choices, config_from_json, config_json, flat_config
 from hgg_pyg.data.protocols import ProtocolName
 from hgg_pyg.io.files import write_atomically
 from hgg_pyg.model.config import ModelConfig
@@ -222,13 +222,7 @@ def read_config(folder: Path, kind: type[Record] = TrainConfig) -> Record:
 
 
 def _check_same(path: Path, found: RunConfig, wanted: RunConfig) -> None:
-    def flat(prefix: str, value: Any) -> dict[str, Any]:
-        if not dataclasses.is_dataclass(value):
-            return {prefix: value}
-        return {k: v for f in dataclasses.fields(value)
-                for k, v in flat(f"{prefix}.{f.name}".lstrip("."), getattr(value, f.name)).items()}  # fmt: skip
-
-    before, now = flat("", found), flat("", wanted)
+    before, now = flat_config(found), flat_config(wanted)
     for name in before:
         if name not in _MAY_CHANGE and before[name] != now[name]:
             raise UserError(

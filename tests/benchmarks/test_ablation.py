@@ -17,6 +17,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 from benchmarks import ablation_times
@@ -25,6 +26,7 @@ from benchmarks.ablation_report import read_outcome, training_seconds
 from benchmarks.ablation_runs import is_finished, log_file
 from benchmarks.ablation_studies import STUDY_NAMES, different_runs, expected_seconds
 from benchmarks.ablation_times import read_times
+from graphs import GraphSpec
 from hgg_pyg.config import ClipConfig
 from hgg_pyg.model.config import ModelConfig
 from hgg_pyg.runtime import run_command
@@ -34,7 +36,7 @@ from hgg_pyg.types import UserError
 ROOT = Path(__file__).parents[2]
 OPTIONS = (
     *("--steps", "4", "--accumulation", "1", "--checkpoint-every", "1", "--study", "frames", "--seeds", "2"),
-    *("--model.layers", "1", "--model.dim", "8", "--model.heads", "2", "--clip.frames", "2"),
+    *("--model.num-layers", "1", "--model.hidden-channels", "8", "--model.heads", "2", "--clip.frames", "2"),
     *("--clip.target-views", "4", "--workers", "2", "--timed-clips", "2"),
 )
 
@@ -55,7 +57,7 @@ def config(tiny_captures, tmp_path) -> AblationBenchmark:
         steps=4,
         accumulation=1,
         checkpoint_every=1,
-        model=ModelConfig(layers=1, dim=8, heads=2),
+        model=ModelConfig(num_layers=1, hidden_channels=8, heads=2),
         clip=ClipConfig(frames=2, target_views=4),
         study=("frames",),
         seeds=2,
@@ -217,8 +219,11 @@ def check_results(config: AblationBenchmark, runs: list[TrainConfig], shown: str
         (["--study"], "study: expected all, or some of components, presets"),
         (["--seeds", "0"], "seeds: expected at least 1, found 0"),
         (["--timed-clips", "-1"], "timed_clips: expected at least 0, found -1"),
-        (["--model.heads", "5"], "ModelConfig.heads: expected a divisor of dim"),
-        (["--model.variant", "baseline"], "model.variant: expected a variant to train"),
+        (["--model.heads", "5"], "ModelConfig.heads: expected a divisor of hidden_channels"),
+        (["--study", "settings"], "study: expected --settings for the study of that name"),
+        (["--settings", "A: model.convs=GATv2Conv"], "settings: A: expected one of steps, accumulation, lr"),
+        (["--settings", "A: model.num_layers=two"], "A: ModelConfig.num_layers: expected an integer, found 'two'"),
+        (["--settings", "model.conv=GATv2Conv"], "settings: expected LABEL: FIELD=VALUE ..., found 'model.conv="),
         (["--data", "/no/such/folder"], "/no/such/folder: expected a folder of captures"),
     ],
 )
@@ -229,10 +234,12 @@ def test_wrong_options_end_in_one_line(tmp_path, monkeypatch, capsys, arguments,
 
 
 @pytest.mark.slow
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there the backend runs")
 def test_what_all_runs_refuse_is_said_once(tiny_captures, tmp_path, monkeypatch, capsys):
-    arguments = [*options(tiny_captures, tmp_path), "--workers", "1", "--model.attention", "flash"]
+    arguments = [*options(tiny_captures, tmp_path), "--workers", "1", "--model.backend", "flex"]
     lines = say(monkeypatch, capsys, arguments)
-    assert lines[0].startswith("error: frames1-seed0: model.attention: expected one of auto")
+    assert lines[0].startswith("error: frames1-seed0: model.backend: ")
+    assert "does not run on cpu" in lines[0]
     logs = tmp_path / "runs" / "ablation" / "logs"
     assert [path.name for path in logs.iterdir()] == ["frames1-seed0.log"]  # the others were not begun
     assert not (tmp_path / "out").exists()
@@ -267,21 +274,22 @@ def test_settings_change_one_thing_and_share_runs():
     studies = config.studies(most_frames=None)
     base = config.base
     values = {name: [setting.label for setting in study.settings] for name, study in studies.items()}
-    assert tuple(values) == STUDY_NAMES
+    assert tuple(values) == STUDY_NAMES[:-1]  # all but the one of --settings
     assert values["components"] == ["direct binding", "no intra", "no inter", "full"]
-    assert [s.config.model.variant for s in studies["components"].settings[1:]] == ["no_intra", "no_inter", "full"]
+    relations = [s.config.graph.relations for s in studies["components"].settings]
+    assert relations == [("binds", "near"), ("near",), ("binds",), ("binds", "near")]
     assert not studies["components"].settings[0].trained
-    paper, recommended = studies["presets"].settings
-    assert paper.config == base
+    demo, recommended = studies["presets"].settings
+    assert demo.config == base
     preset = TrainConfig.preset("recommended")
     assert (recommended.config.model, recommended.config.graph) == (preset.model, preset.graph)
     changed = [(s.config.model.shift, s.config.model.feedback, s.config.graph.hops) for s in studies["parts"].settings]
     assert changed == [("rest", 0, 2), ("surface", 0, 2), ("rest", 2, 2), ("rest", 0, 1)]
-    assert [s.config.model.layers for s in studies["layers"].settings] == [0, 1, 2, 3, 6]
+    assert [s.config.model.num_layers for s in studies["layers"].settings] == [0, 1, 2, 3, 6]
     assert [s.config.graph.k for s in studies["binding"].settings] == [1, 2, 4]
     assert [s.config.graph.hops for s in studies["hops"].settings] == [1, 2, 3]
-    assert [s.config.model.tokens for s in studies["tokens"].settings] == [1, 4, 8]
-    kinds = [(s.config.graph.readout_k, s.config.model.tokens) for s in studies["readout"].settings]
+    assert [s.config.model.num_tokens for s in studies["tokens"].settings] == [1, 4, 8]
+    kinds = [(s.config.graph.readout_k, s.config.model.num_tokens) for s in studies["readout"].settings]
     assert kinds == [(1, 1), (1, 8), (4, 1)]
     assert [s.config.clip.frames for s in studies["frames"].settings] == [1, 2, 4, 8, 16]
     assert [s.label for s in config.studies(most_frames=6)["frames"].settings] == ["1", "2", "4", "8"]
@@ -296,8 +304,17 @@ def test_settings_change_one_thing_and_share_runs():
     assert len({run.name for run in runs}) == len(runs) == 3 * 21
     distinct = {(run.model, run.graph, run.clip, run.seed) for run in runs}
     assert len(distinct) == len(runs)  # no two names for one run
-    six, none = (next(r for r in runs if r.name == f"layers{n}-seed0") for n in (6, 0))
+    six, none = (next(r for r in runs if r.name == f"num_layers{n}-seed0") for n in (6, 0))
     assert expected_seconds(six) > 3 * expected_seconds(none)
+
+
+def test_no_intra_takes_feedback_away_too():
+    config = AblationBenchmark(model=ModelConfig(feedback=2), graph=GraphSpec(hops=1))
+    direct, no_intra, no_inter, full = config.studies(None)["components"].settings
+    assert [s.config.model.feedback for s in (direct, no_intra, no_inter, full)] == [2, 0, 2, 2]
+    assert (no_intra.name, no_inter.name, full.name) == ("feedback0-relations-near", "relations-binds", "default")
+    only = AblationBenchmark(graph=GraphSpec(relations=("near",)))  # a graph without any relation is none
+    assert [s.label for s in only.studies(None)["components"].settings] == ["direct binding", "full"]
 
 
 def test_the_paper_s_gains_are_those_of_its_table():
@@ -312,6 +329,8 @@ def test_the_paper_s_gains_are_those_of_its_table():
 
 def test_quick_is_smaller_and_kept_apart():
     config, quick = AblationBenchmark().sized(), AblationBenchmark(quick=True).sized()
+    assert [c.base.data for c in (config, quick)] == [Path("captures/ablation"), Path("captures/ablation_quick")]
+    assert AblationBenchmark(data=Path("mine"), quick=True).sized().base.data == Path("mine")
     assert config.table == Path("benchmarks/results/ablation.csv")
     assert quick.table == Path("runs/ablation_quick/ablation.csv")
     assert quick.base.out == Path("runs/ablation_quick")

@@ -15,20 +15,21 @@ import torch
 from benchmarks.attention import AttentionBenchmark, main, main_cases, sweep_cases
 from benchmarks.attention_problem import COPY, AttentionProblem, Case
 from benchmarks.suite import Limits, Measured, attempt, forget, measure, run_case
-from hgg_pyg.attention import variants
+from hgg_pyg.attention import register, registry, variants
 from hgg_pyg.attention.methods.scatter import scatter_attention
 from hgg_pyg.types import UserError
 
 ROOT = Path(__file__).parents[2]
-TINY = Case(edges=300, targets=40, heads=2, dim=8)
+TINY = Case(edges=300, targets=40, heads=2, hidden_channels=8)
 
 
 @pytest.fixture
 def add_variant(monkeypatch):
     """Put a variant among the others: scatter's, spoiled."""
+    monkeypatch.setattr(registry, "_registered", {})  # what is put there is taken away again
 
     def add(name: str, compute, **changes) -> None:
-        monkeypatch.setitem(variants(), name, replace(variants()["scatter"], name=name, compute=compute, **changes))
+        register(replace(variants()["scatter"], name=name, compute=compute, **changes))
 
     yield add
     forget()
@@ -66,7 +67,7 @@ def assert_image(path: Path) -> None:
     TINY,
     replace(TINY, form="folded"),
     replace(TINY, skew="half", shuffled=True),
-    Case(task="inter", targets=60, hops=1, shuffled=True, heads=2, dim=8),
+    Case(task="inter", targets=60, hops=1, shuffled=True, heads=2, hidden_channels=8),
 ], ids=["given", "folded", "half", "inter"])  # fmt: skip
 def test_right_variants_pass(case):
     for name in ("reference", "scatter"):
@@ -140,7 +141,7 @@ def test_tables_and_plots_of_a_whole_run(inline_workers, add_variant, tmp_path, 
     out = tmp_path / "attention.csv"
     main(AttentionBenchmark(
         variants=("scatter", "late", "fused", "mean", "spoiled"), sweep_variants=("scatter", "late"), edges=400,
-        targets=60, skew="even", heads=2, dim=16, hops=1, sweep_edges=(200, 400), sweep_targets=(40, 60),
+        targets=60, skew="even", heads=2, hidden_channels=16, hops=1, sweep_edges=(200, 400), sweep_targets=(40, 60),
         sweep_heads=(1,), sweep_dims=(), sweep_skews=("even", "half"), repeats=1, sweep_repeats=1, threads=1,
         out=out,
     ))  # fmt: skip
@@ -176,8 +177,8 @@ def test_slow_variants_are_not_swept(inline_workers, add_variant, tmp_path):
 
     add_variant("slow", slow)
     out = tmp_path / "attention.csv"
-    main(AttentionBenchmark(task="inter", variants=("scatter", "slow"), targets=60, heads=2, dim=8, sweep_targets=(40,),
-                            repeats=1, sweep_repeats=1, threads=1, out=out))  # fmt: skip
+    main(AttentionBenchmark(task="inter", variants=("scatter", "slow"), targets=60, heads=2, hidden_channels=8,
+                            sweep_targets=(40,), repeats=1, sweep_repeats=1, threads=1, out=out))  # fmt: skip
     assert {row["variant"] for row in read(out) if row["table"] == "main"} == {"scatter", "slow", COPY}
     assert {row["variant"] for row in read(out) if row["table"] == "hops"} == {"scatter", COPY}
 
@@ -204,8 +205,21 @@ def test_the_command_runs_under_both_settings(tmp_path):
     out = tmp_path / "attention.csv"
     command = [
         *(sys.executable, "-W", "ignore", "-m", "benchmarks.attention", "--task", "intra", "--variants", "scatter"),
-        *("--edges", "500", "--targets", "50", "--heads", "2", "--dim", "8", "--repeats", "1", "--threads", "1"),
-        *("--sweep-repeats", "1", "--sweep-edges", "250", "500", "--sweep-targets", "--sweep-heads", "--sweep-dims"),
+        *("--edges", "500", "--targets", "50", "--heads", "2", "--hidden-channels", "8"),
+        *(
+            "--repeats",
+            "1",
+            "--threads",
+            "1",
+            "--sweep-repeats",
+            "1",
+            "--sweep-edges",
+            "250",
+            "500",
+            "--sweep-targets",
+            "--sweep-heads",
+            "--sweep-dims",
+        ),
         *("--sweep-skews", "--skew", "even", "--out", str(out)),
     ]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, env=os.environ | {"OMP_NUM_THREADS": "1"})

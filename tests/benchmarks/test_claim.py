@@ -54,7 +54,8 @@ def test_dense_attention_is_checked(monkeypatch):
 
 def test_tables_and_plots_of_a_whole_run(inline_workers, tmp_path):
     out = tmp_path / "claim.csv"
-    main(ClaimBenchmark(gaussians=300, frames=2, sizes=(100, 200), dim=16, heads=2, repeats=1, threads=1, out=out))
+    main(ClaimBenchmark(gaussians=300, frames=2, sizes=(100, 200), hidden_channels=16, heads=2, repeats=1, threads=1,
+                        out=out))  # fmt: skip
     rows = list(csv.DictReader(out.read_text().splitlines()))
     assert {(row["what"], row["size"]) for row in rows} == {
         *(("dense", n) for n in ("100", "200")),

@@ -11,9 +11,9 @@ from benchmarks.layers import LayersBenchmark, main
 from benchmarks.layers_report import CHIEF, Entry, judge
 from benchmarks.suite import Measured, Result, Trial, attempt, forget
 from benchmarks.timing import Spread
-from hgg_pyg.nn import IntraConv
+from hgg_pyg.nn import FusedIntraConv
 
-TINY = LayerCase(edges=400, targets=40, features=8, heads=2, dim=16, hops=1, layers=2)
+TINY = LayerCase(edges=400, targets=40, features=8, heads=2, hidden_channels=16, hops=1, num_layers=2)
 
 
 @pytest.fixture(autouse=True)
@@ -32,13 +32,13 @@ def test_all_layers_but_one_compute_the_same(kind):
 
 
 def test_a_layer_with_a_wrong_gradient_is_refused(monkeypatch):
-    real = IntraConv._by_variant
+    real = FusedIntraConv._fused
 
     def spoiled(self, source, target, edge_index):
         self.lin_key.weight.register_hook(lambda grad: 1.01 * grad) if self.fold else None
         return real(self, source, target, edge_index)
 
-    monkeypatch.setattr(IntraConv, "_by_variant", spoiled)
+    monkeypatch.setattr(FusedIntraConv, "_fused", spoiled)
     assert attempt(build, TINY, "scatter").status == "right"
     trial = attempt(build, TINY, "fold + buckets")
     assert trial.status == "wrong"
@@ -76,8 +76,8 @@ def test_aims_are_reached_or_missed():
 
 def test_tables_and_plots_of_a_whole_run(inline_workers, tmp_path, capsys):
     out = tmp_path / "layers.csv"
-    main(LayersBenchmark(edges=400, targets=60, features=8, dim=16, heads=2, hops=1, layers=1, growth=(200, 400),
-                         repeats=1, threads=1, out=out))  # fmt: skip
+    main(LayersBenchmark(edges=400, targets=60, features=8, hidden_channels=16, heads=2, hops=1, num_layers=1,
+                         growth=(200, 400), repeats=1, threads=1, out=out))  # fmt: skip
     rows = list(csv.DictReader(out.read_text().splitlines()))
     assert {row["table"] for row in rows} == {
         "intra attention", "inter attention", "intra", "pixel order", "inter", "growth", "skew", "model"}  # fmt: skip
