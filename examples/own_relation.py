@@ -11,6 +11,8 @@ import torch
 
 import hgg_pyg
 from graphs import VERTEX, ClipNodes, GraphSpec, Relation, build_graph, nearest_vertices
+from hgg_pyg.model.config import ModelConfig
+from hgg_pyg.model.network import HGGNet
 
 
 def mirrors(nodes: ClipNodes) -> Relation:
@@ -44,3 +46,7 @@ if __name__ == "__main__":
     print(graph)
     distance, side = graph[VERTEX, "mirrors", VERTEX].edge_attr.unbind(1)
     print(f"a vertex hears from {100 * distance.median():.0f} cm away in the median, {(side > 0).sum()} from the left")
+    network = HGGNet(ModelConfig(num_layers=1).for_graph(graph))  # a layer for every relation of the graph
+    before = network.refine_queries(graph)
+    graph[VERTEX, "mirrors", VERTEX].edge_attr += 1
+    print(f"queries move by {(network.refine_queries(graph) - before).abs().mean():.4f} when the edge features change")

@@ -41,6 +41,8 @@ def check_own_attention(printed: str) -> None:
 def check_own_relation(printed: str) -> None:
     (distance,) = numbers(printed, r"hears from ([\d.]+) cm away")
     assert 1 < distance < 100  # a person's width
+    (moved,) = numbers(printed, r"queries move by ([\d.]+) when")
+    assert moved > 0
 
 
 def check_ablation(printed: str) -> None:

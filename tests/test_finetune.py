@@ -19,6 +19,7 @@ from hgg_pyg.data import FrameSource, open_captures
 from hgg_pyg.finetuning.config import FinetuneConfig
 from hgg_pyg.finetuning.scores import TASKS
 from hgg_pyg.finetuning.tuner import CameraSplit, ViewLoader, surface_distance
+from hgg_pyg.kernels.threads import one_thread
 from hgg_pyg.model.config import ModelConfig
 from hgg_pyg.training.run import Checkpoint, TrainConfig, read_config
 from hgg_pyg.types import UserError
@@ -73,6 +74,7 @@ def test_a_run_leaves_weights_that_train_takes(config: FinetuneConfig, capsys, t
 
 
 @pytest.mark.slow
+@one_thread()  # fewer than the process was started with: the thread that loads must keep to it from its first item on
 def test_a_run_that_went_on_is_one_that_never_stopped(config: FinetuneConfig, monkeypatch) -> None:
     finetune.main(config)
     stopped = replace(config, name="stopped")

@@ -83,7 +83,8 @@ class TrainingLoop(ABC, Generic[Item]):
             disable=not main,
             smoothing=0.05,
         )
-        with self._signals(), bar, ThreadPoolExecutor(1) as loader:
+        # A thread's first matrix product may take another number of threads than torch's, unless it has asked for that.
+        with self._signals(), bar, ThreadPoolExecutor(1, initializer=torch.get_num_threads) as loader:
             items = self._load_ahead(done, loader)
             for step in range(done, config.steps):
                 record = self.train_step(step, items, bar)
