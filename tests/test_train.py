@@ -239,7 +239,9 @@ def test_a_preset_changes_defaults_and_options_change_the_preset(monkeypatch):
         run_command(TrainConfig, found.append)
         return found[0]
 
-    assert parsed() == parsed("--preset", "paper") == TrainConfig()
+    assert parsed() == parsed("--preset", "demo") == TrainConfig()
+    large = replace(ModelConfig(), num_layers=6, hidden_channels=128, heads=8)
+    assert parsed("--preset", "paper") == TrainConfig(model=large)
     changed = replace(ModelConfig(), shift="surface", feedback=2)
     near = GraphSpec(hops=1)
     assert parsed("--preset=recommended", "--steps", "7") == TrainConfig(steps=7, model=changed, graph=near)
