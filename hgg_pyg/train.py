@@ -54,9 +54,12 @@ def main(config: TrainConfig) -> None:
         _say_what_is_trained_on(config, captures, lpips is not None)
     compute_missing(train, (accelerator.process_index, accelerator.num_processes))
     accelerator.wait_for_everyone()
+    try:
+        trainer = Trainer(config, accelerator, train, val, captures.shared_subjects, lpips)
+    except ValueError as error:  # a conv or a relation of the user's own that does not fit
+        raise UserError(str(error)) from error
     if accelerator.is_main_process and checkpoint is None:
         create_run(config)
-    trainer = Trainer(config, accelerator, train, val, captures.shared_subjects, lpips)
     if checkpoint is not None:
         trainer.restore(checkpoint)
         log.info("going on from step %d of %d", checkpoint.step, config.steps)

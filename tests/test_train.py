@@ -232,6 +232,13 @@ def test_wrong_options_end_in_one_line(tmp_path, monkeypatch, capsys, arguments,
     assert not (tmp_path / "runs").exists()
 
 
+def test_a_conv_that_cannot_do_what_is_asked_for_leaves_no_run(config):
+    wrong = replace(config, model=replace(config.model, conv="SAGEConv", attention_dropout=0.1))
+    with pytest.raises(UserError, match=r"conv SAGEConv: expected a layer that takes dropout of attention weights"):
+        train_command.main(wrong)
+    assert not config.folder.exists()
+
+
 def test_a_preset_changes_defaults_and_options_change_the_preset(monkeypatch):
     def parsed(*arguments: str) -> TrainConfig:
         monkeypatch.setattr(sys, "argv", ["train", *arguments])

@@ -90,7 +90,8 @@ class ConvChoice:
             if value:
                 spelling = next((name for name in spellings if name in names), None)
                 if spelling is None:
-                    raise ValueError(f"conv {self.conv}: it cannot do {needed}, found {value}")
+                    expected = f"expected a layer that takes {needed} ({' or '.join(spellings)})"
+                    raise ValueError(f"conv {self.conv}: {expected}, found one of {', '.join(names)}")
                 arguments[spelling] = value
         arguments |= _arguments(self.options)
         side_by_side = "heads" in arguments and arguments.get("concat", "concat" in names)

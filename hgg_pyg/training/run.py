@@ -218,7 +218,7 @@ def read_config(folder: Path, kind: type[Record] = TrainConfig) -> Record:
     try:
         return config_from_json(kind, json.loads(path.read_text()))
     except (ValueError, TypeError, AttributeError) as error:
-        raise UserError(f"{path}: expected a configuration of this version ({error})") from None
+        raise UserError(f"{path}: expected a configuration that can be used here ({error})") from None
 
 
 def _check_same(path: Path, found: RunConfig, wanted: RunConfig) -> None:
