@@ -67,7 +67,7 @@ def task_tables(
         rows.append((f"{methods[1]} - {methods[0]}", *(_gain_cell(own, task, methods, metric) for metric in metrics)))
         subjects = len({score.subject for score in own})
         images = sum(score.images for score in own if score.method == methods[0])
-        title = f"{task}: {subjects} subject{'s' * (subjects > 1)}, {images} image{'s' * (images > 1)} a method"
+        title = f"{task}: {subjects} subject{'s' * (subjects > 1)}, {images} image{'s' * (images > 1)} per method"
         tables.append(Table(title, ("", *(TITLES[metric] for metric in metrics)), tuple(rows)))
     return tables
 
