@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import sys
 
 import torch
 
@@ -61,12 +60,7 @@ def main(config: FinetuneConfig) -> None:
             log.info("preset %s starts from random weights; --checkpoint gives others", config.preset)
         if checkpoint is None:
             create_run(config)
-    if checkpoint is not None:
-        tuner.restore(checkpoint)
-        log.info("going on from step %d of %d", checkpoint.step, config.steps)
-    if not tuner.run():
-        log.info("stopped at step %d and saved; --resume goes on", len(tuner.history))
-        sys.exit(130)
+    tuner.run_from(checkpoint)
     if accelerator.is_main_process:
         weights = config.folder / WEIGHTS_FILE
         save_lgm(tuner.network, config.preset, config.size, weights)

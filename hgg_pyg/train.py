@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import sys
 
 import torch
 
@@ -60,12 +59,7 @@ def main(config: TrainConfig) -> None:
         raise UserError(str(error)) from error
     if accelerator.is_main_process and checkpoint is None:
         create_run(config)
-    if checkpoint is not None:
-        trainer.restore(checkpoint)
-        log.info("going on from step %d of %d", checkpoint.step, config.steps)
-    if not trainer.run():
-        log.info("stopped at step %d and saved; --resume goes on", len(trainer.history))
-        sys.exit(130)
+    trainer.run_from(checkpoint)
     if accelerator.is_main_process:
         trainer.network.save(config.folder / MODEL_FOLDER)
         if test:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import logging
 import signal
+import sys
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -20,6 +22,7 @@ from hgg_pyg.training.curves import save_curves
 from hgg_pyg.training.run import Checkpoint, RunConfig, StepRecord
 
 Item = TypeVar("Item")
+log = logging.getLogger("hgg_pyg")
 
 
 class TrainingLoop(ABC, Generic[Item]):
@@ -65,6 +68,15 @@ class TrainingLoop(ABC, Generic[Item]):
         self.optimizer.load_state_dict(checkpoint.optimizer)
         self.scheduler.load_state_dict(checkpoint.scheduler)
         self.history = list(checkpoint.history)
+
+    def run_from(self, checkpoint: Checkpoint | None) -> None:
+        """Train from a checkpoint on, or from the start, to the end; stopped before it, the process exits with 130."""
+        if checkpoint is not None:
+            self.restore(checkpoint)
+            log.info("going on from step %d of %d", checkpoint.step, self.run_config.steps)
+        if not self.run():
+            log.info("stopped at step %d and saved; --resume goes on", len(self.history))
+            sys.exit(130)
 
     def run(self) -> bool:
         """Train up to the configured step, saving checkpoints and curves.

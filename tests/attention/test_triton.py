@@ -248,7 +248,7 @@ def test_strided_inputs(device: str) -> None:
 def test_refuses_what_it_cannot_do(device: str) -> None:
     edges = graph("unique", device)
     query, key, value = inputs(edges, (1, 1, 257, False))
-    with pytest.raises(ValueError, match=r"^query: expected at most 256 channels a head, found 257$"):
+    with pytest.raises(ValueError, match=r"^query: expected at most 256 channels per head, found 257$"):
         triton_attention(query, key, value, edges)
     query, key, value = inputs(edges, (1, 1, 2, False))
     loss = triton_attention(query, key, value, edges).square().sum()

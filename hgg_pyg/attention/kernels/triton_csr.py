@@ -55,10 +55,10 @@ def triton_attention(query: Tensor, key: Tensor, value: Tensor, edges: Edges) ->
         [N, S, H, C] of the query's type.
 
     Raises:
-        ValueError: more than 256 channels a head.
+        ValueError: more than 256 channels per head.
     """
     if query.shape[-1] > MOST_CHANNELS:
-        raise ValueError(f"query: expected at most {MOST_CHANNELS} channels a head, found {query.shape[-1]}")
+        raise ValueError(f"query: expected at most {MOST_CHANNELS} channels per head, found {query.shape[-1]}")
     with torch.cuda.device_of(query):
         return _Attention.apply(query, key, None if value is key else value, edges)  # pyright: ignore[reportReturnType]
 

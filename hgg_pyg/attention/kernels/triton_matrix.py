@@ -1,4 +1,4 @@
-"""Triton kernels for several queries a head: products of small matrices, [slots, C] by [C, entries of a tile].
+"""Triton kernels for several queries per head: products of small matrices, [slots, C] by [C, entries of a tile].
 
 A program works on one item (see `triton_items`), one head and a block of slots, so that a tile of keys is read once
 for many queries, and where the values are the keys, once for both products. Formulas: `triton_csr`.

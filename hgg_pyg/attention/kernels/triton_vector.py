@@ -198,7 +198,7 @@ def backward_query(
 
 
 def backward_source(given: Given, items: Items, dkey: Tensor | None, dvalue: Tensor | None) -> None:
-    """Write the gradients that are not None, of any number of queries a head; `items` of the sources."""
+    """Write the gradients that are not None, of any number of queries per head; `items` of the sources."""
     query, key, value, grad, lse, delta = given
     part_key, part_value = (None if x is None else partial_results(items, x) for x in (dkey, dvalue))
     grid, sizes = _launch(query, items, slots=query.shape[1])

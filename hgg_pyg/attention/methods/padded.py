@@ -1,4 +1,4 @@
-"""The padding of the paper's own public code: a fixed number of Gaussians a vertex, the rest dropped."""
+"""The padding of the paper's own public code: a fixed number of Gaussians per vertex, the rest dropped."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def first_edges(edges: Edges) -> PaddedRows:
 def padded_first_attention(query: Tensor, key: Tensor, value: Tensor, edges: Edges) -> Tensor:
     """Attention over the first 40 edges of each target, in the order of the edges, padded to 40.
 
-    The public code of Human Gaussian Graph keeps at most 5 Gaussians a vertex and frame and pads to 5 T for T frames,
+    The public code of Human Gaussian Graph keeps at most 5 Gaussians per vertex and frame and pads to 5 T for T frames,
     of which it evaluates 8. Edges carry no frame here, so that the limit holds for the 8 frames together: equal to
     `reference` where no target has more than 40 edges, and less of the graph elsewhere.
     """
