@@ -38,18 +38,18 @@ def spread_cameras(capture: Capture, count: int) -> tuple[int, ...]:
     return tuple(chosen)
 
 
-def opposite_cameras(capture: Capture, cameras: Sequence[int], turn: int = 0) -> tuple[int, ...]:
+def opposite_cameras(capture: Capture, cameras: Sequence[int], index: int = 0) -> tuple[int, ...]:
     """One of some cameras, and the other of them that sees the person from most behind it: a front and a back.
 
     Args:
         capture: whose cameras and poses.
         cameras: to choose from, by position in the capture; at least one.
-        turn: the first of the pair is the turn-th of them, from 0, counted round and round.
+        index: the first of the pair is the index-th of them, from 0, counted round and round.
 
     Returns:
         Two cameras by position in the capture; one where there is no other.
     """
-    first = turn % len(cameras)
+    first = index % len(cameras)
     if len(cameras) == 1:
         return (cameras[0],)
     away = _directions(capture)[list(cameras)]

@@ -54,7 +54,7 @@ def test_input_cameras_surround_the_person_in_any_world(source):
 def test_opposite_cameras_are_a_front_and_a_back(source):
     """Six cameras stand in a circle, 60 degrees apart: each has one three places on, whatever the list leaves out."""
     capture = source.capture
-    assert [opposite_cameras(capture, range(6), turn) for turn in range(7)] == [
+    assert [opposite_cameras(capture, range(6), index) for index in range(7)] == [
         (0, 3), (1, 4), (2, 5), (3, 0), (4, 1), (5, 2), (0, 3),
     ]  # fmt: skip
     assert opposite_cameras(capture, (4, 5, 1), 3) == (4, 1)
