@@ -28,7 +28,7 @@ def build_graph(nodes: ClipNodes, avatar: AvatarNodes | None = None) -> HeteroDa
             gaussian: x [P, C], frame [P] int64
             vertex: node_id [N] int64, the vertex of the body
             (source, relation, target) for each relation: edge_index [2, E] int64, sorted by target, then source, and
-                edge_attr [E, ...] where the relation has features
+                edge_attr [E, K] where the relation has features
             avatar: x, pos, quats, scales, opacities, colors, binding, axes, as the fields of `AvatarNodes`
             (vertex, refines, avatar): edge_index [2, M * readout_k] (Eq. 18)
             betas [1, B], so that a `Batch` has a row per person
@@ -52,7 +52,11 @@ def build_graph(nodes: ClipNodes, avatar: AvatarNodes | None = None) -> HeteroDa
         data.betas = avatar.betas[None]
     for name in nodes.spec.relations:
         edge_name, function = find_relation(name)
-        relation = function(nodes)
+        try:
+            relation = function(nodes)
+        except Exception as error:
+            error.add_note(f"in the relation {name!r}")
+            raise
         _connect(data, edge_name, relation, nodes.pos.device)
         if relation.target != VERTEX:
             raise ValueError(

@@ -99,6 +99,8 @@ def config_from_json(kind: type[Config], values: Mapping[str, Any]) -> Config:
     Raises:
         ValueError: a name is unknown, or a value is refused by the dataclass.
     """
+    if not isinstance(values, Mapping):
+        raise ValueError(f"{kind.__name__}: expected an object, found {values!r}")
     hints = typing.get_type_hints(kind)
     unknown = [name for name in values if name not in hints]
     if unknown:
@@ -109,8 +111,6 @@ def config_from_json(kind: type[Config], values: Mapping[str, Any]) -> Config:
 def _from_json(hint: Any, value: Any) -> Any:
     options = typing.get_args(hint)
     if isinstance(hint, type) and dataclasses.is_dataclass(hint):
-        if not isinstance(value, Mapping):
-            raise ValueError(f"{hint.__name__}: expected an object, found {value!r}")
         return config_from_json(hint, value)
     if isinstance(value, list):
         return tuple(_from_json(options[0] if options else Any, item) for item in value)

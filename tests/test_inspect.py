@@ -386,6 +386,20 @@ def test_wrong_inputs_end_in_one_line(tiny_captures, tmp_path, body, monkeypatch
     assert "model.json: expected a saved model, found nothing" in run(monkeypatch, capsys, str(folder))
 
 
+def test_a_network_of_another_configuration_is_refused(tiny_captures, tmp_path, body, monkeypatch, capsys):
+    """Weights of the same shapes would load, and be another network in silence."""
+    folder = make_run(tiny_captures, tmp_path, body)
+    path = folder / MODEL_FOLDER / "model.json"
+    settings = json.loads(path.read_text())
+    for change, message in (
+        ({"norm": "post"}, "norm: expected the network that was trained, found files that differ"),
+        ({"heads": 4}, "heads: expected the network that was trained"),
+        ({"relations": settings["relations"][::-1]}, "relations: expected the network that was trained"),
+    ):
+        path.write_text(json.dumps(settings | change))
+        assert message in run(monkeypatch, capsys, str(folder))
+
+
 def test_a_network_of_another_body_or_backbone_is_refused(tiny_captures, tmp_path, body, monkeypatch, capsys):
     folder = make_run(tiny_captures, tmp_path, body)
     for name, message in (

@@ -71,7 +71,7 @@ def find_relation(name: str) -> tuple[str, RelationFunction]:
     if module and path:
         try:
             function = pkgutil.resolve_name(name)
-        except Exception as error:  # a module of somebody else's may fail in any way
+        except (Exception, SystemExit) as error:  # a module of somebody else's may fail in any way
             why = f"{type(error).__name__}: {error}"
             raise ValueError(_unknown(name, why)) from error
         if callable(function):

@@ -16,7 +16,7 @@ class Relation:
     source: str  # a node type: gaussian, vertex or avatar
     target: str
     edge_index: Tensor  # [2, E] int64: sources in row 0, targets in row 1
-    edge_attr: Tensor | None = None  # [E, ...] features of each edge
+    edge_attr: Tensor | None = None  # [E, K] floating point, features of each edge
 
 
 def checked_and_sorted(name: str, relation: Relation, sizes: Mapping[str, int], device: torch.device) -> Relation:
@@ -30,7 +30,7 @@ def checked_and_sorted(name: str, relation: Relation, sizes: Mapping[str, int], 
 
     Raises:
         ValueError: it is no `Relation`; a node type is not in the graph; edges are no int64 [2, E], name nodes that
-            there are not, or lie on another device; or `edge_attr` is not a row for each edge.
+            there are not, or lie on another device; or `edge_attr` is not a row of finite numbers for each edge.
     """
     if not isinstance(relation, Relation):
         raise ValueError(f"relation {name!r}: expected its function to return a Relation, found {type(relation)}")
@@ -49,13 +49,15 @@ def checked_and_sorted(name: str, relation: Relation, sizes: Mapping[str, int], 
                 f"of type {kind}, found {low} to {high}"
             )
     if features is not None:
-        if not isinstance(features, Tensor) or features.ndim == 0 or len(features) != edges.shape[1]:
-            expected = f"[{edges.shape[1]}, ...], a row for each edge"
-            raise ValueError(f"relation {name!r}: edge_attr: expected {expected}, found {_brief(features)}")
+        expected = f"expected [{edges.shape[1]}, K] of finite floating-point numbers, a row for each edge"
+        fits = isinstance(features, Tensor) and features.ndim == 2 and len(features) == edges.shape[1]
+        if not fits or not features.is_floating_point():
+            raise ValueError(f"relation {name!r}: edge_attr: {expected}, found {_brief(features)}")
         if features.device != device:
-            raise ValueError(
-                f"relation {name!r}: edge_attr: expected a tensor on {device}, found one on {features.device}"
-            )
+            found = f"expected a tensor on {device}, found one on {features.device}"
+            raise ValueError(f"relation {name!r}: edge_attr: {found}")
+        if not bool(features.isfinite().all()):
+            raise ValueError(f"relation {name!r}: edge_attr: {expected}, found NaN or infinity")
     key = edges[1] * max(sizes[relation.source], 1) + edges[0]
     if bool((key.diff() < 0).any()):
         order = key.argsort(stable=True)

@@ -50,7 +50,11 @@ def attend(
         return _nothing(query, key, value)
     if key.dtype != query.dtype and key.dtype not in chosen.storage:
         key, value = convert(key, value, query.dtype)
-    return chosen.compute(slots, key, value, edges).view_as(query)
+    out = chosen.compute(slots, key, value, edges)
+    if out.shape != slots.shape or out.dtype != query.dtype:
+        expected, found = (f"{list(x.shape)} {x.dtype}" for x in (slots, out))
+        raise ValueError(f"attention backend {chosen.name!r}: expected a result of {expected}, found {found}")
+    return out.view_as(query)
 
 
 def convert(key: Tensor, value: Tensor, dtype: torch.dtype) -> tuple[Tensor, Tensor]:

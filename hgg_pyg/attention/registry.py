@@ -126,8 +126,8 @@ def find_variant(backend: str | Variant) -> Variant | None:
         )
     try:
         found = pkgutil.resolve_name(backend)
-    except (ImportError, AttributeError, ValueError) as error:
-        raise ValueError(f"attention backend: {backend!r} cannot be imported from here ({error})") from None
+    except (Exception, SystemExit) as error:  # a module of somebody else's may fail in any way
+        raise ValueError(f"attention backend: {backend!r} cannot be imported from here ({error})") from error
     if not isinstance(found, Variant):
         raise ValueError(f"attention backend: expected {backend!r} to be a Variant, found {type(found).__name__}")
     return found

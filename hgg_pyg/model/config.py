@@ -82,7 +82,17 @@ class ModelConfig:
                 f"ModelConfig.attention_dropout: expected 0 with conv fused, found {self.attention_dropout}: the fused "
                 "layers keep no weights; conv attention drops them"
             )
+        self._check_relations()
         _ = self.layer
+
+    def _check_relations(self) -> None:
+        if not self.relations or len(set(self.edge_types)) < len(self.relations):
+            raise ValueError(f"ModelConfig.relations: expected some, each once, found {self.relations!r}")
+        for source, name, target, edge_dim in self.relations:
+            plain = all(part and "." not in part and "__" not in part for part in (source, name))
+            if not plain or target != "vertex" or edge_dim < 0:
+                expected = "expected (source, name, vertex, number of edge features)"
+                raise ValueError(f"ModelConfig.relations: {expected}, found {(source, name, target, edge_dim)!r}")
 
     @property
     def layer(self) -> ConvChoice:

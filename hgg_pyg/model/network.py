@@ -14,6 +14,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from torch_geometric.data import Batch, HeteroData
 
+from graphs import REFINES
 from hgg_pyg.attention import Edges
 from hgg_pyg.avatar import Avatar
 from hgg_pyg.config import config_from_json, config_json
@@ -108,9 +109,13 @@ class HGGNet(nn.Module):
             ValueError: the graph's features, vertices or relations are not what the network was made for, or it lacks
                 feedback.
         """
+        if "avatar" not in graph.node_types or REFINES not in graph.edge_types:
+            raise ValueError(
+                "expected a graph with avatar nodes and their read-out's edges, see build_graph; found none"
+            )
         start = graph["avatar"]
         queries = self.refine_queries(graph)
-        context = self.readout((self.readout_norm(queries), start.x), graph["vertex", "refines", "avatar"].edge_index)
+        context = self.readout((self.readout_norm(queries), start.x), graph[REFINES].edge_index)
         context = context + self.residual(start.x)
         if self.gaussian_feedback is not None:
             context = context + self.gaussian_feedback(start.feedback)
@@ -129,13 +134,21 @@ class HGGNet(nn.Module):
         return queries
 
     def _check(self, graph: HeteroData) -> None:
+        for kind, name in (("gaussian", "x"), ("vertex", "node_id")):
+            if kind not in graph.node_types or name not in graph[kind]:
+                raise ValueError(
+                    f"expected a graph with {kind}.{name}, found {', '.join(graph.node_types) or 'nothing'}"
+                )
         config, features, node_id = self.config, graph["gaussian"].x, graph["vertex"].node_id
         if features.shape[-1] != config.in_channels:
             raise ValueError(f"expected {config.in_channels} features per Gaussian, found {features.shape[-1]}")
         if config.feedback and "feedback" not in graph["vertex"]:
             raise ValueError("expected a graph with feedback of its input images, see add_feedback; found none")
-        if node_id.numel() and int(node_id.max()) >= config.num_vertices:
-            raise ValueError(f"expected a body of {config.num_vertices} vertices, found {int(node_id.max()) + 1}")
+        low, high = (int(x) for x in node_id.aminmax()) if node_id.numel() else (0, -1)
+        if high >= config.num_vertices:
+            raise ValueError(f"expected a body of {config.num_vertices} vertices, found {high + 1}")
+        if low < 0:
+            raise ValueError(f"vertex.node_id: expected 0 to {config.num_vertices - 1}, found {low}")
         for relation in config.edge_types:
             if relation not in graph.edge_types:
                 there = ", ".join("-".join(found) for found in graph.edge_types)

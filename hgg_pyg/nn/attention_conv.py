@@ -124,10 +124,9 @@ class AttentionConv(MessagePassing):
         """
         source, target = (x, x) if isinstance(x, Tensor) else x
         has_slots = target.ndim == 3
-        edge_attr = self._check_features(edge_index, edge_attr)
-        out, weights = self._attend(
-            source, target if has_slots else target.unsqueeze(1), self._in_flow(edge_index), edge_attr
-        )
+        edges = self._in_flow(edge_index)
+        edge_attr = self._check_features(edge_index, edge_attr, edges.shape[1])
+        out, weights = self._attend(source, target if has_slots else target.unsqueeze(1), edges, edge_attr)
         out = out if has_slots else out.squeeze(1)
         if not return_attention_weights:
             return out
@@ -155,7 +154,7 @@ class AttentionConv(MessagePassing):
         plain = isinstance(edge_index, Tensor) and not is_torch_sparse_tensor(edge_index)
         return edges if plain or self.flow == "source_to_target" else edges.flip(0)
 
-    def _check_features(self, edge_index: AnyEdges, edge_attr: Tensor | None) -> Tensor | None:
+    def _check_features(self, edge_index: AnyEdges, edge_attr: Tensor | None, count: int) -> Tensor | None:
         """The features of the edges, [E, edge_dim]."""
         if self.lin_edge is None:
             if edge_attr is not None:
@@ -164,7 +163,12 @@ class AttentionConv(MessagePassing):
         edge_attr = _values_of(edge_index) if edge_attr is None else edge_attr
         if edge_attr is None:
             raise ValueError(f"{type(self).__name__}: expected {self.edge_dim} edge features, found none")
-        return edge_attr if edge_attr.ndim > 1 else edge_attr[:, None]
+        edge_attr = edge_attr if edge_attr.ndim > 1 else edge_attr[:, None]
+        width = edge_attr.shape[-1] if self.edge_dim == -1 else self.edge_dim
+        if edge_attr.shape != (count, width):
+            expected, found = f"[{count}, {width}]", list(edge_attr.shape)
+            raise ValueError(f"{type(self).__name__}: expected edge features {expected}, found {found}")
+        return edge_attr
 
     def edge_update(  # pyright: ignore[reportIncompatibleMethodOverride]
         self, query_i: Tensor, key_j: Tensor, edge: Tensor | None, index: Tensor, size_i: int
@@ -183,7 +187,8 @@ class AttentionConv(MessagePassing):
 
     def _split(self, x: Tensor) -> Tensor:
         """[n, out_channels] or [n, S, out_channels] -> [n, 1 or S, H, C]"""
-        return x.view(len(x), -1 if x.ndim == 3 else 1, self.heads, self.out_channels // self.heads)
+        slots = x.shape[1] if x.ndim == 3 else 1
+        return x.view(len(x), slots, self.heads, self.out_channels // self.heads)
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.in_channels}, {self.out_channels}, heads={self.heads})"

@@ -116,11 +116,15 @@ def pass_messages(
         return conv((source, queries), edges, *features)
     edge_index = as_edge_index(edges)
     source = source.to(queries.dtype)  # features may be stored in bfloat16
-    tokens = (
+    tokens = [
         conv((source if source.ndim == 2 else source[:, s], queries[:, s]), edge_index, *features)
         for s in range(queries.shape[1])
-    )
-    return torch.stack(list(tokens), 1)
+    ]
+    out = torch.stack(tokens, 1)
+    if out.shape[:2] != queries.shape[:2] or not out.is_floating_point():  # a residual would broadcast in silence
+        found = f"[{', '.join(map(str, tokens[0].shape))}] {out.dtype}"
+        raise ValueError(f"{type(conv).__name__}: expected [{len(queries)}, D] of floating point, found {found}")
+    return out
 
 
 def reset_parameters(module: nn.Module) -> None:

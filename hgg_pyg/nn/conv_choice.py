@@ -19,6 +19,11 @@ from hgg_pyg.nn.inter import InterConv
 from hgg_pyg.nn.intra import IntraConv
 
 OURS = ("auto", "attention", "fused")
+# Arguments that the network's configuration and its graph decide, and self loops, which are edges of the graph.
+_OF_THE_NETWORK = (
+    *("in_channels", "out_channels", "heads", "dropout", "edge_dim", "in_edge_channels"),
+    "add_self_loops",
+)
 
 
 @dataclass(frozen=True)
@@ -41,6 +46,10 @@ class ConvChoice:
     """whether `FusedIntraConv` may project on the vertices' side"""
 
     def __post_init__(self) -> None:
+        kinds = {"conv": str, "options": tuple, "backend": str | Variant, "fold": bool}
+        for name, kind in kinds.items():
+            if not isinstance(getattr(self, name), kind):
+                raise ValueError(f"ConvChoice.{name}: expected {kind}, found {getattr(self, name)!r}")
         find_variant(self.backend)
         arguments = _arguments(self.options)
         if self.conv in OURS:
@@ -99,7 +108,7 @@ class ConvChoice:
         try:
             layer = cls(in_channels, width, **arguments)
             _try_out(layer, in_channels, out_channels, edge_dim)
-        except (TypeError, ValueError, RuntimeError, AttributeError, NotImplementedError) as error:
+        except (Exception, SystemExit) as error:  # so may its layers
             said = " ".join(str(error).split())[:300]
             raise ValueError(
                 f"conv {self.conv}: expected a layer (in_channels, out_channels, heads=..., **options) that is called "
@@ -118,19 +127,30 @@ class ConvChoice:
     ) -> AttentionConv:
         by_messages = self.conv == "attention" or (self.conv == "auto" and bool(dropout or edge_dim))
         if not by_messages:
+            rest: dict[str, Any] = {"dropout": dropout, "edge_dim": edge_dim}
             if same_nodes:
-                return FusedInterConv(
-                    in_channels, out_channels, heads, self.backend, dropout=dropout, edge_dim=edge_dim
-                )
-            return FusedIntraConv(
-                in_channels, out_channels, heads, self.backend, self.fold, dropout=dropout, edge_dim=edge_dim
-            )
+                layer = FusedInterConv(in_channels, out_channels, heads, self.backend, **rest)
+            else:
+                layer = FusedIntraConv(in_channels, out_channels, heads, self.backend, self.fold, **rest)
+            self._try_backend(layer, in_channels, out_channels)
+            return layer
         if self.backend not in ("auto", "scatter"):
             raise ValueError(
                 f"conv {self.conv}: edge features and dropout of attention weights take messages, whose backend is "
                 f"scatter; found {self.backend!r}"
             )
         return (InterConv if same_nodes else IntraConv)(in_channels, out_channels, heads, dropout, edge_dim)
+
+    def _try_backend(self, layer: FusedConv, in_channels: tuple[int, int], out_channels: int) -> None:
+        """Try a way of computing attention that is not ours, where it runs on a CPU at all."""
+        variant = find_variant(self.backend)
+        own = isinstance(self.backend, Variant) or ":" in self.backend
+        if variant is None or not own or variant.missing("cpu", torch.float32):
+            return
+        try:
+            _try_out(layer, in_channels, out_channels, None)
+        except (Exception, SystemExit) as error:
+            raise ValueError(f"attention backend {variant.name!r}: it fails on a few random edges: {error}") from error
 
 
 def find_conv(name: str) -> type[MessagePassing]:
@@ -142,8 +162,8 @@ def find_conv(name: str) -> type[MessagePassing]:
     if ":" in name:
         try:
             found = pkgutil.resolve_name(name)
-        except (ImportError, AttributeError, ValueError) as error:
-            raise ValueError(f"conv: {name!r} cannot be imported from here ({error})") from None
+        except (Exception, SystemExit) as error:  # a module of somebody else's may fail in any way
+            raise ValueError(f"conv: {name!r} cannot be imported from here ({error})") from error
     else:
         found = getattr(torch_geometric.nn, name, None)
     if not (isinstance(found, type) and issubclass(found, MessagePassing)):
@@ -168,6 +188,8 @@ def _arguments(options: tuple[str, ...]) -> dict[str, Any]:
         name, equals, text = option.partition("=")
         if not equals or not name.isidentifier():
             raise ValueError(f"conv options: expected NAME=VALUE, found {option!r}")
+        if name in found:
+            raise ValueError(f"conv options: expected each name once, found {name!r} twice")
         try:
             found[name] = ast.literal_eval(text)
         except (ValueError, SyntaxError):
@@ -183,7 +205,7 @@ def _check_options(name: str, cls: type[MessagePassing], arguments: dict[str, An
             known |= dict.fromkeys(
                 p.name for p in inspect.signature(base.__init__).parameters.values() if p.kind not in (2, 4)
             )
-    for reserved in ("self", "in_channels", "out_channels"):
+    for reserved in ("self", *_OF_THE_NETWORK):
         known.pop(reserved, None)
     unknown = [option for option in arguments if option not in known]
     if unknown:
@@ -203,3 +225,5 @@ def _try_out(layer: MessagePassing, in_channels: tuple[int, int], out_channels: 
     shape = tuple(out.shape) if isinstance(out, torch.Tensor) else type(out).__name__
     if shape != (3, out_channels):
         raise ValueError(f"three targets gave {shape}")
+    if out.dtype != torch.float32 or not bool(out.isfinite().all()):
+        raise ValueError(f"finite float32 inputs gave {out.dtype}{'' if out.isfinite().all() else ', not finite'}")

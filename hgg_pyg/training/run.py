@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import math
 import pickle
 import subprocess
 from collections.abc import Mapping
@@ -76,10 +77,14 @@ class RunConfig:
         for name in ("image_size", "steps", "accumulation", "checkpoint_every", "validate_every"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name}: expected at least 1, found {getattr(self, name)}")
+        if not 0 <= self.seed < 2**63:
+            raise ValueError(f"seed: expected 0 to 2^63 - 1, found {self.seed}")
+        if not 0 <= self.weight_decay < math.inf:
+            raise ValueError(f"weight_decay: expected 0 or more, found {self.weight_decay}")
         for name in ("lr", "clip_norm"):
-            if not getattr(self, name) > 0:
+            if not 0 < getattr(self, name) < math.inf:
                 raise ValueError(f"{name}: expected a positive number, found {getattr(self, name)}")
-        if not self.name or Path(self.name).name != self.name:
+        if not self.name.strip() or self.name == ".." or Path(self.name).name != self.name:
             raise ValueError(f"name: expected a plain folder name, found {self.name!r}")
 
     @property
@@ -182,7 +187,8 @@ class Checkpoint:
         except FileNotFoundError:
             raise UserError(f"{path}: expected a checkpoint, found nothing") from None
         except (RuntimeError, pickle.UnpicklingError, EOFError, KeyError, TypeError) as error:
-            raise UserError(f"{path}: expected a checkpoint of this program ({str(error).splitlines()[0]})") from None
+            said = (str(error).splitlines() or [type(error).__name__])[0]
+            raise UserError(f"{path}: expected a checkpoint of this program ({said})") from None
 
 
 def find_checkpoint(config: RunConfig) -> Checkpoint | None:

@@ -3,21 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
 
+from graphs import find_relation
 from hgg_pyg.attention import get_variant
 from hgg_pyg.backbones import Backbone, make_backbone
 from hgg_pyg.body import BodyModel
+from hgg_pyg.config import flat_config
 from hgg_pyg.data.capture import Capture
 from hgg_pyg.data.capture_set import CaptureSet, load_body_for, open_captures
 from hgg_pyg.data.clips import even_frames, input_range
 from hgg_pyg.data.frames import FrameSource, frame_sources
 from hgg_pyg.evaluation.inspection.subject import RunSubject
+from hgg_pyg.model.config import ModelConfig
 from hgg_pyg.model.network import HGGNet
-from hgg_pyg.training.run import MODEL_FOLDER, TrainConfig, read_config
+from hgg_pyg.training.run import CONFIG_FILE, MODEL_FOLDER, TrainConfig, read_config
 from hgg_pyg.types import UserError
 
 
@@ -64,8 +67,23 @@ def open_run(run: Path, data: Path | None = None, device: torch.device | None = 
     body = load_body_for(data, config.body)
     backbone = make_backbone(config.backbone, device)
     model = load_network(run, body, backbone, device)
+    _check_same_network(run, config, model.config)
     captures = open_captures(data, config.image_size, body, config.crop, config.protocol)
     return TrainedRun(config, model, data, captures, body, backbone)
+
+
+def _check_same_network(run: Path, config: TrainConfig, saved: ModelConfig) -> None:
+    """Refuse a saved network that is not of the run's configuration: a file was changed since."""
+    wanted = replace(
+        config.model, in_channels=saved.in_channels, num_vertices=saved.num_vertices, relations=saved.relations
+    )
+    before, now = flat_config(wanted), flat_config(saved)
+    before["relations"] = tuple(find_relation(name)[0] for name in config.graph.relations)
+    now["relations"] = tuple(relation[1] for relation in saved.relations)
+    for name in now:
+        if before[name] != now[name]:
+            found = f"{MODEL_FOLDER}/model.json says {now[name]}, {CONFIG_FILE} {before[name]}"
+            raise UserError(f"{run}: {name}: expected the network that was trained, found files that differ: {found}")
 
 
 def load_network(run: Path, body: BodyModel, backbone: Backbone, device: torch.device) -> HGGNet:

@@ -140,12 +140,15 @@ def test_no_edges() -> None:
         (relation([0], [0], edge_index=torch.zeros(3, 2).long()), r"expected \[2, E\] torch.int64, found \[3, 2\]"),
         (relation([0], [0], edge_index=[[0], [0]]), r"expected \[2, E\] torch.int64, found <class 'list'>"),
         (relation([0], [0], edge_index=torch.zeros(2, 1, device="meta").long()), "expected a tensor on cpu, found one"),
+        (relation([0], [0], edge_attr=torch.zeros(2, 1)), r"edge_attr: expected \[1, K\] of finite .* found \[2, 1\]"),
+        (relation([0], [0], edge_attr=torch.tensor(1.0)), r"edge_attr: expected \[1, K\] of finite"),
+        (relation([0], [0], edge_attr=torch.zeros(1)), r"edge_attr: expected \[1, K\] of finite .* found \[1\]"),
         (
-            relation([0], [0], edge_attr=torch.zeros(2, 1)),
-            r"edge_attr: expected \[1, ...\], a row for each edge",
+            relation([0], [0], edge_attr=torch.ones(1, 1).long()),
+            r"edge_attr: expected \[1, K\] of finite .* torch.int64",
         ),
-        (relation([0], [0], edge_attr=torch.tensor(1.0)), r"edge_attr: expected \[1, ...\], a row for each edge"),
-        (relation([0], [0], edge_attr=torch.zeros(1, device="meta")), "edge_attr: expected a tensor on cpu, found one"),
+        (relation([0], [0], edge_attr=torch.full((1, 1), torch.nan)), "edge_attr: .* found NaN or infinity"),
+        (relation([0], [0], edge_attr=torch.zeros(1, 1, device="meta")), "edge_attr: expected a tensor on cpu, found"),
     ],
 )
 def test_wrong_relations_are_refused_by_name(made: object, message: str) -> None:

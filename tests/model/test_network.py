@@ -3,14 +3,17 @@ from dataclasses import replace
 import pytest
 import torch
 from torch_geometric.data import Batch
+from torch_geometric.nn import SAGEConv
 
 from graphs import BINDS, NEAR, GraphSpec
+from hgg_pyg.attention import Variant
 from hgg_pyg.body import pose_gaussians, tangent_frames, unpose_gaussians
 from hgg_pyg.data.clips import clip_graph
 from hgg_pyg.model.config import ModelConfig
 from hgg_pyg.model.direct_binding import DirectBinding
 from hgg_pyg.model.network import HGGNet
 from hgg_pyg.model.residual import apply_residual
+from hgg_pyg.nn import ConvChoice
 from hgg_pyg.types import UserError
 
 CONFIG = ModelConfig(num_layers=2, hidden_channels=8, heads=2, in_channels=6)
@@ -281,8 +284,46 @@ def test_a_graph_of_other_features_or_bodies_is_refused(make_clip):
         ),
         ({"backend": "flash"}, r"expected one of auto, reference, scatter, .* found 'flash'"),
         ({"conv": "fused", "attention_dropout": 0.1}, r"conv attention drops them"),
+        ({"conv": "GATv2Conv", "conv_options": ("bias=True", "bias=False")}, r"each name once, found 'bias' twice"),
+        ({"conv": "GATv2Conv", "conv_options": ("heads=4",)}, r"expected options among .*; found heads"),
+        ({"relations": ()}, r"ModelConfig\.relations"),
+        ({"relations": INTRA + INTRA}, r"ModelConfig\.relations: expected some, each once"),
+        (
+            {"relations": (("vertex", "near", "gaussian", 0),)},
+            r"ModelConfig\.relations: expected \(source, name, vertex",
+        ),
     ],
 )
 def test_wrong_choices_are_refused_when_they_are_made(wrong, message):
     with pytest.raises(ValueError, match=message):
         replace(CONFIG, **wrong)
+
+
+class LateShape(SAGEConv):
+    """Right on a few nodes, one row for all on many: a residual would broadcast it in silence."""
+
+    def forward(self, x, edge_index):  # pyright: ignore[reportIncompatibleMethodOverride]
+        out = super().forward(x, edge_index)
+        return out if len(out) < 100 else out[:1]
+
+
+def test_layers_and_backends_that_give_another_shape_are_refused(make_clip):
+    graph, *_ = make_clip()
+    with pytest.raises(ValueError, match=r"LateShape: expected \[6890, D\] of floating point, found \[1, 8\]"):
+        HGGNet(replace(CONFIG, conv=f"{__name__}:LateShape"))(graph)
+    transposed = Variant("transposed", "", lambda query, *_: query.transpose(0, -1), cpu=(torch.float32,))
+    with pytest.raises(ValueError, match=r"backend 'transposed': it fails on a few random edges: .* expected a result"):
+        ConvChoice(backend=transposed).make((6, 8), 8, 2)
+
+
+def test_graphs_that_lack_what_the_network_reads_are_refused(make_clip):
+    model = HGGNet(CONFIG)
+    for change, message in (
+        (lambda graph: graph["vertex"].node_id.sub_(1), r"vertex.node_id: expected 0 to 6889, found -1"),
+        (lambda graph: graph["gaussian"].pop("x"), r"expected a graph with gaussian.x"),
+        (lambda graph: graph._node_store_dict.pop("avatar"), r"expected a graph with avatar nodes"),
+    ):
+        graph, *_ = make_clip()
+        change(graph)
+        with pytest.raises(ValueError, match=message):
+            model(graph)
