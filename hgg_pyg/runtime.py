@@ -86,9 +86,9 @@ def _parse(config: type[Config], description: str | None) -> Config:
     except SystemExit as stop:
         if not stop.code:
             raise
-        message = " ".join(re.sub(r"[\u2500-\u257f]+", " ", re.sub(r"^usage: .*\n", "", said.getvalue())).split())
-        message = re.sub(r"^Value error Error parsing \S+: ", "", message.removeprefix(f"{program}: error: "))
-        raise UserError(re.sub(r" For full helptext, (see|run) \S+ -m \S+ --help$", "", message)) from None
+        message = re.sub(r"[\u2500-\u257f]+|-{5,}", " ", re.sub(r"^usage: .*\n", "", said.getvalue()))
+        message = " ".join(message.split()).removeprefix(f"{program}: error: ").removeprefix("Value error ")
+        raise UserError(message) from None
     except ValueError as error:  # a configuration refuses what tyro let pass, a preset's own values for example
         raise UserError(str(error)) from None
 

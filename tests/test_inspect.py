@@ -303,7 +303,7 @@ def test_a_run_is_shown_whole(tiny_captures, tmp_path, body, capsys):
         ({"spec": GraphSpec(relations=("binds",))}, {PAGES[3]}, "no relation near"),
         ({"num_layers": 0}, {PAGES[1], PAGES[2], PAGES[3]}, "L = 0"),
         ({"conv": "SAGEConv"}, {PAGES[1], PAGES[2], PAGES[3]}, "SAGEConv returns no attention weights"),
-        ({"backend": "mean"}, {PAGES[1], PAGES[2], PAGES[3]}, "the backend mean computes no attention"),
+        ({"backend": "mean"}, {PAGES[1], PAGES[2], PAGES[3]}, "the backend mean is not softmax over all edges"),
     ],
 )
 def test_what_a_network_lacks_is_left_out_and_said(tiny_captures, tmp_path, body, settings, missing, reason):

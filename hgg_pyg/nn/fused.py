@@ -165,7 +165,8 @@ def plain(conv: nn.Module) -> nn.Module:
         return conv
     variant = find_variant(conv.backend)
     if variant is not None and not variant.exact:
-        raise ValueError(f"{type(conv).__name__}: the backend {variant.name} computes no attention: {variant.summary}")
+        why = f"is not softmax over all edges, so it has no weights to give: {variant.summary}"
+        raise ValueError(f"{type(conv).__name__}: the backend {variant.name} {why}")
     twin = _PLAIN[type(conv)](conv.in_channels, conv.out_channels, conv.heads)
     for name, linear in conv.named_children():
         setattr(twin, name, linear)

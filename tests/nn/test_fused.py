@@ -173,7 +173,9 @@ def test_plain_is_the_twin_with_the_very_weights(kind: str, slots: int) -> None:
 def test_plain_leaves_other_layers_and_refuses_another_operation() -> None:
     for other in (InterConv(D, D), GATv2Conv(D, D)):
         assert plain(other) is other
-    with pytest.raises(ValueError, match="FusedReadoutConv: the backend mean computes no attention: "):
+    with pytest.raises(
+        ValueError, match="FusedReadoutConv: the backend mean is not softmax over all edges, so it has no weights"
+    ):
         plain(FusedReadoutConv(D, D, backend="mean"))
     lazy = FusedIntraConv(-1, D, H)
     x, edges = torch.randn(N, F), torch.randint(N, (2, 20))
