@@ -6,7 +6,7 @@ from graphs.names import AVATAR, BINDS, FEEDBACK, GAUSSIAN, NEAR, REFINES, VERTE
 from graphs.nearest import nearest_vertices, nearest_vertices_ragged
 from graphs.nodes import AvatarNodes, ClipNodes
 from graphs.relations import Relation, RelationFunction, find_relation, register_relation, relation_names
-from graphs.spec import PRESETS, GraphSpec
+from graphs.spec import GraphSpec
 
 __all__ = [
     "AVATAR",
@@ -14,7 +14,6 @@ __all__ = [
     "FEEDBACK",
     "GAUSSIAN",
     "NEAR",
-    "PRESETS",
     "REFINES",
     "VERTEX",
     "AvatarNodes",

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
-from types import MappingProxyType
 
 from graphs.relations import find_relation, relation_names
 
@@ -66,7 +64,3 @@ class GraphSpec:
                     f"whose edges would both be called {edge_name!r}"
                 )
             seen[edge_name] = name
-
-
-PRESETS: Mapping[str, GraphSpec] = MappingProxyType({"paper": GraphSpec(k=1, hops=2, readout_k=1)})
-"""Named graphs; "paper" is the one of Section 3.2."""

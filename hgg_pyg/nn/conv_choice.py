@@ -103,12 +103,12 @@ class ConvChoice:
                     raise ValueError(f"conv {self.conv}: {expected}, found one of {', '.join(names)}")
                 arguments[spelling] = value
         arguments |= _arguments(self.options)
-        side_by_side = "heads" in arguments and arguments.get("concat", "concat" in names)
-        width = out_channels // arguments["heads"] if side_by_side else out_channels
+        side_by_side = "heads" in names and arguments.get("concat", "concat" in names)
+        width = out_channels // heads if side_by_side else out_channels
         try:
             layer = cls(in_channels, width, **arguments)
             _try_out(layer, in_channels, out_channels, edge_dim)
-        except (Exception, SystemExit) as error:  # so may its layers
+        except (Exception, SystemExit) as error:  # a layer of somebody else's may fail in any way
             said = " ".join(str(error).split())[:300]
             raise ValueError(
                 f"conv {self.conv}: expected a layer (in_channels, out_channels, heads=..., **options) that is called "

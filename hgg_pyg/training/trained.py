@@ -67,7 +67,6 @@ def open_run(run: Path, data: Path | None = None, device: torch.device | None = 
     body = load_body_for(data, config.body)
     backbone = make_backbone(config.backbone, device)
     model = load_network(run, body, backbone, device)
-    _check_same_network(run, config, model.config)
     captures = open_captures(data, config.image_size, body, config.crop, config.protocol)
     return TrainedRun(config, model, data, captures, body, backbone)
 
@@ -90,7 +89,8 @@ def load_network(run: Path, body: BodyModel, backbone: Backbone, device: torch.d
     """A run's network, in evaluation mode.
 
     Raises:
-        UserError: no network, one for another body or per-frame network, or one that cannot run on the device.
+        UserError: no network, one that is not of the run's configuration, one for another body or per-frame network, or
+            one that cannot run on the device.
     """
     model = HGGNet.load(run / MODEL_FOLDER)
     try:
@@ -103,6 +103,7 @@ def load_network(run: Path, body: BodyModel, backbone: Backbone, device: torch.d
     if backbone.feature_dim != model.config.in_channels:
         found = f"the per-frame network gives {backbone.feature_dim}"
         raise UserError(f"{run}: expected {model.config.in_channels} features per Gaussian, {found}")
+    _check_same_network(run, read_config(run), model.config)
     return model.to(device).eval()
 
 
