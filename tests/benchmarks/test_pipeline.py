@@ -53,7 +53,7 @@ def test_aims_are_reached_or_missed():
 def test_every_stage_is_timed(tmp_path, capsys):
     out = tmp_path / "results" / "pipeline.csv"
     main(PipelineBenchmark(sizes=(24,), repeats=1, steps=2, captures=tmp_path / "captures", out=out))
-    rows = list(csv.DictReader(out.open()))
+    rows = list(csv.DictReader(out.read_text().splitlines()))
     parts = {part: [r["stage"] for r in rows if r["part"] == part] for part in (AVATAR, TRAINING)}
     assert parts[AVATAR][-1] == WHOLE_AVATAR
     assert parts[TRAINING][-1] == WHOLE_CLIP
