@@ -19,7 +19,7 @@ from accelerate import Accelerator
 from tqdm import tqdm
 
 from benchmarks.bars import print_bars
-from benchmarks.floors import Rates
+from benchmarks.rates import Rates
 from benchmarks.pipeline_report import AVATAR, SETTING, TRAINING, WHOLE_CLIP, Row, describe, judge, ranking
 from benchmarks.pipeline_stages import Stage, avatar_stages, training_stages
 from benchmarks.plots import draw_ranking

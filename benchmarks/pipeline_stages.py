@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from benchmarks.floors import Needs, count_flops, num_bytes
+from benchmarks.rates import Needs, count_flops, num_bytes
 from benchmarks.timing import Work
 from hgg_pyg.avatar import Avatar
 from hgg_pyg.data.clip_input import graph_for, load_clip

@@ -5,7 +5,7 @@ import csv
 import pytest
 import torch
 
-from benchmarks.floors import Needs, Rates, count_flops, num_bytes
+from benchmarks.rates import Needs, Rates, count_flops, num_bytes
 from benchmarks.pipeline import PipelineBenchmark, main
 from benchmarks.pipeline_report import AVATAR, TRAINING, WHOLE_CLIP, Row, describe, judge
 from benchmarks.pipeline_stages import WHOLE_AVATAR
