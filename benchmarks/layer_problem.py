@@ -1,8 +1,9 @@
 """Whole layers of the Human Gaussian Graph, projections included, ours and PyG's with the same weights.
 
-PyG's layers are as PyG has them: they end with the heads side by side, without the output projection W_O that ours have
-(one of vertices, not of edges). `TransformerConv` is checked against a truth with the identity for W_O, all of whose
-other weights are those of ours; its root weight is left out, as a vertex without edges has to get zero.
+Layers of others are as they have them: they end with the heads side by side, without the output projection W_O that
+ours have (one of vertices, not of edges). `TransformerConv` and anemoi's attention are checked against a truth with the
+identity for W_O, all of whose other weights are those of ours; `TransformerConv`'s root weight is left out, as a vertex
+without edges has to get zero.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ import torch
 from torch import Tensor, nn
 from torch_geometric.data import HeteroData
 
-from benchmarks import graphs
+from benchmarks import graphs, peers
 from benchmarks.check import TOLERANCE, ProjectedSources, solve, worst
 from benchmarks.suite import Contestant
 from graphs import BINDS, NEAR
@@ -46,6 +47,12 @@ class Layer:
         """Whether there is a truth to compare with: GATv2's attention is another operation."""
         return self.conv != "GATv2Conv"
 
+    def missing(self, device: str) -> str | None:
+        """Why it does not run on a kind of device, or is not installed; None where it runs."""
+        if self.conv in ("attention", "fused"):
+            return variants()[self.backend].missing(device)
+        return peers.missing(self.conv)
+
     @property
     def projects(self) -> bool:
         """Whether it ends with an output projection."""
@@ -59,6 +66,7 @@ LAYERS = {
     "fold + fused, bf16": Layer("fused", "fused", fold=True, storage="bfloat16"),
     "fold + buckets": Layer("fused", "buckets", fold=True),
     "TransformerConv": Layer("TransformerConv", options=("root_weight=False",)),
+    "anemoi": Layer(peers.ANEMOI),
     "GATv2Conv": Layer("GATv2Conv", options=("bias=False",)),
 }
 
@@ -92,8 +100,8 @@ class LayerCase:
 
 
 def runnable(device: str, names: Sequence[str]) -> list[str]:
-    """Those of LAYERS whose variant of attention runs on a device."""
-    return [name for name in names if variants()[LAYERS[name].backend].missing(device) is None]
+    """Those of LAYERS that run on a device and are installed."""
+    return [name for name in names if LAYERS[name].missing(device) is None]
 
 
 def build(case: LayerCase) -> LayerProblem | ModelProblem:

@@ -85,7 +85,7 @@ def plan(config: LayersBenchmark) -> list[_Step]:
     chief = LayerCase(edges=config.edges, targets=config.targets, features=config.features, heads=config.heads,
                       hidden_channels=config.hidden_channels, hops=config.hops, num_layers=config.num_layers,
                       device=config.device)  # fmt: skip
-    inter = ["scatter", "fused", "TransformerConv", "GATv2Conv"]
+    inter = ["scatter", "fused", "TransformerConv", "anemoi", "GATv2Conv"]
     few = ["scatter", CHIEF, "TransformerConv"]
     repeats = config.repeats
     return [
@@ -103,6 +103,9 @@ def main(config: LayersBenchmark) -> None:
     config = config.sized()
     about = machine(config.device, config.threads)
     print(", ".join(f"{k} {v}" for k, v in about.items()))
+    for name, layer in LAYERS.items():
+        if (why := layer.missing(config.device)) is not None:
+            print(f"not measured: {name} {why}")
     intra = Case(edges=config.edges, targets=config.targets, heads=config.heads,
                  hidden_channels=config.hidden_channels, device=config.device)  # fmt: skip
     alone = intra, replace(intra, task="inter", edges=0, hops=config.hops, shuffled=True)

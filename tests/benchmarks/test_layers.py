@@ -1,14 +1,16 @@
 """`python -m benchmarks.layers` compares layers that compute the same, and says which aims are missed."""
 
 import csv
+import importlib.metadata
 from dataclasses import replace
 
 import pytest
 
 from benchmarks.bars import Bar
-from benchmarks.layer_problem import LAYERS, LayerCase, build
+from benchmarks.layer_problem import LAYERS, LayerCase, build, runnable
 from benchmarks.layers import LayersBenchmark, main
 from benchmarks.layers_report import CHIEF, Entry, judge
+from benchmarks.peers import AnemoiConv
 from benchmarks.suite import Measured, Result, Trial, attempt, forget
 from benchmarks.timing import Spread
 from hgg_pyg.nn import FusedIntraConv
@@ -25,10 +27,33 @@ def _forget():
 @pytest.mark.parametrize("kind", ["intra", "inter", "model"])
 def test_all_layers_but_one_compute_the_same(kind):
     case = replace(TINY, kind=kind, shuffled=kind != "intra")
-    for name in LAYERS:
+    for name in runnable("cpu", list(LAYERS)):
         if kind != "inter" or not name.startswith("fold"):
             expected = "another operation" if name == "GATv2Conv" else "right"
             assert attempt(build, case, name).status == expected, name
+
+
+@pytest.mark.skipif(LAYERS["anemoi"].missing("cpu") is not None, reason=f"anemoi {LAYERS['anemoi'].missing('cpu')}")
+def test_anemoi_is_given_zero_features_of_edges(monkeypatch):
+    real = AnemoiConv.forward
+
+    def with_features(self, x, edge_index):
+        attention = self.attention.forward
+        self.attention.forward = lambda q, k, v, e, edges: attention(q, k, v, e + 0.1, edges)
+        return real(self, x, edge_index)
+
+    assert attempt(build, TINY, "anemoi").status == "right"
+    monkeypatch.setattr(AnemoiConv, "forward", with_features)
+    assert attempt(build, TINY, "anemoi").status == "wrong"
+
+
+def test_a_peer_that_is_not_installed_is_said_to_be(monkeypatch):
+    def absent(package):
+        raise importlib.metadata.PackageNotFoundError(package)
+
+    monkeypatch.setattr("importlib.metadata.version", absent)
+    assert "pip install --no-deps anemoi-models" in (LAYERS["anemoi"].missing("cpu") or "")
+    assert runnable("cpu", ["scatter", "anemoi"]) == ["scatter"]
 
 
 def test_a_layer_with_a_wrong_gradient_is_refused(monkeypatch):
