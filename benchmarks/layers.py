@@ -16,6 +16,7 @@ from benchmarks.layer_cases import LAYERS, LayerCase, runnable
 from benchmarks.layer_problem import SeveralProblems, label
 from benchmarks.layer_work import must_do
 from benchmarks.layers_report import ALONE, CHIEF, HALF, Entry, Table, add_floors, draw_entries, judge, print_entries
+from benchmarks.peers import LEFT_OUT
 from benchmarks.report import Progress
 from benchmarks.suite import Limits, run_case
 from benchmarks.timing import machine
@@ -107,8 +108,9 @@ def main(config: LayersBenchmark) -> None:
     config = config.sized()
     about = machine(config.device, config.threads)
     print(", ".join(f"{k} {v}" for k, v in about.items()))
-    for name, layer in LAYERS.items():
-        if (why := layer.missing(config.device)) is not None:
+    reasons = {name: layer.missing(config.device) for name, layer in LAYERS.items()} | LEFT_OUT
+    for name, why in reasons.items():
+        if why is not None:
             print(f"not measured: {name} {why}")
     intra = Case(edges=config.edges, targets=config.targets, heads=config.heads,
                  hidden_channels=config.hidden_channels, device=config.device)  # fmt: skip
@@ -119,7 +121,7 @@ def main(config: LayersBenchmark) -> None:
     total += sum(_weight(step.cases, step.names, step.repeats) for step in steps)
     works = [work for step in steps for case in step.cases for name in step.names
              for work in must_do(case, name).values()]  # fmt: skip
-    floors_weight = sum(work.bytes + work.flops / 8 for work in set(works)) / 200 * config.repeats
+    floors_weight = sum(work.bytes / 12e3 + work.flops / 230e3 for work in set(works)) * (config.repeats + 3)
     total += floors_weight
     with start_workers(config.device, config.threads) as workers, Progress(total) as progress:
         entries = []

@@ -148,3 +148,4 @@ def test_tables_and_plots_of_a_whole_run(inline_workers, monkeypatch, tmp_path, 
     for bar in bars:
         assert bar["what"] in shown
     assert "floors taken" in shown
+    assert "not measured: DGL 2.1.0" in shown
