@@ -106,7 +106,7 @@ def give_back_memory() -> None:
 
 def machine(device: str, threads: int) -> dict[str, str | int]:
     """What a measurement depends on besides the code: processor, device, threads, versions; and the date."""
-    names = ("torch", "torch_geometric", "torch_scatter", "numba", "triton")
+    names = ("torch", "torch_geometric", "torch_scatter", "anemoi_models", "numba", "triton")
     return {
         "device": torch.cuda.get_device_name() if device == "cuda" else "cpu",
         "cpu": _cpu_name(),
