@@ -19,10 +19,10 @@ from accelerate import Accelerator
 from tqdm import tqdm
 
 from benchmarks.bars import print_bars
-from benchmarks.rates import Rates
 from benchmarks.pipeline_report import AVATAR, SETTING, TRAINING, WHOLE_CLIP, Row, describe, judge, ranking
 from benchmarks.pipeline_stages import Stage, avatar_stages, training_stages
 from benchmarks.plots import draw_ranking
+from benchmarks.rates import Rates
 from benchmarks.timing import Spread, interleaved, machine, write_table
 from hgg_pyg.backbones import make_backbone
 from hgg_pyg.config import check_choices

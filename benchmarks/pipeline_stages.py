@@ -11,8 +11,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from benchmarks.rates import Needs, count_flops, num_bytes
-from benchmarks.timing import Work
+from benchmarks.floors import Work
+from benchmarks.rates import count_flops, num_bytes
+from benchmarks.timing import Work as Call
 from hgg_pyg.avatar import Avatar
 from hgg_pyg.data.clip_input import graph_for, load_clip
 from hgg_pyg.data.clips import even_frames, input_range
@@ -33,10 +34,10 @@ class Stage:
     """One stage: what it does, and the least that this takes: bytes of what it is given and of what it gives."""
 
     name: str
-    forward: Work
-    needs: Needs
-    backward: Work | None = None
-    backward_needs: Needs | None = None
+    forward: Call
+    needs: Work
+    backward: Call | None = None
+    backward_needs: Work | None = None
 
 
 def avatar_stages(source: FrameSource, config: TrainConfig, network: HGGNet) -> list[Stage]:
@@ -60,7 +61,7 @@ def avatar_stages(source: FrameSource, config: TrainConfig, network: HGGNet) -> 
     refine = torch.no_grad()(lambda: network(told))
     given = num_bytes([told, list(network.parameters())])
 
-    def each(function: Callable, items: Iterable) -> Work:
+    def each(function: Callable, items: Iterable) -> Call:
         def work() -> list:
             with side_by_side(source.backbone) as pool:
                 return list(pool.map(function, items))
@@ -68,14 +69,14 @@ def avatar_stages(source: FrameSource, config: TrainConfig, network: HGGNet) -> 
         return work
 
     stages = [
-        Stage("decode images and masks", each(lambda moment: moment.pixels(), moments), Needs(seen)),
-        Stage("pose the body", each(source.moment, inputs), Needs(bodies)),
-        Stage("per-frame network", each(source.backbone, decoded), Needs(seen + bodies + found)),
-        Stage("graph", load, Needs(found + num_bytes([clip.graph, clip.images]))),
-        Stage("feedback", lambda: graph_for(clip, network), Needs(num_bytes(clip.images))),
-        Stage("network", refine, Needs(given + num_bytes(refine()), count_flops(refine))),
+        Stage("decode images and masks", each(lambda moment: moment.pixels(), moments), Work(seen)),
+        Stage("pose the body", each(source.moment, inputs), Work(bodies)),
+        Stage("per-frame network", each(source.backbone, decoded), Work(seen + bodies + found)),
+        Stage("graph", load, Work(found + num_bytes([clip.graph, clip.images]))),
+        Stage("feedback", lambda: graph_for(clip, network), Work(num_bytes(clip.images))),
+        Stage("network", refine, Work(given + num_bytes(refine()), count_flops(refine))),
     ]
-    least = Needs(sum(stage.needs.bytes for stage in stages), sum(stage.needs.flops for stage in stages))
+    least = sum((stage.needs for stage in stages), Work(0))
     return [*stages, Stage(WHOLE_AVATAR, torch.no_grad()(whole), least)]
 
 
@@ -127,25 +128,25 @@ def training_stages(trainer: Trainer) -> list[Stage]:
     network_flops, loss_flops = count_flops(lambda: network(graph)), count_flops(compare)
     read = num_bytes([item.input.graph, item.input.images, truth])
     return [
-        Stage("load (on a thread of its own)", lambda: trainer.load(np.random.default_rng(0)), Needs(read)),
-        Stage("feedback", lambda: graph_for(item.input, network), Needs(num_bytes(item.input.images))),
+        Stage("load (on a thread of its own)", lambda: trainer.load(np.random.default_rng(0)), Work(read)),
+        Stage("feedback", lambda: graph_for(item.input, network), Work(num_bytes(item.input.images))),
         Stage(
-            "network", lambda: network(graph), Needs(given + weights + made, network_flops),
-            _backward(_tensors(refined), parameters), Needs(given + 2 * weights + made, 2 * network_flops),
+            "network", lambda: network(graph), Work(given + weights + made, network_flops),
+            _backward(_tensors(refined), parameters), Work(given + 2 * weights + made, 2 * network_flops),
         ),
         Stage(
-            "pose the avatar", pose, Needs(made + bodies),
-            _backward(_tensors(pose()), _tensors(leaf)), Needs(2 * made + bodies),
+            "pose the avatar", pose, Work(made + bodies),
+            _backward(_tensors(pose()), _tensors(leaf)), Work(2 * made + bodies),
         ),
         Stage(
-            "render", draw, Needs(bodies + shown),
-            _backward(_tensors(rendered), _tensors(posed_leaves)), Needs(2 * bodies + shown),
+            "render", draw, Work(bodies + shown),
+            _backward(_tensors(rendered), _tensors(posed_leaves)), Work(2 * bodies + shown),
         ),
         Stage(
-            "loss", compare, Needs(2 * shown, loss_flops),
-            _backward([compare()], _tensors(images)), Needs(3 * shown, 2 * loss_flops),
+            "loss", compare, Work(2 * shown, loss_flops),
+            _backward([compare()], _tensors(images)), Work(3 * shown, 2 * loss_flops),
         ),
-        Stage("clip gradients and step", update, Needs(6 * weights)),
+        Stage("clip gradients and step", update, Work(6 * weights)),
     ]  # fmt: skip
 
 
@@ -168,7 +169,7 @@ def _tensors(found: Gaussians | Sequence[Gaussians] | Sequence[RenderOutput]) ->
     return [value for value in values if isinstance(value, Tensor) and value.requires_grad]
 
 
-def _backward(outputs: Sequence[Tensor], inputs: Sequence[Tensor]) -> Work:
+def _backward(outputs: Sequence[Tensor], inputs: Sequence[Tensor]) -> Call:
     """The backward pass of what has been computed, as often as it is called."""
     grads = [torch.ones_like(output) for output in outputs]
     return lambda: torch.autograd.grad(outputs, inputs, grads, retain_graph=True, allow_unused=True)

@@ -11,23 +11,11 @@ from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 from torch_geometric.data import HeteroData
 
+from benchmarks.floors import Work
 from benchmarks.timing import median_ms
 
 _COPIED = 2**26  # bytes, more than any cache close to a core
 _SIDE = 2048  # of the matrices whose product is timed
-
-
-@dataclass(frozen=True)
-class Needs:
-    """What a piece of work cannot do without."""
-
-    bytes: float
-    """that are read or written once"""
-    flops: float = 0.0
-    """of matrix products, two per multiplication and addition"""
-
-    def __add__(self, other: Needs) -> Needs:
-        return Needs(self.bytes + other.bytes, self.flops + other.flops)
 
 
 @dataclass(frozen=True)
@@ -49,9 +37,9 @@ class Rates:
         )
         return cls(2e3 * _COPIED / copying, 2e3 * _SIDE**3 / multiplying)
 
-    def floor_ms(self, needs: Needs) -> float:
+    def floor_ms(self, work: Work) -> float:
         """The larger of both times: they may pass side by side."""
-        return 1e3 * max(needs.bytes / self.bytes_per_s, needs.flops / self.flops_per_s)
+        return 1e3 * max(work.bytes / self.bytes_per_s, work.flops / self.flops_per_s)
 
 
 def num_bytes(found: object) -> int:
@@ -67,9 +55,9 @@ def num_bytes(found: object) -> int:
     return sum(map(num_bytes, found)) if isinstance(found, Iterable) and not isinstance(found, str) else 0
 
 
-def count_flops(work: Callable[[], object]) -> float:
+def count_flops(work: Callable[[], object]) -> int:
     """FLOPs of the matrix products and convolutions that torch sees in some work; our kernels' are not among them."""
     counter = FlopCounterMode(display=False)
     with counter:
         work()
-    return float(counter.get_total_flops())
+    return counter.get_total_flops()

@@ -5,10 +5,11 @@ import csv
 import pytest
 import torch
 
-from benchmarks.rates import Needs, Rates, count_flops, num_bytes
+from benchmarks.floors import Work
 from benchmarks.pipeline import PipelineBenchmark, main
 from benchmarks.pipeline_report import AVATAR, TRAINING, WHOLE_CLIP, Row, describe, judge
 from benchmarks.pipeline_stages import WHOLE_AVATAR
+from benchmarks.rates import Rates, count_flops, num_bytes
 from benchmarks.timing import Spread
 from hgg_pyg.types import Gaussians
 
@@ -24,8 +25,8 @@ def test_bytes_are_counted_once():
 
 def test_the_floor_is_the_larger_time():
     rates = Rates(bytes_per_s=1e9, flops_per_s=1e11)
-    assert rates.floor_ms(Needs(bytes=2e6, flops=1e8)) == pytest.approx(2)
-    assert rates.floor_ms(Needs(bytes=2e6, flops=1e9)) == pytest.approx(10)
+    assert rates.floor_ms(Work(2_000_000, 100_000_000)) == pytest.approx(2)
+    assert rates.floor_ms(Work(2_000_000, 1_000_000_000)) == pytest.approx(10)
     assert count_flops(lambda: torch.ones(3, 5) @ torch.ones(5, 7)) == 2 * 3 * 5 * 7
 
 
