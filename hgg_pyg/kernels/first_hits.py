@@ -1,0 +1,115 @@
+"""Where rays through pixel centres first meet a triangle mesh, without a scene to build.
+
+Such rays leave one point and end on a lattice, so triangles are taken one by one to the few pixels that each can cover.
+A ray is tested as Woop, Benthin and Wald (2013) do it: the corners are sheared until the ray is the axis of depth, and
+it is inside when it is on the same side of three edges. An edge that two triangles share gives both the same number up
+to its sign, so that no ray slips between them. `raycast.RayMesh` answers the same for rays of any kind.
+"""
+
+# pyright: reportMissingParameterType=false
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+from numba import njit
+
+from hgg_pyg.kernels.numba_tools import OPTIONS
+
+_IN_FRONT = 1e-9  # depth, in whatever unit the world has; a nearer corner has no pixel that can be trusted
+_MARGIN = 1e-6  # pixels; rounding of a corner's place must not keep its triangle from a pixel that the test gives it
+
+
+@dataclass(frozen=True)
+class PixelHits:
+    """First meetings of the rays through n pixels with a mesh."""
+
+    faces: np.ndarray  # [n] int64, which triangle is met, from either side; -1: none
+    shares: np.ndarray  # [n, 3] barycentric coordinates in it; zero where none is
+    depths: np.ndarray  # [n] along the camera's axis; infinite where none is
+
+
+def first_hits(
+    vertices: np.ndarray,
+    faces: np.ndarray,
+    viewmat: np.ndarray,
+    K: np.ndarray,
+    rows: np.ndarray,
+    columns: np.ndarray,
+) -> PixelHits:
+    """Follow the rays through the centres of pixels until they meet a triangle in front of the camera.
+
+    A triangle seen exactly from its edge is missed. Of several triangles at one depth the first in the list is met.
+
+    Args:
+        vertices: [N, 3] float64
+        faces: [F, 3] int64
+        viewmat: [4, 4] float64, world to camera
+        K: [3, 3] float64, pixels; its last row is 0, 0, 1
+        rows, columns: [n] int64 of different pixels; they may lie outside the image.
+    """
+    hits = PixelHits(np.full(len(rows), -1), np.zeros((len(rows), 3)), np.full(len(rows), np.inf))
+    if len(rows):
+        low, high = (rows.min(), columns.min()), (rows.max(), columns.max())
+        which = np.full((high[0] - low[0] + 1, high[1] - low[1] + 1), -1, np.int32)
+        which[rows - low[0], columns - low[1]] = np.arange(len(rows))
+        projection = K @ viewmat[:3]
+        projection[:2] -= np.array(low[::-1])[:, None] * projection[2]  # pixels from the first row and column
+        _meet(_project(vertices, projection), faces, which, hits.faces, hits.shares, hits.depths)
+    return hits
+
+
+@njit(nogil=True, **OPTIONS)
+def _project(vertices, projection):
+    """Of each vertex pixels times depth, depth, and pixels; these are meant only in front of the camera. [N, 5]"""
+    corners = np.empty((len(vertices), 5))
+    for n in range(len(vertices)):
+        for k in range(3):
+            row = projection[k]
+            corners[n, k] = row[0] * vertices[n, 0] + row[1] * vertices[n, 1] + row[2] * vertices[n, 2] + row[3]
+        corners[n, 3], corners[n, 4] = corners[n, 0] / corners[n, 2], corners[n, 1] / corners[n, 2]
+    return corners
+
+
+@njit(nogil=True, **OPTIONS)
+def _span(a, b, c, count):
+    """The pixels with centres between the least and the greatest of three places: the first, one after the last."""
+    low = min(max(min(a, b, c) - _MARGIN, 0.0), float(count))
+    high = min(max(max(a, b, c) + _MARGIN, 0.0), float(count))
+    return math.ceil(low - 0.5), math.floor(high - 0.5) + 1
+
+
+@njit(nogil=True, **OPTIONS)
+def _meet(corners, faces, which, met, shares, depths):
+    height, width = which.shape
+    for f in range(len(faces)):
+        a, b, c = corners[faces[f, 0]], corners[faces[f, 1]], corners[faces[f, 2]]
+        nearest = min(a[2], b[2], c[2])
+        if nearest > _IN_FRONT:
+            top, bottom = _span(a[4], b[4], c[4], height)
+            start, end = _span(a[3], b[3], c[3], width)
+        elif max(a[2], b[2], c[2]) <= 0:
+            continue
+        else:  # it reaches past the camera: any pixel may see it
+            top, bottom, start, end = 0, height, 0, width
+        for row in range(top, bottom):
+            y = row + 0.5
+            ay, by, cy = a[1] - y * a[2], b[1] - y * b[2], c[1] - y * c[2]
+            for column in range(start, end):
+                at = which[row, column]
+                if at < 0:
+                    continue
+                x = column + 0.5
+                ax, bx, cx = a[0] - x * a[2], b[0] - x * b[2], c[0] - x * c[2]
+                u, v, w = bx * cy - by * cx, cx * ay - cy * ax, ax * by - ay * bx
+                if not ((u >= 0 and v >= 0 and w >= 0) or (u <= 0 and v <= 0 and w <= 0)):
+                    continue
+                volume = u + v + w
+                if volume == 0:
+                    continue
+                u, v, w = u / volume, v / volume, w / volume
+                depth = u * a[2] + v * b[2] + w * c[2]
+                if 0 < depth < depths[at]:
+                    met[at], depths[at] = f, depth
+                    shares[at, 0], shares[at, 1], shares[at, 2] = u, v, w
