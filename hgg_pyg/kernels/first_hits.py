@@ -27,26 +27,26 @@ class PixelHits:
 
     faces: np.ndarray  # [n] int64, which triangle is met, from either side; -1: none
     shares: np.ndarray  # [n, 3] barycentric coordinates in it; zero where none is
-    depths: np.ndarray  # [n] along the camera's axis; infinite where none is
+    depths: np.ndarray  # [n] how far along the ray, in lengths of its direction; infinite where none is
 
 
 def first_hits(
     vertices: np.ndarray,
     faces: np.ndarray,
-    viewmat: np.ndarray,
-    K: np.ndarray,
+    origin: np.ndarray,
+    directions: np.ndarray,
     rows: np.ndarray,
     columns: np.ndarray,
 ) -> PixelHits:
-    """Follow the rays through the centres of pixels until they meet a triangle in front of the camera.
+    """Follow the rays through pixels' centres, o + depth D (column + 0.5, row + 0.5, 1), until they meet a triangle.
 
     A triangle seen exactly from its edge is missed. Of several triangles at one depth the first in the list is met.
 
     Args:
         vertices: [N, 3] float64
         faces: [F, 3] int64
-        viewmat: [4, 4] float64, world to camera
-        K: [3, 3] float64, pixels; its last row is 0, 0, 1
+        origin: [3] float64, o: where the camera stands.
+        directions: [3, 3] float64, D: R^T K^-1 of a camera; depths are then those along its axis.
         rows, columns: [n] int64 of different pixels; they may lie outside the image.
     """
     hits = PixelHits(np.full(len(rows), -1), np.zeros((len(rows), 3)), np.full(len(rows), np.inf))
@@ -54,20 +54,20 @@ def first_hits(
         low, high = (rows.min(), columns.min()), (rows.max(), columns.max())
         which = np.full((high[0] - low[0] + 1, high[1] - low[1] + 1), -1, np.int32)
         which[rows - low[0], columns - low[1]] = np.arange(len(rows))
-        projection = K @ viewmat[:3]
+        projection = np.linalg.inv(directions)
         projection[:2] -= np.array(low[::-1])[:, None] * projection[2]  # pixels from the first row and column
-        _meet(_project(vertices, projection), faces, which, hits.faces, hits.shares, hits.depths)
+        _meet(_project(vertices, origin, projection), faces, which, hits.faces, hits.shares, hits.depths)
     return hits
 
 
 @njit(nogil=True, **OPTIONS)
-def _project(vertices, projection):
+def _project(vertices, origin, projection):
     """Of each vertex pixels times depth, depth, and pixels; these are meant only in front of the camera. [N, 5]"""
     corners = np.empty((len(vertices), 5))
     for n in range(len(vertices)):
+        x, y, z = vertices[n, 0] - origin[0], vertices[n, 1] - origin[1], vertices[n, 2] - origin[2]
         for k in range(3):
-            row = projection[k]
-            corners[n, k] = row[0] * vertices[n, 0] + row[1] * vertices[n, 1] + row[2] * vertices[n, 2] + row[3]
+            corners[n, k] = projection[k, 0] * x + projection[k, 1] * y + projection[k, 2] * z
         corners[n, 3], corners[n, 4] = corners[n, 0] / corners[n, 2], corners[n, 1] / corners[n, 2]
     return corners
 

@@ -23,22 +23,20 @@ def posed_body(seed: int) -> tuple[np.ndarray, np.ndarray]:
 
 
 def camera(seed: int, distance: float, focal: float) -> tuple[np.ndarray, np.ndarray]:
-    """Turned at random, its axis a bit beside the origin; pixels that are neither square nor upright."""
+    """A camera's origin and directions: turned at random, its axis a bit beside the middle, pixels skewed."""
     rng = np.random.default_rng(seed)
-    view = np.eye(4)
-    view[:3, :3] = Rotation.random(random_state=rng).as_matrix()
-    view[:3, 3] = [*rng.uniform(-0.05, 0.05, 2), distance]
-    return view, np.array([[focal, 0.7, 44.1], [0, 1.1 * focal, 36.3], [0, 0, 1]])
+    rotation = Rotation.random(None, rng).as_matrix()
+    K = np.array([[focal, 0.7, 44.1], [0, 1.1 * focal, 36.3], [0, 0, 1]])
+    return -rotation.T @ [*rng.uniform(-0.05, 0.05, 2), distance], rotation.T @ np.linalg.inv(K)
 
 
 def both(
-    vertices: np.ndarray, faces: np.ndarray, view: np.ndarray, K: np.ndarray
+    vertices: np.ndarray, faces: np.ndarray, origin: np.ndarray, directions: np.ndarray
 ) -> tuple[PixelHits, Hits, np.ndarray]:
     """Hits of every pixel by either way, and the pixels that both say are met."""
     centers = np.stack([COLUMNS + 0.5, ROWS + 0.5, np.ones(len(ROWS))], 1)
-    rays = centers @ np.linalg.inv(K).T @ view[:3, :3]
-    expected = RayMesh(vertices, faces).cast(-view[:3, :3].T @ view[:3, 3], rays)
-    found = first_hits(vertices, faces, view, K, ROWS, COLUMNS)
+    expected = RayMesh(vertices, faces).cast(origin, centers @ directions.T)
+    found = first_hits(vertices, faces, origin, directions, ROWS, COLUMNS)
     return found, expected, (found.faces >= 0) & expected.met
 
 
@@ -65,21 +63,21 @@ def test_they_are_the_hits_of_general_rays(seed: int, distance: float, focal: fl
 
 def test_either_side_of_a_triangle_is_met() -> None:
     vertices, faces = posed_body(7)
-    view, K = camera(7, 2.6, 90.0)
-    found, turned = (first_hits(vertices, f, view, K, ROWS, COLUMNS) for f in (faces, faces[:, ::-1].copy()))
+    eye = camera(7, 2.6, 90.0)
+    found, turned = (first_hits(vertices, f, *eye, ROWS, COLUMNS) for f in (faces, faces[:, ::-1].copy()))
     np.testing.assert_array_equal(found.faces, turned.faces)
     np.testing.assert_allclose(found.depths, turned.depths, rtol=1e-12)
 
 
 def test_pixels_are_asked_one_by_one() -> None:
     vertices, faces = posed_body(8)
-    view, K = camera(8, 2.6, 90.0)
-    every = first_hits(vertices, faces, view, K, ROWS, COLUMNS)
+    eye = camera(8, 2.6, 90.0)
+    every = first_hits(vertices, faces, *eye, ROWS, COLUMNS)
     chosen = np.random.default_rng(0).permutation(len(ROWS))[:500]
-    some = first_hits(vertices, faces, view, K, ROWS[chosen], COLUMNS[chosen])
+    some = first_hits(vertices, faces, *eye, ROWS[chosen], COLUMNS[chosen])
     for name in ("faces", "shares", "depths"):
         np.testing.assert_array_equal(getattr(some, name), getattr(every, name)[chosen])
-    assert first_hits(vertices, faces, view, K, ROWS[:0], COLUMNS[:0]).shares.shape == (0, 3)
+    assert first_hits(vertices, faces, *eye, ROWS[:0], COLUMNS[:0]).shares.shape == (0, 3)
 
 
 def test_no_ray_slips_between_triangles_whose_edges_and_corners_are_at_pixel_centres() -> None:
@@ -91,7 +89,7 @@ def test_no_ray_slips_between_triangles_whose_edges_and_corners_are_at_pixel_cen
     corner = (np.arange(10)[:, None] * 11 + np.arange(10)).ravel()
     faces = np.stack([[corner, corner + 1, corner + 11], [corner + 12, corner + 1, corner + 11]]).transpose(0, 2, 1)
     rows, columns = (grid.ravel() for grid in np.indices((101, 101)))
-    hits = first_hits(vertices, faces.reshape(-1, 3), np.eye(4), np.eye(3), rows, columns)
+    hits = first_hits(vertices, faces.reshape(-1, 3), np.zeros(3), np.eye(3), rows, columns)
     assert (hits.faces >= 0).all()
     np.testing.assert_allclose((vertices[faces.reshape(-1, 3)[hits.faces], 2] * hits.shares).sum(1), hits.depths)
 
@@ -100,12 +98,12 @@ def test_a_triangle_on_edge_and_one_behind_the_camera_are_missed() -> None:
     upright = np.array([[0.5, -9, 1], [0.5, 9, 1], [4.5, 0, 9]])
     behind = np.array([[-9.0, -9, -1], [9, -9, -1], [0, 9, -1]])
     for vertices in (upright, behind):
-        hits = first_hits(vertices, np.array([[0, 1, 2]]), np.eye(4), np.eye(3), ROWS, COLUMNS)
+        hits = first_hits(vertices, np.array([[0, 1, 2]]), np.zeros(3), np.eye(3), ROWS, COLUMNS)
         assert (hits.faces == -1).all()
 
 
 def test_of_triangles_in_one_place_the_first_is_met() -> None:
     wall = np.array([[-900.0, -900, 3], [900, -900, 3], [0, 900, 3]])
-    hits = first_hits(wall, np.array([[0, 1, 2], [0, 1, 2]]), np.eye(4), np.eye(3), ROWS, COLUMNS)
+    hits = first_hits(wall, np.array([[0, 1, 2], [0, 1, 2]]), np.zeros(3), np.eye(3), ROWS, COLUMNS)
     assert (hits.faces == 0).all()
     np.testing.assert_allclose(hits.depths, 3)
