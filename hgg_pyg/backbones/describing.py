@@ -47,10 +47,12 @@ def describe(
 
     Features are scaled to about 1. All is float32.
     """
-    fields = _describe(
-        *(points.positions, points.normals, points.toward, points.footprints, points.colors, points.blurred),
-        *(points.silhouette, points.borrowed, cover, bound, vertices, rotations, *map(float, shape), float(opacity)),
+    places, looks = (
+        (points.positions, points.normals, points.toward, points.footprints),
+        (points.colors, points.blurred),
     )
+    outline, body = (points.silhouette, points.borrowed, cover), (bound, vertices, rotations)
+    fields = _describe(*places, *looks, *outline, *body, *shape, opacity)
     return Gaussians(*(torch.from_numpy(field) for field in fields))
 
 
@@ -116,8 +118,12 @@ def _orient(normal, view, facing, quaternion):
     nx, ny, nz = normal[0], normal[1], normal[2]
     x, y, z = view[0] - facing * nx, view[1] - facing * ny, view[2] - facing * nz
     if x * x + y * y + z * z <= 1e-8:  # seen from straight above: any direction, across the normal's least component
-        least = np.argmin(np.abs(normal))
-        x, y, z = ((0.0, nz, -ny), (-nz, 0.0, nx), (ny, -nx, 0.0))[least]
+        if abs(nx) <= min(abs(ny), abs(nz)):
+            x, y, z = 0.0, nz, -ny
+        elif abs(ny) <= abs(nz):
+            x, y, z = -nz, 0.0, nx
+        else:
+            x, y, z = ny, -nx, 0.0
     length = np.sqrt(x * x + y * y + z * z)
     x, y, z = x / length, y / length, z / length
     a, b, c = ny * z - nz * y, nz * x - nx * z, nx * y - ny * x  # across: the matrix's rows are x a nx, y b ny, z c nz

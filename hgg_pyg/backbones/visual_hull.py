@@ -26,7 +26,9 @@ def coverage(
     positions, directions = (np.ascontiguousarray(x, np.float64) for x in (positions, directions))
     projections = np.ascontiguousarray(Ks @ viewmats[:, :3], np.float64)
     reaches = np.ascontiguousarray(reaches, np.float64)
-    return _least(positions, directions, reaches, np.ascontiguousarray(masks, np.float32), projections)
+    least = np.ones((len(positions), len(reaches)))
+    _lower(positions, directions, reaches, np.ascontiguousarray(masks, np.float32), projections, least)
+    return least
 
 
 @njit(nogil=True, **OPTIONS)
@@ -37,9 +39,8 @@ def _turn(m, vector):  # pyright: ignore[reportMissingParameterType]
 
 
 @njit(nogil=True, **OPTIONS)
-def _least(positions, directions, reaches, masks, projections):  # pyright: ignore[reportMissingParameterType]
+def _lower(positions, directions, reaches, masks, projections, least):  # pyright: ignore[reportMissingParameterType]
     views, height, width = masks.shape
-    least = np.ones((len(positions), len(reaches)))
     for i in range(len(positions)):
         for view in range(views):
             # A place's projection is, before the division, that of p and r times that of d.
@@ -63,4 +64,3 @@ def _least(positions, directions, reaches, masks, projections):  # pyright: igno
                 upper = (1 - right) * masks[view, top, left] + right * masks[view, top, after]
                 lower = (1 - right) * masks[view, below, left] + right * masks[view, below, after]
                 least[i, k] = min(least[i, k], (1 - low) * upper + low * lower)
-    return least

@@ -32,37 +32,37 @@ def blur(colors: np.ndarray, rows: np.ndarray, columns: np.ndarray, sigma: float
     weights = np.exp(-0.5 * (np.arange(-radius, radius + 1) / max(sigma, 1e-15)) ** 2)
     weights = (weights / weights.sum()).astype(np.float32)
     rows, columns = rows - rows.min(), columns - columns.min()
-    return _blur(np.ascontiguousarray(colors, np.float32), rows, columns, weights, rows.max() + 1, columns.max() + 1)
+    height, width = int(rows.max()) + 1, int(columns.max()) + 1
+    pitch = 4 * (width + 2 * radius) + _STEP  # numbers per row: a margin on either side, and what the last turn reads
+    canvas, sums = np.zeros(height * pitch, np.float32), np.zeros(height * pitch, np.float32)
+    spans = np.full((height, 2), [width, 0])
+    means = np.empty((len(rows), 3), np.float32)
+    _blur(np.ascontiguousarray(colors, np.float32), rows, columns, weights, pitch, canvas, spans, sums, means)
+    return means
 
 
 @njit(nogil=True, **OPTIONS)
-def _blur(colors, rows, columns, weights, height, width):
-    radius = len(weights) // 2
-    pitch = 4 * (width + 2 * radius) + _STEP  # numbers per row: a margin on either side, and what the last turn reads
-    canvas = np.zeros(height * pitch, np.float32)
-    starts, ends = np.full(height, width), np.zeros(height, np.int64)
+def _blur(colors, rows, columns, weights, pitch, canvas, spans, sums, means):
+    height, radius = len(spans), len(weights) // 2
     for i in range(len(rows)):
         at = rows[i] * pitch + 4 * (columns[i] + radius)
         for k in range(3):
             canvas[at + k] = colors[i, k]
         canvas[at + 3] = 1
-        starts[rows[i]] = min(starts[rows[i]], columns[i])
-        ends[rows[i]] = max(ends[rows[i]], columns[i] + 1)
-    sums = np.zeros(height * pitch, np.float32)
-    line = np.zeros(pitch + _STEP, np.float32)
+        spans[rows[i], 0] = min(spans[rows[i], 0], columns[i])
+        spans[rows[i], 1] = max(spans[rows[i], 1], columns[i] + 1)
+    line = np.empty(pitch + _STEP, np.float32)
     for row in range(height):
-        if ends[row] == 0:
+        if spans[row, 1] == 0:
             continue
         top, bottom = max(0, row - radius), min(height, row + radius + 1)
-        start, end = 4 * starts[row], 4 * ends[row]
+        start, end = 4 * spans[row, 0], 4 * spans[row, 1]
         _weigh(canvas, top * pitch, pitch, weights, top - row + radius, bottom - top, line, 0, start, end + 8 * radius)
         _weigh(line, 0, 4, weights, 0, len(weights), sums, row * pitch, start, end)
-    means = np.empty((len(rows), 3), np.float32)
     for i in range(len(rows)):
         at = rows[i] * pitch + 4 * columns[i]
         for k in range(3):
             means[i, k] = sums[at + k] / sums[at + 3]
-    return means
 
 
 @njit(nogil=True, **OPTIONS)

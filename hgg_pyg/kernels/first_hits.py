@@ -56,52 +56,53 @@ def first_hits(
         which[rows - low[0], columns - low[1]] = np.arange(len(rows))
         projection = np.linalg.inv(directions)
         projection[:2] -= np.array(low[::-1])[:, None] * projection[2]  # pixels from the first row and column
-        _meet(_project(vertices, origin, projection), faces, which, hits.faces, hits.shares, hits.depths)
+        corners, spans = np.empty_like(vertices), np.zeros((len(vertices), 4), np.int32)
+        _project(vertices, origin, projection, *which.shape, corners, spans)
+        _meet(corners, spans, faces, which, hits.faces, hits.shares, hits.depths)
     return hits
 
 
 @njit(nogil=True, **OPTIONS)
-def _project(vertices, origin, projection):
-    """Of each vertex pixels times depth, depth, and pixels; these are meant only in front of the camera. [N, 5]"""
-    corners = np.empty((len(vertices), 5))
+def _project(vertices, origin, projection, height, width, corners, spans):
+    """Write of each vertex pixels times depth, and depth [N, 3]; if it is in front of the camera also, for the rows and
+    then the columns, the first one whose centre is not before it, and one after the last whose centre is not behind it
+    [N, 4]."""
     for n in range(len(vertices)):
         x, y, z = vertices[n, 0] - origin[0], vertices[n, 1] - origin[1], vertices[n, 2] - origin[2]
         for k in range(3):
             corners[n, k] = projection[k, 0] * x + projection[k, 1] * y + projection[k, 2] * z
-        corners[n, 3], corners[n, 4] = corners[n, 0] / corners[n, 2], corners[n, 1] / corners[n, 2]
-    return corners
+        if corners[n, 2] > _IN_FRONT:
+            spans[n, 0], spans[n, 1] = _span(corners[n, 1] / corners[n, 2], height)
+            spans[n, 2], spans[n, 3] = _span(corners[n, 0] / corners[n, 2], width)
 
 
 @njit(nogil=True, **OPTIONS)
-def _span(a, b, c, count):
-    """The pixels with centres between the least and the greatest of three places: the first, one after the last."""
-    low = min(max(min(a, b, c) - _MARGIN, 0.0), float(count))
-    high = min(max(max(a, b, c) + _MARGIN, 0.0), float(count))
-    return math.ceil(low - 0.5), math.floor(high - 0.5) + 1
+def _span(place, count):
+    first = math.ceil(min(max(place - 0.5 - _MARGIN, 0.0), float(count)))
+    return first, math.floor(min(max(place - 0.5 + _MARGIN, -1.0), count - 1.0)) + 1
 
 
 @njit(nogil=True, **OPTIONS)
-def _meet(corners, faces, which, met, shares, depths):
-    height, width = which.shape
+def _meet(corners, spans, faces, which, met, shares, depths):
     for f in range(len(faces)):
-        a, b, c = corners[faces[f, 0]], corners[faces[f, 1]], corners[faces[f, 2]]
-        nearest = min(a[2], b[2], c[2])
-        if nearest > _IN_FRONT:
-            top, bottom = _span(a[4], b[4], c[4], height)
-            start, end = _span(a[3], b[3], c[3], width)
-        elif max(a[2], b[2], c[2]) <= 0:
+        a, b, c = np.uint64(faces[f, 0]), np.uint64(faces[f, 1]), np.uint64(faces[f, 2])
+        az, bz, cz = corners[a, 2], corners[b, 2], corners[c, 2]
+        if min(az, bz, cz) > _IN_FRONT:
+            top, bottom = min(spans[a, 0], spans[b, 0], spans[c, 0]), max(spans[a, 1], spans[b, 1], spans[c, 1])
+            start, end = min(spans[a, 2], spans[b, 2], spans[c, 2]), max(spans[a, 3], spans[b, 3], spans[c, 3])
+        elif max(az, bz, cz) <= 0:
             continue
         else:  # it reaches past the camera: any pixel may see it
-            top, bottom, start, end = 0, height, 0, width
+            top, start, bottom, end = 0, 0, which.shape[0], which.shape[1]
         for row in range(top, bottom):
             y = row + 0.5
-            ay, by, cy = a[1] - y * a[2], b[1] - y * b[2], c[1] - y * c[2]
+            ay, by, cy = corners[a, 1] - y * az, corners[b, 1] - y * bz, corners[c, 1] - y * cz
             for column in range(start, end):
                 at = which[row, column]
                 if at < 0:
                     continue
                 x = column + 0.5
-                ax, bx, cx = a[0] - x * a[2], b[0] - x * b[2], c[0] - x * c[2]
+                ax, bx, cx = corners[a, 0] - x * az, corners[b, 0] - x * bz, corners[c, 0] - x * cz
                 u, v, w = bx * cy - by * cx, cx * ay - cy * ax, ax * by - ay * bx
                 if not ((u >= 0 and v >= 0 and w >= 0) or (u <= 0 and v <= 0 and w <= 0)):
                     continue
@@ -109,7 +110,7 @@ def _meet(corners, faces, which, met, shares, depths):
                 if volume == 0:
                     continue
                 u, v, w = u / volume, v / volume, w / volume
-                depth = u * a[2] + v * b[2] + w * c[2]
+                depth = u * az + v * bz + w * cz
                 if 0 < depth < depths[at]:
                     met[at], depths[at] = f, depth
                     shares[at, 0], shares[at, 1], shares[at, 2] = u, v, w

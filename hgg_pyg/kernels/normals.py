@@ -26,7 +26,10 @@ def vertex_normals(vertices: np.ndarray, faces: np.ndarray) -> np.ndarray:
     Returns:
         [N, 3]; zero for a vertex without triangles.
     """
-    return _normals(vertices, faces)
+    sums = np.zeros_like(vertices)
+    _sum_up(vertices, faces, sums)
+    lengths = np.linalg.norm(sums, axis=1, keepdims=True)
+    return np.divide(sums, lengths, out=np.zeros_like(sums), where=lengths > _LEAST)
 
 
 @njit(nogil=True, **OPTIONS)
@@ -41,8 +44,7 @@ def _angle(a, b):
 
 
 @njit(nogil=True, **OPTIONS)
-def _normals(vertices, faces):
-    sums = np.zeros(vertices.shape)
+def _sum_up(vertices, faces, sums):
     for f in range(len(faces)):
         i, j, k = faces[f, 0], faces[f, 1], faces[f, 2]
         ux, uy, uz = vertices[j, 0] - vertices[i, 0], vertices[j, 1] - vertices[i, 1], vertices[j, 2] - vertices[i, 2]
@@ -61,10 +63,3 @@ def _normals(vertices, faces):
             sums[corner, 0] += angle * x / length
             sums[corner, 1] += angle * y / length
             sums[corner, 2] += angle * z / length
-    for n in range(len(sums)):
-        x, y, z = sums[n, 0], sums[n, 1], sums[n, 2]
-        length = math.sqrt(x * x + y * y + z * z)
-        if length > _LEAST:
-            for k in range(3):
-                sums[n, k] /= length
-    return sums

@@ -22,12 +22,13 @@ def polar_rotations(matrices: np.ndarray, chosen: np.ndarray) -> np.ndarray:
     Returns:
         [N, 3, 3], of those that are not chosen zero.
     """
-    return _polar(matrices, chosen)
+    rotations = np.zeros_like(matrices)
+    _polar(matrices, chosen, rotations)
+    return rotations
 
 
 @njit(nogil=True, **OPTIONS)
-def _polar(matrices, chosen):
-    rotations = np.zeros(matrices.shape)
+def _polar(matrices, chosen, rotations):
     for n in range(len(matrices)):
         if not chosen[n]:
             continue
@@ -51,4 +52,3 @@ def _polar(matrices, chosen):
                 break
         r = rotations[n]
         r[0, 0], r[0, 1], r[0, 2], r[1, 0], r[1, 1], r[1, 2], r[2, 0], r[2, 1], r[2, 2] = a, b, c, d, e, f, g, h, i
-    return rotations
