@@ -105,7 +105,7 @@ def coverage(places: np.ndarray, masks: np.ndarray, viewmats: np.ndarray, Ks: np
 
 def describe(points: Lifted, cover: np.ndarray, vertices: np.ndarray, vertex_transforms: torch.Tensor) -> np.ndarray:
     """Features. [n, C]"""
-    bound = KDTree(vertices).query(points.positions)[1]
+    bound = np.asarray(KDTree(vertices).query(points.positions)[1])
     rotations = polar_rotation(vertex_transforms[:, :3, :3])[bound]
     local = Local(rotations.mT @ torch.from_numpy(points.positions - vertices[bound])[..., None], rotations)
     columns = [
