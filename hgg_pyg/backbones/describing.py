@@ -47,12 +47,9 @@ def describe(
 
     Features are scaled to about 1. All is float32.
     """
-    places, looks = (
-        (points.positions, points.normals, points.toward, points.footprints),
-        (points.colors, points.blurred),
-    )
-    outline, body = (points.silhouette, points.borrowed, cover), (bound, vertices, rotations)
-    fields = _describe(*places, *looks, *outline, *body, *shape, opacity)
+    places = points.positions, points.normals, points.toward, points.footprints
+    looks, outline = (points.colors, points.blurred), (points.silhouette, points.borrowed, cover)
+    fields = _describe(*places, *looks, *outline, bound, vertices, rotations, *shape, opacity)
     return Gaussians(*(torch.from_numpy(field) for field in fields))
 
 

@@ -213,7 +213,7 @@ def compute_shards(shards: Sequence[Shard], quiet: bool = False) -> None:
     """Compute shards and write them, one after another; stopped at any time, those that are finished stay.
 
     While this thread writes, others compute, a frame each, so that no frame depends on how many they are: as many as
-    torch uses (ray casting and torch drop the GIL), or one for a network on a GPU.
+    torch uses (kernels and torch drop the GIL), or one for a network on a GPU.
 
     Raises:
         UserError: no pixel of the person is seen in a frame, or the cache cannot be written.

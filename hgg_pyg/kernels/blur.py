@@ -28,11 +28,11 @@ def blur(colors: np.ndarray, rows: np.ndarray, columns: np.ndarray, sigma: float
     """
     if not len(rows):
         return np.zeros((0, 3), np.float32)
-    radius = int(_TRUNCATE * sigma + 0.5)
-    weights = np.exp(-0.5 * (np.arange(-radius, radius + 1) / max(sigma, 1e-15)) ** 2)
-    weights = (weights / weights.sum()).astype(np.float32)
     rows, columns = rows - rows.min(), columns - columns.min()
     height, width = int(rows.max()) + 1, int(columns.max()) + 1
+    radius = min(int(_TRUNCATE * sigma + 0.5), max(height, width) - 1)  # beyond it there is nothing
+    weights = np.exp(-0.5 * (np.arange(-radius, radius + 1) / max(sigma, 1e-15)) ** 2)
+    weights = (weights / weights.sum()).astype(np.float32)
     pitch = 4 * (width + 2 * radius) + _STEP  # numbers per row: a margin on either side, and what the last turn reads
     canvas, sums = np.zeros(height * pitch, np.float32), np.zeros(height * pitch, np.float32)
     spans = np.full((height, 2), [width, 0])

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
+import trimesh
 from scipy import ndimage
 from scipy.spatial import KDTree
 
@@ -37,7 +38,8 @@ def surface_reference(moment: Moment, config: SurfaceConfig) -> Gaussians:
     images, masks = (x.double().numpy() for x in moment.pixels())
     viewmats, Ks, vertices = (x.double().numpy() for x in (moment.cameras.viewmats, moment.cameras.Ks, moment.vertices))
     mesh = RayMesh(vertices, moment.faces.numpy())
-    views = [lift(*view, mesh) for view in zip(images, masks, viewmats, Ks, strict=True)]
+    normals = trimesh.Trimesh(vertices, moment.faces.numpy(), process=False).vertex_normals
+    views = [lift(*view, mesh, normals) for view in zip(images, masks, viewmats, Ks, strict=True)]
     points = Lifted(**{n: np.concatenate([vars(v)[n] for v in views if v is not None]) for n in Lifted.__annotations__})
     places = points.positions[:, None] + REACHES[:, None] * points.normals[:, None]
     cover = coverage(places, masks, viewmats, Ks)
@@ -45,7 +47,9 @@ def surface_reference(moment: Moment, config: SurfaceConfig) -> Gaussians:
     return discs(points, cover[:, 0], features, config).to(device="cpu", dtype=torch.float32)
 
 
-def lift(image: np.ndarray, mask: np.ndarray, viewmat: np.ndarray, K: np.ndarray, mesh: RayMesh) -> Lifted | None:
+def lift(
+    image: np.ndarray, mask: np.ndarray, viewmat: np.ndarray, K: np.ndarray, mesh: RayMesh, normals: np.ndarray
+) -> Lifted | None:
     """As `lifting.lift`."""
     rotation, origin = viewmat[:3, :3], -viewmat[:3, :3].T @ viewmat[:3, 3]
     rows, columns = np.nonzero(mask > 0.5)
@@ -57,7 +61,7 @@ def lift(image: np.ndarray, mask: np.ndarray, viewmat: np.ndarray, K: np.ndarray
     depth = hits.per_ray(hits.distances)[nearest(rows, columns, hits.met, mask.shape)]
     colors = image[rows, columns][nearest(rows, columns, mask[rows, columns] > 0.95, mask.shape)]
     toward = -unit(rays)
-    outward = hits.per_ray(unit(mesh.interpolate(mesh.vertex_normals, hits)))
+    outward = hits.per_ray(unit(mesh.interpolate(normals, hits)))
     sigmas = np.array([0.02, 0.08]) * focal / np.median(depth)
     return Lifted(
         positions=origin + depth[:, None] * rays - 0.4 * (depth / focal)[:, None] * outward,

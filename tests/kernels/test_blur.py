@@ -31,6 +31,13 @@ def test_it_is_scipys_filter(shape: tuple[int, int], sigma: float) -> None:
     np.testing.assert_allclose(found, by_scipy(colors, rows, columns, sigma), atol=1e-6)
 
 
+def test_a_radius_far_beyond_the_image_gives_the_mean_of_all() -> None:
+    """As where the camera all but touches the body; the filter is no larger than the image."""
+    rows, columns = np.nonzero(np.ones((40, 30), bool))
+    colors = np.random.default_rng(1).random((1200, 3))
+    np.testing.assert_allclose(blur(colors, rows, columns, 1e9), np.tile(colors.mean(0), (1200, 1)), atol=1e-6)
+
+
 def test_a_single_pixel_and_none_keep_their_colour() -> None:
     place = np.array([7])
     np.testing.assert_allclose(blur(np.array([[0.1, 0.2, 0.3]]), place, place, 4.0), [[0.1, 0.2, 0.3]], rtol=1e-6)
