@@ -5,9 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass, fields
 
 import numpy as np
-from scipy import ndimage
+from numba import njit
 
-from hgg_pyg.kernels.raycast import RayMesh
+from hgg_pyg.kernels.blur import blur
+from hgg_pyg.kernels.first_hits import first_hits
+from hgg_pyg.kernels.nearest_pixel import nearest_pixels
+from hgg_pyg.kernels.numba_tools import OPTIONS
 
 _FOREGROUND = 0.5  # a pixel belongs to the person when they cover more of it than this
 _SOLID = 0.95  # below this the background shows through a pixel's colour
@@ -15,8 +18,17 @@ _SINK = 0.4  # pixels below the surface, so that a Gaussian's soft outside ends 
 
 
 @dataclass(frozen=True)
+class Body:
+    """The posed body that pixels are lifted to."""
+
+    vertices: np.ndarray  # [N, 3] float64, world, metres
+    faces: np.ndarray  # [F, 3] int64
+    normals: np.ndarray  # [N, 3] float64, unit, outward
+
+
+@dataclass(frozen=True)
 class Points:
-    """n lifted pixels, float64, world coordinates."""
+    """n lifted pixels, world coordinates, float64 but for the colours, which are float32."""
 
     positions: np.ndarray  # [n, 3] metres
     normals: np.ndarray  # [n, 3] unit, outward
@@ -34,11 +46,11 @@ class Points:
 
 
 def lift(
-    image: np.ndarray,  # [H, W, 3]
-    mask: np.ndarray,  # [H, W]
-    viewmat: np.ndarray,  # [4, 4] world to camera
-    K: np.ndarray,  # [3, 3]
-    mesh: RayMesh,
+    image: np.ndarray,  # [H, W, 3] float32
+    mask: np.ndarray,  # [H, W] float32
+    viewmat: np.ndarray,  # [4, 4] float64, world to camera
+    K: np.ndarray,  # [3, 3] float64
+    body: Body,
     radii: tuple[float, ...],  # metres
 ) -> Points:
     """Cast a ray through every pixel of the person and put a point where it meets the body, just under the surface.
@@ -48,53 +60,73 @@ def lift(
     its own is a mixture that would leave a rim in the colour of the studio around the person in every other view.
     A camera in which no ray meets the body gives no points.
     """
-    rotation, origin = viewmat[:3, :3], -viewmat[:3, :3].T @ viewmat[:3, 3]
     rows, columns = np.nonzero(mask > _FOREGROUND)
-    focal = np.sqrt(K[0, 0] * K[1, 1])
-    centers = np.stack([columns + 0.5, rows + 0.5, np.ones(len(rows))], 1)
-    rays = centers @ np.linalg.inv(K).T @ rotation  # of depth 1 along the camera's axis
-    hits = mesh.cast(origin, rays)
-    if not hits.met.any():
+    origin, to_world = -viewmat[:3, :3].T @ viewmat[:3, 3], viewmat[:3, :3].T @ np.linalg.inv(K)
+    hits = first_hits(body.vertices, body.faces, origin, to_world, rows, columns)
+    met = hits.faces >= 0
+    if not met.any():
         return _no_points(len(radii))
-    depth = hits.per_ray(hits.distances)[_nearest(rows, columns, hits.met, mask.shape)]
-    colors = image[rows, columns][_nearest(rows, columns, mask[rows, columns] > _SOLID, mask.shape)]
-    toward = -rays / np.linalg.norm(rays, axis=1, keepdims=True)
-    outward = mesh.interpolate(mesh.vertex_normals, hits)
-    outward = hits.per_ray(outward / np.linalg.norm(outward, axis=1, keepdims=True).clip(1e-12))
-    sink = _SINK * (depth / focal)[:, None] * outward  # none where the body is not met
+    # From here on an image of the person alone, with a margin of one pixel.
+    image_rows, image_columns = rows, columns
+    rows, columns = rows - rows.min() + 1, columns - columns.min() + 1
+    place = np.full((rows.max() + 2, columns.max() + 2), -1)  # of each pixel in the list
+    place[rows, columns] = np.arange(len(rows))
+    solid = mask[image_rows, image_columns] > _SOLID
+    colors = image[image_rows, image_columns][_nearest(place, rows, columns, solid)]
+    depths = hits.depths[_nearest(place, rows, columns, met)]
+    focal = np.sqrt(K[0, 0] * K[1, 1])
+    corners = body.faces[hits.faces]  # of any face where none is met
+    positions, normals, toward = _place(
+        *(image_rows, image_columns, depths, hits.shares, corners), *(body.normals, to_world, origin, _SINK / focal)
+    )
     return Points(
-        positions=origin + depth[:, None] * rays - sink,
-        normals=np.where(hits.met[:, None], outward, toward),
+        positions=positions,
+        normals=normals,
         toward=toward,
-        footprints=depth / focal,
+        footprints=depths / focal,
         colors=colors,
-        blurred=np.stack([_blur(rows, columns, colors, radius * focal / np.median(depth)) for radius in radii], 1),
-        silhouette=np.asarray(ndimage.distance_transform_edt(np.pad(mask > _FOREGROUND, 1)))[rows + 1, columns + 1],
-        borrowed=(~hits.met).astype(np.float64),
+        blurred=np.stack([blur(colors, rows, columns, radius * focal / np.median(depths)) for radius in radii], 1),
+        silhouette=nearest_pixels(place < 0, rows, columns)[1],
+        borrowed=(~met).astype(np.float64),
     )
 
 
 def _no_points(radii: int) -> Points:
-    vectors, numbers = np.zeros((0, 3)), np.zeros(0)
-    return Points(vectors, vectors, vectors, numbers, vectors, np.zeros((0, radii, 3)), numbers, numbers)
+    vectors, numbers, colors = np.zeros((0, 3)), np.zeros(0), np.zeros((0, 3), np.float32)
+    return Points(vectors, vectors, vectors, numbers, colors, np.zeros((0, radii, 3), np.float32), numbers, numbers)
 
 
-def _nearest(rows: np.ndarray, columns: np.ndarray, chosen: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
+def _nearest(place: np.ndarray, rows: np.ndarray, columns: np.ndarray, chosen: np.ndarray) -> np.ndarray:
     """For each pixel of a list the position in the list of the nearest chosen one, itself if none is. [n]"""
-    if not chosen.any():
-        return np.arange(len(rows))
-    position = np.zeros(shape, np.int64)
-    position[rows, columns] = np.arange(len(rows))
-    outside = np.ones(shape, bool)
-    outside[rows[chosen], columns[chosen]] = False
-    to = np.asarray(ndimage.distance_transform_edt(outside, return_distances=False, return_indices=True))
-    return position[to[0, rows, columns], to[1, rows, columns]]
+    nearest, others = np.arange(len(rows)), np.flatnonzero(~chosen)
+    if len(others) < len(rows):
+        image = np.zeros(place.shape, bool)
+        image[rows[chosen], columns[chosen]] = True
+        nearest[others] = place.ravel()[nearest_pixels(image, rows[others], columns[others])[0]]
+    return nearest
 
 
-def _blur(rows: np.ndarray, columns: np.ndarray, colors: np.ndarray, sigma: float) -> np.ndarray:
-    """Gaussian mean of the listed pixels' colours around each of them; others do not count. [n, 3]"""
-    top, left = rows.min(), columns.min()
-    canvas = np.zeros((rows.max() - top + 1, columns.max() - left + 1, 4))
-    canvas[rows - top, columns - left] = np.concatenate([colors, np.ones((len(rows), 1))], 1)
-    blurred = ndimage.gaussian_filter(canvas, sigma, axes=(0, 1), mode="constant", truncate=2.5)
-    return blurred[rows - top, columns - left, :3] / blurred[rows - top, columns - left, 3:]
+@njit(nogil=True, **OPTIONS)
+def _place(rows, columns, depths, shares, corners, vertex_normals, to_world, origin, sink):  # pyright: ignore[reportMissingParameterType]
+    """Where points are, their normals and the directions to the camera. Shares are zero where the body is not met."""
+    positions, normals, toward = np.empty((len(rows), 3)), np.empty((len(rows), 3)), np.empty((len(rows), 3))
+    for i in range(len(rows)):
+        x, y = columns[i] + 0.5, rows[i] + 0.5
+        square, length = 0.0, 0.0
+        for k in range(3):
+            ray = to_world[k, 0] * x + to_world[k, 1] * y + to_world[k, 2]
+            positions[i, k], toward[i, k] = origin[k] + depths[i] * ray, -ray
+            square += ray * ray
+            normals[i, k] = 0
+            for corner in range(3):
+                normals[i, k] += shares[i, corner] * vertex_normals[corners[i, corner], k]
+            length += normals[i, k] ** 2
+        square, length = np.sqrt(square), np.sqrt(length)
+        for k in range(3):
+            toward[i, k] /= square
+            if shares[i, 0] + shares[i, 1] + shares[i, 2] == 0:
+                normals[i, k] = toward[i, k]
+            else:
+                normals[i, k] /= max(length, 1e-12)
+                positions[i, k] -= sink * depths[i] * normals[i, k]
+    return positions, normals, toward

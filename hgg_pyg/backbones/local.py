@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import torch
-from scipy.spatial import KDTree
 from torch import Tensor
 
 from hgg_pyg.body.skinning import matrix_to_quaternion, polar_rotation, quaternion_multiply
+from hgg_pyg.kernels.nearest import nearest_vertices
 
 
 @dataclass(frozen=True)
@@ -30,7 +30,7 @@ class Local:
 
 def localise(points: Tensor, vertices: Tensor, vertex_transforms: Tensor) -> Local:
     """Points in the world [M, 3] beside a body of vertices [N, 3] with maps from the rest pose [N, 4, 4]."""
-    _, nearest = KDTree(vertices.detach().cpu().numpy()).query(points.detach().cpu().numpy())
+    nearest = nearest_vertices(points.detach().cpu().numpy(), vertices.detach().cpu().numpy())
     bound = torch.from_numpy(nearest).to(vertices.device)
     rotations = polar_rotation(vertex_transforms[:, :3, :3])[bound]
     return Local((rotations.mT @ (points - vertices[bound])[..., None])[..., 0], rotations)

@@ -10,36 +10,17 @@ import torch
 from torch import Tensor, nn
 
 from hgg_pyg.backbones.base import Moment
-from hgg_pyg.backbones.lifting import Points, lift
-from hgg_pyg.backbones.local import localise
+from hgg_pyg.backbones.describing import FEATURE_NAMES, REACHES_MM, describe
+from hgg_pyg.backbones.lifting import Body, Points, lift
 from hgg_pyg.backbones.visual_hull import coverage
-from hgg_pyg.body.skinning import matrix_to_quaternion
 from hgg_pyg.config import check_choices
-from hgg_pyg.kernels.raycast import RayMesh
+from hgg_pyg.kernels.nearest import nearest_vertices
+from hgg_pyg.kernels.normals import vertex_normals
+from hgg_pyg.kernels.polar import polar_rotations
 from hgg_pyg.types import Gaussians
 
-_VERSION = 4  # raise it whenever the same input gives another result
+_VERSION = 5  # raise it whenever the same input gives another result
 _BLUR_RADII = (0.02, 0.08)  # metres
-_REACHES_MM = (10, 20, 30, 45, 65, 90)  # off the surface along its normal: from tight clothes to a skirt
-# What several cameras put around the outline adds up to a person that is a pixel too thick. On synthetic people, powers
-# from 4 to 8 are equally good for novel views and poses, over 2 dB better than 0.
-_OUTLINE_POWER = 6
-_FAINTEST = 0.004  # just too faint to be rendered, but not zero: the network may find a use for such a Gaussian
-_FEATURES = (
-    ("offset", 3),  # from the bound vertex, 5 cm
-    ("normal", 3),
-    ("color", 3),
-    ("color_near", 3),  # blurred by the first radius
-    ("color_around", 3),  # by the second
-    ("view", 3),  # to the camera
-    ("facing", 1),  # cosine between normal and view
-    ("outline_pixels", 1),  # log distance to the person's outline
-    ("outline_metres", 1),  # the same, 5 cm
-    ("borrowed", 1),  # 1 where the depth is not the pixel's own
-    ("footprint", 1),  # log size of a pixel at this depth, 2 cm
-    ("coverage", 1),  # how sure all cameras are that the person is there
-    *((f"coverage_{reach}mm", 1) for reach in _REACHES_MM),  # and so far off the surface: how thick the clothes may be
-)
 
 
 @dataclass(frozen=True)
@@ -84,9 +65,7 @@ class SurfaceBackbone:
 
     def __init__(self, config: SurfaceConfig = SurfaceConfig()) -> None:
         self.config = config
-        self.feature_names = tuple(
-            name if width == 1 else f"{name}_{axis}" for name, width in _FEATURES for axis in "xyz"[:width]
-        )
+        self.feature_names = FEATURE_NAMES
 
     @property
     def feature_dim(self) -> int:
@@ -110,14 +89,19 @@ class SurfaceBackbone:
             found = tuple(moment.vertex_transforms.shape)
             raise ValueError(f"SurfaceBackbone: vertex_transforms: expected a 4x4 matrix per vertex, found {found}")
         images, masks, Ks = self._blocks(*moment.pixels(), moment.cameras.Ks)
-        mesh = RayMesh(_float64(moment.vertices), moment.faces.cpu().numpy())
-        colors, covers, viewmats, Ks = (_float64(x) for x in (images, masks, moment.cameras.viewmats, Ks))
-        views = zip(colors, covers, viewmats, Ks, strict=True)
-        points = Points.cat([lift(*view, mesh, _BLUR_RADII) for view in views])
-        reaches = 0.001 * np.array([0, *_REACHES_MM])[:, None]
-        cover = coverage(points.positions[:, None] + reaches * points.normals[:, None], covers, viewmats, Ks)
-        gaussians = self._discs(points, cover[:, 0], _features(points, cover, moment))
-        return gaussians.to(device="cpu", dtype=torch.float32)
+        images, masks, viewmats, Ks = _float32(images), _float32(masks), _float64(moment.cameras.viewmats), _float64(Ks)
+        vertices, faces = _float64(moment.vertices), moment.faces.cpu().contiguous().numpy()
+        body = Body(vertices, faces, vertex_normals(vertices, faces))
+        points = Points.cat([lift(*view, body, _BLUR_RADII) for view in zip(images, masks, viewmats, Ks, strict=True)])
+        reaches = 0.001 * np.array([0, *REACHES_MM])
+        cover = coverage(points.positions, points.normals, reaches, masks, viewmats, Ks)
+        bound = nearest_vertices(points.positions, vertices)
+        used = np.zeros(len(vertices), bool)
+        used[bound] = True
+        rotations = polar_rotations(_float64(moment.vertex_transforms[:, :3, :3]), used)
+        config = self.config
+        shape = (config.footprint, config.thickness, config.max_stretch)
+        return describe(points, cover, bound, vertices, rotations, shape, config.opacity)
 
     def _blocks(self, images: Tensor, masks: Tensor, Ks: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Images and masks shrunk by the stride, colours weighted by the mask, and the intrinsics to match."""
@@ -129,54 +113,10 @@ class SurfaceBackbone:
         scale = torch.tensor([1 / stride, 1 / stride, 1], dtype=Ks.dtype, device=Ks.device)
         return means[..., :3] / means[..., 3:].clamp_min(1e-6), means[..., 3], scale[:, None] * Ks
 
-    def _discs(self, points: Points, cover: np.ndarray, features: np.ndarray) -> Gaussians:
-        config = self.config
-        facing = (points.normals * points.toward).sum(1, keepdims=True)
-        slope = points.toward - facing * points.normals  # in the surface, along the line of sight
-        any_direction = np.cross(points.normals, np.eye(3)[np.abs(points.normals).argmin(1)])
-        slope = _unit(np.where((slope**2).sum(1, keepdims=True) > 1e-8, slope, any_direction))
-        axes = np.stack([slope, np.cross(points.normals, slope), points.normals], -1)
-        stretch = 1 / np.abs(facing).clip(1 / config.max_stretch)
-        ratios = np.concatenate([stretch, np.ones_like(stretch), np.full_like(stretch, config.thickness)], 1)
-        return Gaussians(
-            means=torch.from_numpy(points.positions),
-            quats=matrix_to_quaternion(torch.from_numpy(axes)),
-            scales=torch.from_numpy(config.footprint * points.footprints[:, None] * ratios),
-            opacities=torch.from_numpy(config.opacity * np.maximum(cover**_OUTLINE_POWER, _FAINTEST)),
-            colors=torch.from_numpy(points.colors),
-            features=torch.from_numpy(features),
-        )
-
-
-def _features(points: Points, cover: np.ndarray, moment: Moment) -> np.ndarray:
-    """What is known of each pixel, in the axes that its vertex has in the rest pose, scaled to about 1. [n, C]
-
-    cover [n, 1 + reaches] is that of the point, then those of places off the surface.
-    """
-    vertices, vertex_transforms = moment.vertices.double().cpu(), moment.vertex_transforms.double().cpu()
-    local = localise(torch.from_numpy(points.positions), vertices, vertex_transforms)
-    facing = (points.normals * points.toward).sum(1)
-    columns = {
-        "offset": local.offsets.numpy() / 0.05,
-        "normal": local.directions(torch.from_numpy(points.normals)).numpy(),
-        "color": (points.colors - 0.5) / 0.25,
-        "color_near": (points.blurred[:, 0] - 0.5) / 0.25,
-        "color_around": (points.blurred[:, 1] - 0.5) / 0.25,
-        "view": local.directions(torch.from_numpy(points.toward)).numpy(),
-        "facing": (facing - 0.7) / 0.3,
-        "outline_pixels": np.log(points.silhouette) - 1,
-        "outline_metres": points.silhouette * points.footprints / 0.05 - 1,
-        "borrowed": points.borrowed,
-        "footprint": np.log(points.footprints / 0.02),
-        "coverage": (cover[:, 0] - 0.9) / 0.15,
-        **{f"coverage_{reach}mm": (cover[:, i] - 0.4) / 0.4 for i, reach in enumerate(_REACHES_MM, 1)},
-    }
-    return np.concatenate([columns[name].reshape(len(facing), width) for name, width in _FEATURES], 1)
-
-
-def _unit(vectors: np.ndarray) -> np.ndarray:
-    return vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
-
 
 def _float64(tensor: Tensor) -> np.ndarray:
-    return tensor.detach().double().cpu().numpy()
+    return tensor.detach().double().cpu().contiguous().numpy()
+
+
+def _float32(tensor: Tensor) -> np.ndarray:
+    return tensor.detach().float().cpu().contiguous().numpy()

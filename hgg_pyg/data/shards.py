@@ -47,9 +47,12 @@ def halve(gaussians: Gaussians, label: str) -> Gaussians:
         tensor: Tensor | None = getattr(gaussians, name)
         if tensor is None:
             raise ValueError(f"{label}: expected Gaussians with {name}, found none")
-        if beyond := int((tensor.abs() > _LARGEST).sum()):
-            log.warning("%s: %s: %d numbers beyond half precision were cut to %g", label, name, beyond, _LARGEST)
-        halved[name] = tensor.clamp(-_LARGEST, _LARGEST).half()
+        least, most = tensor.aminmax() if tensor.numel() else (0, 0)
+        if not (least >= -_LARGEST and most <= _LARGEST):  # or a NaN, which hides how large the others are
+            if beyond := int((tensor.abs() > _LARGEST).sum()):
+                log.warning("%s: %s: %d numbers beyond half precision were cut to %g", label, name, beyond, _LARGEST)
+            tensor = tensor.clamp(-_LARGEST, _LARGEST)
+        halved[name] = tensor.half()
     return replace(gaussians, **halved)
 
 

@@ -44,11 +44,6 @@ class RayMesh:
         self._mesh = trimesh.Trimesh(near, faces, process=False)
         self._faces, self._corners = faces, near[faces]
 
-    @property
-    def vertex_normals(self) -> np.ndarray:
-        """Unit, outward, the mean over the triangles around each vertex weighted by their angles. [N, 3] float64"""
-        return self._mesh.vertex_normals
-
     def cast(self, origins: np.ndarray, directions: np.ndarray) -> Hits:
         """Follow rays until they meet something. A triangle seen exactly from its edge, which has no place, is missed.
 

@@ -86,6 +86,13 @@ def test_numbers_beyond_half_precision_are_cut_and_said(shard, caplog):
     features = read_frame(shard, 0).features
     assert features is not None
     assert features[:4, 0].tolist() == [65_504, -65_504, 65_504, 65_504]
+    gaussians.features[5, 0] = torch.nan  # which must not hide the others
+    cut = halve(gaussians, "with nan").features
+    assert cut is not None
+    assert cut[:4, 0].tolist() == [65_504, -65_504, 65_504, 65_504]
+    assert torch.nonzero(cut.isnan()).tolist() == [[5, 0]]
+    assert "with nan: features: 3 numbers" in caplog.text
+    assert len(halve(some(0), "none")) == 0
     with pytest.raises(ValueError, match="expected Gaussians with features, found none"):
         halve(replace(gaussians, features=None), "frame 0")
 
