@@ -18,7 +18,7 @@ from benchmarks.gpu_parts.goals import judge, read_tables
 from benchmarks.gpu_parts.needs import Job, Plan, build_plans, install_given, work_folder
 from benchmarks.gpu_parts.parts import PARTS, Part
 from benchmarks.gpu_parts.runner import Outcome, run_parts
-from benchmarks.gpu_parts.setting import Setting, versions
+from benchmarks.gpu_parts.setting import Setting, card, versions
 from benchmarks.gpu_parts.summary import write_summary
 from hgg_pyg.config import check_choices
 from hgg_pyg.types import UserError
@@ -93,9 +93,7 @@ def main(config: GpuBenchmark) -> None:
 def _plans(config: GpuBenchmark, setting: Setting, chosen: Mapping[str, Part]) -> list[Plan]:
     """What is made beside the parts that are chosen: captures, and what is missing for this card."""
     wanted = {job for part in chosen.values() for job in part.waits}
-    capability = None
-    if config.build and setting.device == "cuda":
-        capability = ".".join(map(str, torch.cuda.get_device_capability()))
+    capability = card() if config.build and setting.device == "cuda" else None
     plans = build_plans(setting.work, capability, config.wheels, os.cpu_count() or 1)
     return [plan for plan in (*plans, capture_plan(setting)) if plan.name in wanted]
 

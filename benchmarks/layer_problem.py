@@ -307,4 +307,4 @@ def _freeze_unused(module: Module) -> Module:
 
 
 def _draw(rows: int, columns: int, seed: int, device: str) -> Tensor:
-    return torch.randn(rows, columns, generator=torch.Generator().manual_seed(seed)).to(device)
+    return torch.randn(rows, columns, generator=torch.Generator(device).manual_seed(seed), device=device)

@@ -6,7 +6,7 @@ import shlex
 import sys
 from dataclasses import dataclass
 
-from benchmarks.gpu_parts.needs import Plan
+from benchmarks.gpu_parts.needs import Plan, environment
 from benchmarks.gpu_parts.parts import CAPTURES
 from benchmarks.gpu_parts.setting import Setting
 
@@ -35,4 +35,4 @@ def capture_plan(setting: Setting) -> Plan:
         *("--views", str(size.views), "--size", str(size.size)),
         *(("--workers", "1") if setting.toy else ()),
     ]
-    return Plan(CAPTURES, "synthetic captures", shlex.join(command), {})
+    return Plan(CAPTURES, "synthetic captures", shlex.join(command), environment(setting.work))

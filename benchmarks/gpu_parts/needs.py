@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import importlib
 import importlib.metadata
+import importlib.util
 import os
 import re
 import shlex
@@ -62,10 +63,16 @@ def installed(package: str) -> bool:
     return True
 
 
-def importable(module: str) -> bool:
+def importable(module: str, work: Path) -> bool:
     """Whether a module can be imported: asked of another process, which may crash."""
     command = [sys.executable, "-W", "ignore", "-c", f"import {module}"]
-    return subprocess.run(command, capture_output=True).returncode == 0
+    return subprocess.run(command, capture_output=True, env=environment(work)).returncode == 0
+
+
+def environment(work: Path) -> dict[str, str]:
+    """Of a process that imports this code, and what is installed beside it."""
+    path = [str(packages_folder(work)), os.getcwd(), os.environ.get("PYTHONPATH", "")]
+    return os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, path)), "PYTHONUNBUFFERED": "1"}
 
 
 @dataclass(frozen=True)
@@ -76,6 +83,7 @@ class Plan:
     what: str
     command: str
     environment: Mapping[str, str]
+    """all of it"""
 
 
 def build_plans(work: Path, capability: str | None, wheels: Path | None, cores: int) -> list[Plan]:
@@ -90,10 +98,10 @@ def build_plans(work: Path, capability: str | None, wheels: Path | None, cores: 
     if capability is None:
         return []
     jobs = max(1, cores // 2)
-    card = {"TORCH_CUDA_ARCH_LIST": capability, "MAX_JOBS": str(jobs)}
+    card = {**environment(work), "TORCH_CUDA_ARCH_LIST": capability, "MAX_JOBS": str(jobs)}
     plans = []
     for name in ("torch_scatter", "torch_cluster"):
-        if importable(name):
+        if importable(name, work):
             continue
         source = _source(wheels, name) if wheels else None
         where = [str(source), "--no-index"] if source else [name, "--retries", "1", "--timeout", "10"]
@@ -106,7 +114,7 @@ def build_plans(work: Path, capability: str | None, wheels: Path | None, cores: 
         plans.append(
             Plan(name, "built from source", command, card | {"FORCE_CUDA": "1", "DIST_EXTRA_CONFIG": str(parallel)})
         )
-    if importable("gsplat"):
+    if importlib.util.find_spec("gsplat"):
         compile_kernels = shlex.join([sys.executable, "-c", "import gsplat.cuda._backend"])
         plans.append(Plan("gsplat", "its CUDA kernels, compiled if they are not yet", compile_kernels, card))
     return plans
@@ -123,7 +131,7 @@ class Job:
                 ["nice", "-n", "10", "sh", "-c", plan.command],
                 stdout=file,
                 stderr=subprocess.STDOUT,
-                env=os.environ | plan.environment,
+                env=plan.environment,
                 start_new_session=True,
             )
 

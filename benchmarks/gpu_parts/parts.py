@@ -24,7 +24,7 @@ class Part:
 
 
 PARTS = {
-    "tests": Part("gpu_tests", "tests that need a CUDA device, but for rendering", 3, interpreted=True),
+    "tests": Part("gpu_tests", "tests that need a CUDA device, but for rendering", 4, interpreted=True),
     "attention": Part("attention", "attention against float64, beside a copy of the same bytes", 3, interpreted=True),
     "layers": Part("layers", "whole layers, ours, PyG's and anemoi's", 5, (SCATTER,)),
     "render_tests": Part("gpu_tests", "tests of rendering that need a CUDA device", 1, (GSPLAT,)),

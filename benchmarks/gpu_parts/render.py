@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import fields
+from itertools import product
 
 import torch
 from torch import Tensor
@@ -86,11 +87,11 @@ def run(setting: Setting) -> None:
             case = RenderCase(gaussians, size, views, setting.threads, setting.device)
             row = {"table": "parity", "size": size, "gaussians": gaussians, "views": views}
             sheet.add([{**row, **parity(case, GSPLAT if setting.toy else CUDA)}])
-    names = [POSE, DRAW, FRAME, BATCH_FRAME]
-    if setting.device == "cuda":  # on a CPU compiling takes longer than a dry run may, and there are no graphs
-        names += [COMPILED, COMPILED_FRAME, GRAPH, GRAPH_FRAME, COMPILED_GRAPH, COMPILED_GRAPH_FRAME]
+    blocks = [[POSE, DRAW, FRAME, BATCH_FRAME]]
+    if setting.device == "cuda":  # on a CPU there are no graphs, and compiling takes longer than a dry run may
+        blocks += [[GRAPH, GRAPH_FRAME], [COMPILED, COMPILED_FRAME], [COMPILED_GRAPH, COMPILED_GRAPH_FRAME]]
     with Worker("default", setting.threads, setting.device) as worker:
-        for size, gaussians in sizes:
+        for (size, gaussians), names in product(sizes, blocks):
             case = RenderCase(gaussians, size, 1, setting.threads, setting.device)
             found = run_case([worker], build, case, names, 1 if setting.toy else 7, limits=_LIMITS)
             for name, result in found.items():

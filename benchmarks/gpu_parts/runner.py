@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import signal
 import subprocess
 import sys
@@ -11,9 +10,9 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 
-from benchmarks.gpu_parts.needs import Job, end_group, last_line, packages_folder
+from benchmarks.gpu_parts.needs import Job, end_group, environment, last_line
 from benchmarks.gpu_parts.parts import Part
-from benchmarks.gpu_parts.setting import Setting
+from benchmarks.gpu_parts.setting import Setting, card
 from benchmarks.report import Progress
 
 LEAST_S = 5.0
@@ -134,11 +133,10 @@ def _run(part: Part, setting: Setting, progress: Progress, report: Callable[[Out
 
 
 def _environment(part: Part, setting: Setting) -> dict[str, str]:
-    path = [str(packages_folder(setting.work)), os.getcwd(), os.environ.get("PYTHONPATH", "")]
-    environment = os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, path)), "PYTHONUNBUFFERED": "1"}
-    if setting.toy:
-        environment |= {"CUDA_VISIBLE_DEVICES": ""} | ({"TRITON_INTERPRET": "1"} if part.interpreted else {})
-    return environment
+    if not setting.toy:
+        return environment(setting.work) | {"TORCH_CUDA_ARCH_LIST": card()}  # gsplat then takes the kernels of the job
+    interpreted = {"TRITON_INTERPRET": "1"} if part.interpreted else {}
+    return environment(setting.work) | {"CUDA_VISIBLE_DEVICES": ""} | interpreted
 
 
 @contextmanager

@@ -74,16 +74,20 @@ class Sheet:
 def versions(setting: Setting) -> dict[str, object]:
     """Device and versions, and what was built meanwhile; the date."""
     gpu = setting.device == "cuda"
-    capability = ".".join(map(str, torch.cuda.get_device_capability())) if gpu else ""
     others = {name: _version(name) for name in ("torch_cluster", "gsplat")}
     return {
         **machine(setting.device, setting.threads),
-        "capability": capability,
+        "capability": card() if gpu else "",
         "cuda": torch.version.cuda if gpu else "",
         **others,
         "built_meanwhile": setting.meanwhile,
         "dry_run": setting.toy,
     }
+
+
+def card() -> str:
+    """Compute capability of the CUDA device, such as 9.0."""
+    return ".".join(map(str, torch.cuda.get_device_capability()))
 
 
 def _version(package: str) -> str:

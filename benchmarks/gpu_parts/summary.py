@@ -63,7 +63,9 @@ def _found(tables: Tables) -> Iterator[tuple[str, str]]:
         if rows := tables.get(part):
             counts = Counter(row["outcome"] for row in rows)
             wrong = [
-                (row["file"], row["test"], row["said"]) for row in rows if row["outcome"] not in ("passed", "skipped")
+                (row["file"], row.get("test", ""), row["said"])
+                for row in rows
+                if row["outcome"] not in ("passed", "skipped")
             ]
             yield part, ", ".join(f"{count} {outcome}" for outcome, count in counts.items()) + (
                 "\n\n" + _table(["file", "test", "said"], wrong) if wrong else "")  # fmt: skip

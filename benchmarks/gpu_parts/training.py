@@ -30,13 +30,14 @@ def run(setting: Setting) -> None:
     accelerator = join_processes()
     config = training_config(setting, "recommended", "no", 2 if setting.toy else _PROBE)
     if not setting.toy:
-        for _ in range(2):  # the first of them compiles
+        took = []
+        for turn in range(2):  # the first compiles
             started = time.monotonic()
-            name = f"probe_{time.time_ns()}"
-            _train(Trainer(replace(config, name=name, validate_every=10**6), accelerator, parts["train"], ()))
-            step_s = (time.monotonic() - started) / _PROBE
+            probe = replace(config, name=f"probe_{turn}_{time.time_ns()}", validate_every=10**6)
+            _train(Trainer(probe, accelerator, parts["train"], ()))
+            took.append((time.monotonic() - started) / _PROBE)
         left = min(LONGEST_S, _SHARE * (setting.seconds - (time.monotonic() - begin)))
-        config = replace(config, steps=max(_PROBE, int(left / step_s)), checkpoint_every=10**6)
+        config = replace(config, steps=max(_PROBE, int(left / took[-1])), checkpoint_every=10**6)
     config = replace(config, name=f"run_{time.time_ns()}", validate_every=max(1, config.steps // 5))
     trainer = Trainer(config, accelerator, parts["train"], parts["val"])
     started = time.monotonic()
