@@ -20,7 +20,7 @@ from hgg_pyg.attention.registry import HALF, register, variants
 
 EDGES = (524_288, 4_194_304, 65_536, 1_048_576, 2_097_152, 131_072, 262_144)
 """E, the paper's first"""
-TOY_EDGES = (60, 90)
+TOY_EDGES = 60
 FUSED, TENSOR_CORES, INTERPRETED = "fused", "fused, tf32x3", "Triton, interpreted"
 """the second takes products of float32 to tensor cores in three parts; the third is a dry run's"""
 _LIMITS = Limits(slow_s=20, patience_s=5)
@@ -77,11 +77,11 @@ def cases(setting: Setting) -> list[Case]:
     """The paper's size first: keys and values given; folded; between vertices. Then the folded form at other sizes."""
     chief = Case(edges=EDGES[0], device=setting.device, skew="body" if degrees_known() and not setting.toy else "half")
     if setting.toy:
-        chief = replace(chief, edges=TOY_EDGES[0], targets=6, heads=2, hidden_channels=16)
+        chief = replace(chief, edges=TOY_EDGES, targets=6, heads=2, hidden_channels=16)
     folded = replace(chief, form="folded")
     halved = replace(folded, storage="bfloat16")
     inter = replace(chief, task="inter", edges=0, skew="body", shuffled=True, hops=1 if setting.toy else 2)
-    others = TOY_EDGES[1:] if setting.toy else EDGES[1:]
+    others = () if setting.toy else EDGES[1:]
     return [folded, halved, chief, inter, *(replace(case, edges=e) for e in others for case in (folded, halved))]
 
 
@@ -100,7 +100,8 @@ def run(setting: Setting) -> None:
 
 def _names(setting: Setting, case: Case) -> list[str]:
     if setting.toy:
-        return [FUSED, *([INTERPRETED] if importlib.util.find_spec("triton") else [])]
+        interpreted = case.task == "intra" and importlib.util.find_spec("triton") is not None
+        return [FUSED, *([INTERPRETED] if interpreted else [])]
     wanted = ["scatter", "pyg_index", "compiled", FUSED] if case.form == "given" else [FUSED]
     reasons = runnable(case)
     names = [name for name in wanted if reasons[name] is None]

@@ -59,7 +59,7 @@ def cases(setting: Setting) -> list[LayerCase]:
         chief = LayerCase(edges=300, targets=30, features=8, heads=2, hidden_channels=16, hops=1, num_layers=1,
                           skew="half", device=setting.device)  # fmt: skip
     inter, model = replace(chief, kind="inter", shuffled=True), replace(chief, kind="model")
-    others = (600,) if setting.toy else EDGES[1:]
+    others = (450,) if setting.toy else EDGES[1:]
     return [chief, *(replace(chief, edges=e) for e in others[:2]), inter, model,
             *(replace(chief, edges=e) for e in others[2:])]  # fmt: skip
 

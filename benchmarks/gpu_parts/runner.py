@@ -107,7 +107,7 @@ def _run(part: Part, setting: Setting, progress: Progress, report: Callable[[Out
     outcome = INTERRUPTED
     with log.open("w") as file:
         process = subprocess.Popen(
-            [sys.executable, "-m", "benchmarks.gpu_parts", setting.to_json()],
+            _command(setting),
             stdout=file,
             stderr=subprocess.STDOUT,
             env=_environment(part, setting),
@@ -130,6 +130,10 @@ def _run(part: Part, setting: Setting, progress: Progress, report: Callable[[Out
         end_group(process)
         report(Outcome(setting.part, part.what, outcome, time.monotonic() - begin))
     return outcome
+
+
+def _command(setting: Setting) -> list[str]:
+    return [sys.executable, "-m", "benchmarks.gpu_parts", setting.to_json()]
 
 
 def _environment(part: Part, setting: Setting) -> dict[str, str]:
