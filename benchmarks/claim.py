@@ -20,7 +20,8 @@ from torch import Tensor
 from benchmarks import graphs
 from benchmarks.attention_problem import AttentionProblem, Case
 from benchmarks.check import TOLERANCE, deviation
-from benchmarks.layer_problem import LayerCase, build
+from benchmarks.layer_cases import LayerCase
+from benchmarks.layer_problem import build
 from benchmarks.plots import Panel, draw_panels
 from benchmarks.report import Progress
 from benchmarks.suite import Contestant, Limits, Result, run_case

@@ -12,12 +12,16 @@ import torch
 from benchmarks import graphs
 from benchmarks.attention_problem import AttentionProblem, Case
 from benchmarks.bars import write_entries
-from benchmarks.layer_problem import LAYERS, LayerCase, SeveralProblems, label, runnable
-from benchmarks.layers_report import ALONE, CHIEF, Entry, Table, draw_entries, judge, print_entries
+from benchmarks.layer_cases import LAYERS, LayerCase, runnable
+from benchmarks.layer_problem import SeveralProblems, label
+from benchmarks.layer_work import must_do
+from benchmarks.layers_report import ALONE, CHIEF, HALF, Entry, Table, add_floors, draw_entries, judge, print_entries
+from benchmarks.peers import LEFT_OUT
 from benchmarks.report import Progress
 from benchmarks.suite import Limits, run_case
 from benchmarks.timing import machine
 from benchmarks.workers import start_workers
+from benchmarks.yardsticks import measure_floors
 from hgg_pyg.attention import variants
 from hgg_pyg.config import check_choices
 from hgg_pyg.runtime import run_command
@@ -85,8 +89,9 @@ def plan(config: LayersBenchmark) -> list[_Step]:
     chief = LayerCase(edges=config.edges, targets=config.targets, features=config.features, heads=config.heads,
                       hidden_channels=config.hidden_channels, hops=config.hops, num_layers=config.num_layers,
                       device=config.device)  # fmt: skip
-    inter = ["scatter", "fused", "TransformerConv", "anemoi", "GATv2Conv"]
+    inter = [name for name, layer in LAYERS.items() if not layer.fold]
     few = ["scatter", CHIEF, "TransformerConv"]
+    model = ["scatter", CHIEF, HALF, "TransformerConv", "anemoi"]
     repeats = config.repeats
     return [
         _Step("intra", (chief,), list(LAYERS), repeats),
@@ -94,7 +99,7 @@ def plan(config: LayersBenchmark) -> list[_Step]:
         _Step("inter", (replace(chief, kind="inter", shuffled=True),), inter, repeats),
         _Step("growth", tuple(replace(chief, edges=edges) for edges in config.growth), [CHIEF], repeats),
         _Step("skew", tuple(replace(chief, skew=skew) for skew in graphs.SKEWS), few, repeats),
-        _Step("model", (replace(chief, kind="model"),), few, (repeats + 1) // 2, _MODEL_LIMITS),
+        _Step("model", (replace(chief, kind="model"),), model, (repeats + 1) // 2, _MODEL_LIMITS),
     ]
 
 
@@ -103,8 +108,9 @@ def main(config: LayersBenchmark) -> None:
     config = config.sized()
     about = machine(config.device, config.threads)
     print(", ".join(f"{k} {v}" for k, v in about.items()))
-    for name, layer in LAYERS.items():
-        if (why := layer.missing(config.device)) is not None:
+    reasons = {name: layer.missing(config.device) for name, layer in LAYERS.items()} | LEFT_OUT
+    for name, why in reasons.items():
+        if why is not None:
             print(f"not measured: {name} {why}")
     intra = Case(edges=config.edges, targets=config.targets, heads=config.heads,
                  hidden_channels=config.hidden_channels, device=config.device)  # fmt: skip
@@ -113,6 +119,10 @@ def main(config: LayersBenchmark) -> None:
     steps = plan(config)
     total = _weight(alone, attention, config.repeats)
     total += sum(_weight(step.cases, step.names, step.repeats) for step in steps)
+    works = [work for step in steps for case in step.cases for name in step.names
+             for work in must_do(case, name).values()]  # fmt: skip
+    floors_weight = sum(work.bytes / 12e3 + work.flops / 230e3 for work in set(works)) * (config.repeats + 3)
+    total += floors_weight
     with start_workers(config.device, config.threads) as workers, Progress(total) as progress:
         entries = []
         for table, case in zip(ALONE, alone, strict=True):
@@ -126,7 +136,10 @@ def main(config: LayersBenchmark) -> None:
             found = run_case(workers, SeveralProblems, step.cases, labels, step.repeats, advance, step.limits)
             for index, case in enumerate(step.cases):
                 entries.append(Entry(step.table, case, {name: found[label(index, name)] for name in names}))
+        advance = progress.begin("floors", floors_weight)
+        floors = measure_floors(workers, works, config.device, (config.repeats + 1) // 2, advance)
         settings = [worker.setting for worker in workers]
+    entries = [add_floors(entry, floors) for entry in entries]
     bars = judge(entries, settings) if config.device == "cpu" else []  # what we ask, we ask of a CPU
     write_entries(config.out, entries, bars, about)
     print_entries(entries, bars, settings)

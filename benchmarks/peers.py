@@ -14,6 +14,12 @@ from torch_geometric.nn import MessagePassing
 ANEMOI = "benchmarks.peers:AnemoiConv"
 """As `ConvChoice.conv` has it."""
 
+LEFT_OUT = {
+    "DGL": "2.1.0, its newest wheel on PyPI, cannot be imported: it looks for a library built for the very torch that "
+    "it runs under (libgraphbolt_pytorch_VERSION.so), and brings them for 2.0.0 to 2.2.1",
+}
+"""What is not measured on any machine, and why."""
+
 
 class AnemoiConv(MessagePassing):
     r"""The attention of anemoi-models' graph transformer between our three projections.

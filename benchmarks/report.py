@@ -52,6 +52,7 @@ def print_results(title: str, results: Mapping[str, Result], settings: Sequence[
         peaks = (first.forward_mb, first.forward_backward_mb)
         cells.append(" / ".join("-" if mb is None else f"{mb:.0f}" for mb in peaks))
         note = "" if result.trial.status == "right" else f"  ({result.trial.status})"
+        note += "" if result.trial.error is None else f"  error {result.trial.error:.1e}"
         print(f"{name:22}" + "".join(f"{cell:>27}" for cell in cells) + note)
 
 

@@ -10,6 +10,7 @@ from typing import Any, Protocol
 
 import torch
 
+from benchmarks.floors import Floor
 from benchmarks.timing import Spread, Work, extra_peak_mb, give_back_memory, interleaved
 from benchmarks.workers import Worker, WorkerDied
 
@@ -40,6 +41,8 @@ class Contestant:
     against what is known to be right; None: it computes something else"""
     tolerance: float = 0.0
     """the largest error that counts as rounding"""
+    error: Callable[[Any], float] | None = None
+    """as `check`, against what is right for inputs that have not been stored in fewer bits; None: not asked"""
 
 
 class Problem(Protocol):
@@ -67,6 +70,8 @@ class Trial:
     status: str
     """"right", "another operation", "wrong" or why it did not run"""
     deviation: float | None = None
+    error: float | None = None
+    """the deviation that storing inputs in fewer bits is part of"""
 
     @property
     def counts(self) -> bool:
@@ -101,12 +106,18 @@ class Result:
     trial: Trial
     measured: Mapping[str, Measured] = field(default_factory=dict)
     """by setting; empty unless the trial counts under every setting"""
+    floors: Mapping[str, Floor] = field(default_factory=dict)
+    """of PARTS, where they are known"""
 
     def columns(self) -> dict[str, object]:
         """Its columns in the table."""
         found: dict[str, object] = {"status": self.trial.status, "deviation": self.trial.deviation}
+        if self.trial.error is not None:
+            found["error"] = self.trial.error
         for setting, measured in self.measured.items():
             found |= measured.columns(setting)
+        for part, floor in self.floors.items():
+            found |= floor.columns(part)
         return found
 
     def median(self, what: str, setting: str) -> float | None:
@@ -175,7 +186,7 @@ def _try(worker: Worker, build: Build, case: Hashable, name: str, limits: Limits
         trial = worker.call_within(_TRIAL_LIMIT_S, attempt, build, case, name, limits)
     except WorkerDied as death:
         trial = Trial(str(death))
-    return trial if trial.counts else Trial(f"{trial.status} ({worker.setting})", trial.deviation)
+    return trial if trial.counts else Trial(f"{trial.status} ({worker.setting})", trial.deviation, trial.error)
 
 
 # What follows runs in the workers.
@@ -198,11 +209,12 @@ def attempt(build: Build, case: Hashable, name: str, limits: Limits = Limits()) 
         if contestant.check is None:
             return Trial("another operation")
         deviation = contestant.check(result)
+        error = contestant.error(result) if contestant.error else None
     except Exception as error:
         if "CUDA error" in str(error):  # nothing runs on the device any more: a fresh process is needed
             raise SystemExit(f"{name}: {error}") from None
         return Trial(_reason(error))
-    return Trial("right" if deviation <= contestant.tolerance else "wrong", deviation)
+    return Trial("right" if deviation <= contestant.tolerance else "wrong", deviation, error)
 
 
 def _timed(work: Work, device: str) -> tuple[object, float]:

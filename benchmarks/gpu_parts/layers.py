@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import asdict, replace
 
-from torch import Tensor, nn
+from torch import Tensor
 
 from benchmarks.gpu_parts.attention import EDGES, degrees_known, on_tensor_cores
 from benchmarks.gpu_parts.setting import Setting, Sheet
 from benchmarks.gpu_parts.stand_ins import use_stand_ins
-from benchmarks.layer_problem import LAYERS, Layer, LayerCase, LayerProblem, ModelProblem, runnable
+from benchmarks.layer_cases import LAYERS, LayerCase, runnable
+from benchmarks.layer_problem import LayerProblem
+from benchmarks.model_problem import ModelProblem
 from benchmarks.plots import draw_panels
 from benchmarks.report import sweep_panels
 from benchmarks.suite import Contestant, Limits, Result, run_case
@@ -20,30 +22,20 @@ from benchmarks.workers import Worker
 CHIEF = "fold + fused"
 COPY = "copy of the features"
 TENSOR_CORES = f"{CHIEF}, tf32x3"
-COMPILED = "TransformerConv, compiled"
 _LIMITS = Limits(slow_s=20, patience_s=5)
-_INTER = ("scatter", "fused", "TransformerConv", COMPILED, "anemoi")
+_INTER = ("scatter", "fused", "TransformerConv", "TransformerConv, compiled", "anemoi")
 
 
 class PeersProblem(LayerProblem):
-    """See `LayerProblem`; with a copy of the features as a yardstick, PyG's layer compiled, ours on tensor cores."""
-
-    _compiled = False
+    """See `LayerProblem`; with a copy of the features as a yardstick, and ours with products on tensor cores."""
 
     def contestant(self, name: str) -> Contestant:
-        """A name from LAYERS, COPY, TENSOR_CORES or COMPILED."""
+        """A name from LAYERS, COPY or TENSOR_CORES."""
         if name == COPY:
             return _copy(self.features)
         if name == TENSOR_CORES:
             return on_tensor_cores(super().contestant(CHIEF))
-        self._compiled = name == COMPILED
-        return super().contestant(name.removesuffix(", compiled"))
-
-    def _module(self, layer: Layer) -> nn.Module:
-        module = super()._module(layer)
-        if self._compiled:
-            module.compile()
-        return module
+        return super().contestant(name)
 
 
 def build(case: LayerCase) -> PeersProblem | ModelProblem:
@@ -81,13 +73,15 @@ def run(setting: Setting) -> None:
 
 
 def _names(setting: Setting, case: LayerCase) -> list[str]:
-    known = [name for name in LAYERS if name != "GATv2Conv"]
-    names = [name for name in runnable(setting.device, known) if case.kind != "inter" or name in _INTER]
+    names = runnable(setting.device, [name for name in LAYERS if name != "GATv2Conv"])
     if case.kind == "model":
         return [name for name in names if name in ("scatter", CHIEF, f"{CHIEF}, bf16", "TransformerConv")]
-    gpu = setting.device == "cuda"
-    extra = [COMPILED, *([TENSOR_CORES] if case.kind == "intra" and CHIEF in names else [])] if gpu else []
-    return [*names, *extra, *([COPY] if case.kind == "intra" else [])]
+    if setting.toy or case.edges != EDGES[0]:  # compiling takes long, again for every size
+        names = [name for name in names if not LAYERS[name].compiled]
+    if case.kind == "inter":
+        return [name for name in names if name in _INTER]
+    tensor_cores = setting.device == "cuda" and CHIEF in names
+    return [*names, *([TENSOR_CORES] if tensor_cores else []), COPY]
 
 
 def _copy(features: Tensor) -> Contestant:
