@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+import sys
+
+from benchmarks.gpu_parts.needs import Job, Plan, build_plans, install_given, work_folder
+
+if __name__ == "__main__":
+    install_given(sys.argv[1:])  # before the imports that may need it
+
 import contextlib
 import math
 import os
-import sys
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -15,12 +21,12 @@ import torch
 
 from benchmarks.gpu_parts.captures import capture_plan
 from benchmarks.gpu_parts.goals import judge, read_tables
-from benchmarks.gpu_parts.needs import Job, Plan, build_plans, install_given, work_folder
 from benchmarks.gpu_parts.parts import PARTS, Part
 from benchmarks.gpu_parts.runner import Outcome, run_parts
 from benchmarks.gpu_parts.setting import Setting, card, versions
 from benchmarks.gpu_parts.summary import write_summary
 from hgg_pyg.config import check_choices
+from hgg_pyg.runtime import run_command
 from hgg_pyg.types import UserError
 
 
@@ -34,7 +40,8 @@ class GpuBenchmark:
     minutes: float = 8.0
     """how long all of it may take"""
     parts: tuple[str, ...] = ()
-    """parts to run; by default all, see PARTS"""
+    """parts to run, of tests, attention, layers, render_tests, render, avatar, training_step and training; by default
+    all"""
     dry_run: bool = False
     """the same at toy size on a CPU and in Triton's interpreter"""
     build: bool = True
@@ -107,8 +114,4 @@ def _summarise(
 
 
 if __name__ == "__main__":
-    install_given(sys.argv[1:])  # before the import of what may have to come from there
-
-    from hgg_pyg.runtime import run_command
-
     run_command(GpuBenchmark, main)

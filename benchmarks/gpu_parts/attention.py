@@ -11,6 +11,7 @@ from typing import Any
 import torch
 
 from benchmarks.attention_problem import COPY, AttentionProblem, Case, runnable
+from benchmarks.gpu_parts.replay import replayed_contestant
 from benchmarks.gpu_parts.setting import Setting, Sheet
 from benchmarks.gpu_parts.stand_ins import use_stand_ins
 from benchmarks.suite import Contestant, Limits, run_case
@@ -21,19 +22,18 @@ from hgg_pyg.attention.registry import HALF, register, variants
 EDGES = (524_288, 4_194_304, 65_536, 1_048_576, 2_097_152, 131_072, 262_144)
 """E, the paper's first"""
 TOY_EDGES = 60
-FUSED, TENSOR_CORES, INTERPRETED = "fused", "fused, tf32x3", "Triton, interpreted"
-"""the second takes products of float32 to tensor cores in three parts; the third is a dry run's"""
+FUSED, TENSOR_CORES, REPLAYED, INTERPRETED = "fused", "fused, tf32x3", "fused, CUDA graph", "Triton, interpreted"
+"""TENSOR_CORES takes products of float32 to tensor cores in three parts; INTERPRETED is a dry run's"""
 _LIMITS = Limits(slow_s=20, patience_s=5)
 
 
 class FusedProblem(AttentionProblem):
-    """See `AttentionProblem`; with the kernels' other precision, and in a dry run their interpreter."""
+    """See `AttentionProblem`; with the kernels' other precision, as a CUDA graph, and in a dry run interpreted."""
 
     def contestant(self, name: str) -> Contestant:
-        """A variant, COPY, TENSOR_CORES or INTERPRETED."""
-        if name != TENSOR_CORES:
-            return super().contestant(name)
-        return on_tensor_cores(super().contestant(FUSED))
+        """A variant, COPY, TENSOR_CORES, REPLAYED or INTERPRETED."""
+        changed = {TENSOR_CORES: on_tensor_cores, REPLAYED: replayed_contestant}.get(name)
+        return changed(super().contestant(FUSED)) if changed else super().contestant(name)
 
 
 def build(case: Case) -> FusedProblem:
@@ -105,5 +105,6 @@ def _names(setting: Setting, case: Case) -> list[str]:
     wanted = ["scatter", "pyg_index", "compiled", FUSED] if case.form == "given" else [FUSED]
     reasons = runnable(case)
     names = [name for name in wanted if reasons[name] is None]
-    tensor_cores = case.form == "folded" and setting.device == "cuda" and FUSED in names
-    return [*names, *([TENSOR_CORES] if tensor_cores else [])]
+    if FUSED in names and setting.device == "cuda":
+        names += [REPLAYED, *([TENSOR_CORES] if case.form == "folded" else [])]
+    return names

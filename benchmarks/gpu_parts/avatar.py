@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext
 from copy import deepcopy
 from dataclasses import dataclass, field
 from typing import TypeVar
@@ -111,7 +112,7 @@ class _Maker:
 
     def _predict(self) -> list[Gaussians]:
         """Images from their files included. The backbone on a CPU works on several moments side by side."""
-        with one_thread() if self.threads > 1 else torch.no_grad(), ThreadPoolExecutor(self.threads) as pool:
+        with one_thread() if self.threads > 1 else nullcontext(), ThreadPoolExecutor(self.threads) as pool:
             return list(pool.map(self.source.predict, self.frames))
 
     def _graph(self, gaussians: Sequence[Gaussians]) -> HeteroData:

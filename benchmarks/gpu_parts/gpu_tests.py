@@ -27,6 +27,8 @@ def run(setting: Setting) -> None:
         sheet.add([{"file": _RENDERING, "outcome": "skipped", "said": "needs a CUDA device"}])
         return
     tests = [_TOY] if setting.toy else sorted(t for t in _gpu_tests() if t.startswith(_RENDERING) == rendering)
+    if not tests:
+        raise SystemExit("pytest collected no test that needs a CUDA device")
     tests.sort(key=_value)
     reports = setting.work / "junit"
     reports.mkdir(parents=True, exist_ok=True)

@@ -8,6 +8,7 @@ from dataclasses import asdict, replace
 from torch import Tensor
 
 from benchmarks.gpu_parts.attention import EDGES, degrees_known, on_tensor_cores
+from benchmarks.gpu_parts.replay import replayed_contestant
 from benchmarks.gpu_parts.setting import Setting, Sheet
 from benchmarks.gpu_parts.stand_ins import use_stand_ins
 from benchmarks.layer_cases import LAYERS, LayerCase, runnable
@@ -21,21 +22,20 @@ from benchmarks.workers import Worker
 
 CHIEF = "fold + fused"
 COPY = "copy of the features"
-TENSOR_CORES = f"{CHIEF}, tf32x3"
+TENSOR_CORES, REPLAYED = f"{CHIEF}, tf32x3", f"{CHIEF}, CUDA graph"
 _LIMITS = Limits(slow_s=20, patience_s=5)
 _INTER = ("scatter", "fused", "TransformerConv", "TransformerConv, compiled", "anemoi")
 
 
 class PeersProblem(LayerProblem):
-    """See `LayerProblem`; with a copy of the features as a yardstick, and ours with products on tensor cores."""
+    """See `LayerProblem`; with a copy of the features as a yardstick, ours on tensor cores and as a CUDA graph."""
 
     def contestant(self, name: str) -> Contestant:
-        """A name from LAYERS, COPY or TENSOR_CORES."""
+        """A name from LAYERS, COPY, TENSOR_CORES or REPLAYED."""
         if name == COPY:
             return _copy(self.features)
-        if name == TENSOR_CORES:
-            return on_tensor_cores(super().contestant(CHIEF))
-        return super().contestant(name)
+        changed = {TENSOR_CORES: on_tensor_cores, REPLAYED: replayed_contestant}.get(name)
+        return changed(super().contestant(CHIEF)) if changed else super().contestant(name)
 
 
 def build(case: LayerCase) -> PeersProblem | ModelProblem:
@@ -80,8 +80,9 @@ def _names(setting: Setting, case: LayerCase) -> list[str]:
         names = [name for name in names if not LAYERS[name].compiled]
     if case.kind == "inter":
         return [name for name in names if name in _INTER]
-    tensor_cores = setting.device == "cuda" and CHIEF in names
-    return [*names, *([TENSOR_CORES] if tensor_cores else []), COPY]
+    if CHIEF in names and setting.device == "cuda":
+        names += [TENSOR_CORES, REPLAYED]
+    return [*names, COPY]
 
 
 def _copy(features: Tensor) -> Contestant:

@@ -9,6 +9,7 @@ from itertools import product
 import torch
 from torch import Tensor
 
+from benchmarks.gpu_parts.replay import replayed
 from benchmarks.gpu_parts.setting import Setting, Sheet
 from benchmarks.render_problem import (
     COMPILED,
@@ -54,21 +55,12 @@ class GraphedProblem(PosingProblem):
     def _captured(self, animator: Animator) -> Callable[[], Gaussians]:
         """Posing, captured once and played again for every frame."""
         still = self.motion[:1].map(torch.clone)
-        stream = torch.cuda.Stream()
-        stream.wait_stream(torch.cuda.current_stream())
-        with torch.cuda.stream(stream):
-            for _ in range(3):
-                animator(still)
-        torch.cuda.current_stream().wait_stream(stream)
-        graph = torch.cuda.CUDAGraph()
-        with torch.cuda.graph(graph):
-            posed = animator(still)
+        play = replayed(lambda: animator(still))
 
         def pose() -> Gaussians:
             self._frame = (self._frame + 1) % len(self.motion)
             _copy(self.motion[self._frame : self._frame + 1], still)
-            graph.replay()
-            return posed[0]
+            return play()[0]
 
         return pose
 

@@ -6,9 +6,9 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
+from typing import Self
 
 from benchmarks.gpu_parts.needs import Job, end_group, environment, last_line
 from benchmarks.gpu_parts.parts import Part
@@ -34,8 +34,30 @@ class Outcome:
     seconds: float
 
 
-class Terminated(KeyboardInterrupt):
-    """SIGTERM: everything is to end."""
+class Requests:
+    """What was asked by signals while the context lasts, noted instead of raised wherever the program happens to be.
+
+    Ctrl-C asks to end the part at hand; a second one soon after, or SIGTERM, everything.
+    """
+
+    def __init__(self) -> None:
+        self.part = self.everything = False
+        self._last = -_AGAIN_S
+
+    def __enter__(self) -> Self:
+        numbers = (signal.SIGINT, signal.SIGTERM)
+        self._before = {number: signal.signal(number, self._note) for number in numbers}
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
+
+    def _note(self, number: int, frame: object) -> None:
+        now = time.monotonic()
+        self.part = True
+        self.everything = self.everything or number == signal.SIGTERM or now - self._last < _AGAIN_S
+        self._last = now
 
 
 def run_parts(
@@ -59,12 +81,12 @@ def run_parts(
     Raises:
         KeyboardInterrupt: everything is to end; the part at hand has, and has been reported.
     """
-    begin, jobs, interrupted = time.monotonic(), list(jobs), -_AGAIN_S
+    begin, jobs = time.monotonic(), list(jobs)
     patience = begin + _PATIENCE * (until - begin)
     remaining = dict(parts)
-    with _sigterm_raises(), Progress(until - begin) as progress:
+    with Requests() as requests, Progress(until - begin) as progress:
         while remaining:
-            name = _next(remaining, jobs, min(patience, until), progress)
+            name = _next(remaining, jobs, min(patience, until), requests, progress)
             part = remaining.pop(name)
             limit = _limit(part, remaining.values(), until - time.monotonic())
             if limit < LEAST_S:
@@ -72,15 +94,18 @@ def run_parts(
                 continue
             busy = " ".join(job.name for job in jobs if job.running)
             progress.begin(f"{name} ({part.what})", limit)
-            outcome = _run(part, replace(setting, part=name, seconds=limit, meanwhile=busy), progress, report)
-            if outcome == INTERRUPTED:
-                if time.monotonic() - interrupted < _AGAIN_S:
-                    raise KeyboardInterrupt
-                interrupted = time.monotonic()
+            outcome = _run(part, replace(setting, part=name, seconds=limit, meanwhile=busy), requests, progress)
+            report(outcome)
+            if requests.everything:
+                raise KeyboardInterrupt
+            if requests.part:
+                requests.part = False
                 progress.write(f"{name} interrupted; Ctrl-C again within {_AGAIN_S:.0f} s stops everything")
 
 
-def _next(remaining: Mapping[str, Part], jobs: list[Job], patience: float, progress: Progress) -> str:
+def _next(
+    remaining: Mapping[str, Part], jobs: list[Job], patience: float, requests: Requests, progress: Progress
+) -> str:
     """The first part whose jobs have ended; waits for one until patience ends, and then takes the first."""
     while True:
         busy = {job.name for job in jobs if job.running}
@@ -89,9 +114,15 @@ def _next(remaining: Mapping[str, Part], jobs: list[Job], patience: float, progr
             return name
         if time.monotonic() > patience:
             return next(iter(remaining))
+        if requests.part:
+            raise KeyboardInterrupt
         progress.begin(f"waiting for {', '.join(sorted(busy))}", 0)
-        time.sleep(_LOOK_S)
-        progress.update(min(_LOOK_S, progress.total - progress.n))
+        _wait(progress)
+
+
+def _wait(progress: Progress) -> None:
+    time.sleep(_LOOK_S)
+    progress.update(min(_LOOK_S, progress.total - progress.n))
 
 
 def _limit(part: Part, others: Iterable[Part], left: float) -> float:
@@ -100,11 +131,10 @@ def _limit(part: Part, others: Iterable[Part], left: float) -> float:
     return left * part.share / shares if shares else left
 
 
-def _run(part: Part, setting: Setting, progress: Progress, report: Callable[[Outcome], object]) -> str:
-    """Run a part to its end or that of its time, and report; returns how it ended."""
+def _run(part: Part, setting: Setting, requests: Requests, progress: Progress) -> Outcome:
+    """Run a part to its end, that of its time or a request to end it."""
     begin, log = time.monotonic(), setting.work / "logs" / f"{setting.part}.txt"
     log.parent.mkdir(parents=True, exist_ok=True)
-    outcome = INTERRUPTED
     with log.open("w") as file:
         process = subprocess.Popen(
             _command(setting),
@@ -114,22 +144,16 @@ def _run(part: Part, setting: Setting, progress: Progress, report: Callable[[Out
             start_new_session=True,
         )
     try:
-        while process.poll() is None and time.monotonic() - begin < setting.seconds:
-            time.sleep(_LOOK_S)
-            progress.update(min(_LOOK_S, progress.total - progress.n))
-        if process.poll() is None:
-            outcome = f"over its limit of {setting.seconds:.0f} s"
-        else:
-            code = process.returncode
-            outcome = "done" if code == 0 else f"ended with code {code}: {last_line(log)}"
-    except Terminated:
-        raise
-    except KeyboardInterrupt:
-        pass
+        while process.poll() is None and time.monotonic() - begin < setting.seconds and not requests.part:
+            _wait(progress)
+        code = process.poll()
     finally:
         end_group(process)
-        report(Outcome(setting.part, part.what, outcome, time.monotonic() - begin))
-    return outcome
+    if code is not None:
+        outcome = "done" if code == 0 else f"ended with code {code}: {last_line(log)}"
+    else:
+        outcome = INTERRUPTED if requests.part else f"over its limit of {setting.seconds:.0f} s"
+    return Outcome(setting.part, part.what, outcome, time.monotonic() - begin)
 
 
 def _command(setting: Setting) -> list[str]:
@@ -141,15 +165,3 @@ def _environment(part: Part, setting: Setting) -> dict[str, str]:
         return environment(setting.work) | {"TORCH_CUDA_ARCH_LIST": card()}  # gsplat then takes the kernels of the job
     interpreted = {"TRITON_INTERPRET": "1"} if part.interpreted else {}
     return environment(setting.work) | {"CUDA_VISIBLE_DEVICES": ""} | interpreted
-
-
-@contextmanager
-def _sigterm_raises() -> Iterator[None]:
-    def stop(*_: object) -> None:
-        raise Terminated
-
-    before = signal.signal(signal.SIGTERM, stop)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)
