@@ -12,7 +12,7 @@ class Work:
 
     bytes: int
     """that pass through memory, read or written"""
-    flops: int
+    flops: int = 0
     """floating-point operations, multiplying and adding counted apart"""
 
     def __add__(self, other: Work) -> Work:

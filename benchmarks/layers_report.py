@@ -110,7 +110,8 @@ def describe(entry: Entry) -> str:
     order = ", Gaussians in pixel order" if case.shuffled else ""
     gaussians = f"E = {case.edges:,}, degrees: {case.skew}, C = {case.features}{order}"
     if case.kind == "model":
-        return f"model of {case.num_layers} layers, read-out of M = {case.readout:,}, {gaussians}, {size}"
+        gaussians = f"E = {case.edges:,}, C = {case.features}"
+        return f"model, L = {case.num_layers}, read-out of M = {case.readout:,}, {gaussians}, {size}"
     return f"intra layer, {gaussians}, {size}"
 
 

@@ -17,7 +17,7 @@ from hgg_pyg.io.files import write_atomically
 
 _MARKS = "os^vDPX*<>hd"
 _STYLES: dict[str, Literal["--", "-"]] = {"default": "--", "tuned": "-"}
-_TONES = {"default": "#e08a3c", "tuned": "#2f5f8f"}
+_TONES = {"default": "#e08a3c", "tuned": "#2f5f8f", "measured": "#2f5f8f", "floor": "#9ab8a0"}
 
 
 @dataclass(frozen=True)
@@ -52,7 +52,9 @@ def draw_panels(path: Path, title: str, panels: Sequence[Panel]) -> None:
     write_atomically(path, lambda temporary: figure.savefig(temporary, dpi=110))
 
 
-def draw_ranking(path: Path, title: str, tables: Mapping[str, Mapping[str, Mapping[str, float]]]) -> None:
+def draw_ranking(
+    path: Path, title: str, tables: Mapping[str, Mapping[str, Mapping[str, float]]], legend: str = "allocator"
+) -> None:
     """Write a PNG of a block for each table, a line for each name: title to name to setting to ms, the least on top.
 
     Points on a logarithmic axis; bars would need a zero.
@@ -74,12 +76,12 @@ def draw_ranking(path: Path, title: str, tables: Mapping[str, Mapping[str, Mappi
             axes.annotate(label, (max(numbers), y), (7, 0), textcoords="offset points", va="center", fontsize=7)
         axes.set_yticks(range(len(order)), order, fontsize=8)
         axes.set_ylim(-0.7, len(order) - 0.3)
-        axes.margins(x=0.12)
+        axes.margins(x=0.18)
         _logarithmic(axes, "x")
         axes.set_xlabel("ms", fontsize=8)
         axes.set_title(name, fontsize=9)
         if len(table[order[0]]) > 1:
-            axes.legend(title="allocator", fontsize=7, title_fontsize=7, loc="upper right")
+            axes.legend(title=legend, fontsize=7, title_fontsize=7, loc="upper right")
     write_atomically(path, lambda temporary: figure.savefig(temporary, dpi=110))
 
 

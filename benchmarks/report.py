@@ -41,11 +41,11 @@ def print_results(title: str, results: Mapping[str, Result], settings: Sequence[
     bases = [base for base in bases if base in results and results[base].measured]
     print(f"\n{title}" + (f"; times faster than {', '.join(bases)}" if bases else ""))
     titles = [f"{what}, {setting}" for what in ("forward ms", "with backward ms") for setting in settings]
-    print(f"{'':22}" + "".join(f"{x:>27}" for x in [*titles, "extra peak MB"]))
+    print(f"{'':26}" + "".join(f"{x:>27}" for x in [*titles, "extra peak MB"]))
     for name, result in results.items():
         if not result.measured:
             wrong = "" if result.trial.deviation is None else f", relative error {result.trial.deviation:.1e}"
-            print(f"{name:22}  {result.trial.status}{wrong}")
+            print(f"{name:26}  {result.trial.status}{wrong}")
             continue
         cells = [_cell(results, name, bases, what, setting) for what in PARTS for setting in settings]
         first = result.measured[settings[0]]
@@ -53,7 +53,7 @@ def print_results(title: str, results: Mapping[str, Result], settings: Sequence[
         cells.append(" / ".join("-" if mb is None else f"{mb:.0f}" for mb in peaks))
         note = "" if result.trial.status == "right" else f"  ({result.trial.status})"
         note += "" if result.trial.error is None else f"  error {result.trial.error:.1e}"
-        print(f"{name:22}" + "".join(f"{cell:>27}" for cell in cells) + note)
+        print(f"{name:26}" + "".join(f"{cell:>27}" for cell in cells) + note)
 
 
 def speed_up(results: Mapping[str, Result], base: str, name: str, what: str, setting: str) -> float | None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 
 import torch
 import torch_geometric.typing
@@ -58,11 +60,27 @@ def nearest_vertices_ragged(points: Tensor, frame: Tensor, vertices: Tensor, k: 
     # Half precision would hold positions to a millimetre at best, and the search works in the type it is given.
     dtype = torch.promote_types(torch.promote_types(points.dtype, vertices.dtype), torch.float32)
     query, target = points.detach().to(dtype), vertices.detach().to(dtype)
-    vertex_frame = torch.arange(frames, device=vertices.device).repeat_interleave(count)
-    found = _knn()(target.reshape(-1, 3), query, k, vertex_frame, frame.long(), batch_size=frames)
-    _check_found(found[0], len(points), k)
-    ids = found[1].view(-1, k) - (frame.long() * count)[:, None]
+    knn = _knn()
+    if points.is_cuda:
+        vertex_frame = torch.arange(frames, device=vertices.device).repeat_interleave(count)
+        found = knn(target.reshape(-1, 3), query, k, vertex_frame, frame.long(), batch_size=frames)
+        _check_found(found[0], len(points), k)
+        ids = found[1].view(-1, k) - (frame.long() * count)[:, None]
+    else:
+        parts = query.split(torch.bincount(frame, minlength=frames).tolist())
+        with ThreadPoolExecutor(min(frames, torch.get_num_threads())) as pool:
+            ids = torch.cat(list(pool.map(partial(_search_frame, knn, k), parts, target)))
     return _by_distance(ids, query, target[frame.long()[:, None], ids]) if k > 1 else ids
+
+
+def _search_frame(knn: Callable[..., Tensor], k: int, query: Tensor, target: Tensor) -> Tensor:
+    """[M, k] of one frame on a CPU, where the library takes one core, whatever it is given; it drops the GIL."""
+    if len(query) == 0:
+        return torch.empty(0, k, dtype=torch.int64)
+    one = torch.zeros(1, dtype=torch.int64)
+    found = knn(target, query, k, one.expand(len(target)), one.expand(len(query)), batch_size=1)
+    _check_found(found[0], len(query), k)
+    return found[1].view(-1, k)
 
 
 def _check(points: Tensor, frame: Tensor, vertices: Tensor, k: int) -> None:

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import nullcontext
 from copy import deepcopy
 from dataclasses import dataclass, field
 from typing import TypeVar
@@ -24,7 +22,6 @@ from hgg_pyg.backbones.lgm.checkpoint import save_lgm
 from hgg_pyg.backbones.lgm.network import LGM, PRESETS, Preset
 from hgg_pyg.data.clips import clip_graph, even_frames, input_range
 from hgg_pyg.data.frames import FrameSource
-from hgg_pyg.kernels.threads import one_thread
 from hgg_pyg.model.config import ModelConfig
 from hgg_pyg.model.network import HGGNet
 from hgg_pyg.types import Gaussians
@@ -94,7 +91,6 @@ class _Maker:
     def __init__(self, setting: Setting, source: FrameSource, frames: Sequence[int]) -> None:
         self.source, self.frames, self.device = source, frames, setting.device
         self.body = deepcopy(source.body).to(setting.device)
-        self.threads = setting.threads if source.backbone.one_core else 1
         config = ModelConfig(num_layers=6, hidden_channels=128, heads=8)
         if setting.toy:
             config = ModelConfig(num_layers=1, hidden_channels=8, heads=2)
@@ -111,9 +107,8 @@ class _Maker:
         return stages.time("network", lambda: self._refine(graph))
 
     def _predict(self) -> list[Gaussians]:
-        """Images from their files included. The backbone on a CPU works on several moments side by side."""
-        with one_thread() if self.threads > 1 else nullcontext(), ThreadPoolExecutor(self.threads) as pool:
-            return list(pool.map(self.source.predict, self.frames))
+        """Images from their files included."""
+        return self.source.predict_all(self.frames)
 
     def _graph(self, gaussians: Sequence[Gaussians]) -> HeteroData:
         poses = self.source.capture.poses[list(self.frames)].to(self.device)

@@ -101,13 +101,8 @@ class FrameSource:
             compute_shards([shard], quiet=True)
         return read_frame(shard.path, number)
 
-    @one_thread()
-    def predict(self, frame: int) -> Gaussians:
-        """The backbone's Gaussians of a frame (by position), past the cache, the same for any number of threads. [M]
-
-        Raises:
-            UserError: no pixel of the person is seen.
-        """
+    def moment(self, frame: int) -> Moment:
+        """What the backbone is given of a frame (by position)."""
         capture, cameras = self.capture, list(self.cameras)
         posed = self.body.pose(capture.poses[[frame]])
 
@@ -115,21 +110,38 @@ class FrameSource:
             images = torch.from_numpy(np.stack([capture.image(frame, c) for c in cameras]))
             return images, torch.from_numpy(np.stack([capture.mask(frame, c) for c in cameras]))
 
-        gaussians = self.backbone(
-            Moment(
-                subject=capture.name,
-                frame=capture.frames[frame],
-                cameras=capture.views(frame, cameras),
-                vertices=posed.vertices[0],
-                vertex_transforms=posed.vertex_transforms[0],
-                faces=self.body.faces,
-                read=read,
-            )
+        return Moment(
+            subject=capture.name,
+            frame=capture.frames[frame],
+            cameras=capture.views(frame, cameras),
+            vertices=posed.vertices[0],
+            vertex_transforms=posed.vertex_transforms[0],
+            faces=self.body.faces,
+            read=read,
         )
+
+    @one_thread()
+    def predict(self, frame: int) -> Gaussians:
+        """The backbone's Gaussians of a frame (by position), past the cache, the same for any number of threads. [M]
+
+        Raises:
+            UserError: no pixel of the person is seen.
+        """
+        gaussians = self.backbone(self.moment(frame))
         if len(gaussians) == 0:
-            path = capture.masks.path(frame, cameras[0])
-            raise UserError(f"{path}: expected a person in the masks of frame {capture.frames[frame]}, found none")
+            path = self.capture.masks.path(frame, self.cameras[0])
+            number = self.capture.frames[frame]
+            raise UserError(f"{path}: expected a person in the masks of frame {number}, found none")
         return gaussians
+
+    def predict_all(self, frames: Sequence[int]) -> list[Gaussians]:
+        """What `predict` gives of each of some frames, computed side by side.
+
+        Raises:
+            UserError: as `predict`.
+        """
+        with side_by_side(self.backbone) as pool:
+            return list(pool.map(self.predict, frames))
 
     def describe(self) -> None:
         """Say beside the shards what made them, for people who look; nothing reads it."""
@@ -212,30 +224,38 @@ def compute_missing(sources: Sequence[FrameSource], share: tuple[int, int] = (0,
 def compute_shards(shards: Sequence[Shard], quiet: bool = False) -> None:
     """Compute shards and write them, one after another; stopped at any time, those that are finished stay.
 
-    While this thread writes, others compute, a frame each, so that no frame depends on how many they are: as many as
-    torch uses (ray casting and torch drop the GIL), or one for a network on a GPU.
+    While this thread writes, others compute, a frame each, so that no frame depends on how many they are.
 
     Raises:
         UserError: no pixel of the person is seen in a frame, or the cache cannot be written.
     """
     if not shards:
         return
-    side_by_side = shards[0].source.backbone.one_core
-    threads = torch.get_num_threads() if side_by_side else 1
     for folder in {shard.folder for shard in shards}:
         remove_leftovers(folder)
     frames = [(shard, frame) for shard in shards for frame in shard.frames]
-    pool = ThreadPoolExecutor(threads)
+    ahead = len(shards[0].frames) + torch.get_num_threads()
+    bar = tqdm(total=len(frames), desc="per-frame Gaussians", unit="frame", disable=quiet, smoothing=0.05)
+    with side_by_side(shards[0].source.backbone) as pool, bar:
+        computed = _in_order(pool, lambda item: item[0].halved(item[1]), frames, ahead)
+        for shard in shards:
+            numbers = shard.source.capture.frames
+            write_shard(shard.path, {numbers[frame]: next(computed) for frame in shard.frames})
+            if not (shard.folder / ABOUT_FILE).is_file():
+                shard.source.describe()
+            bar.update(len(shard.frames))
+
+
+@contextlib.contextmanager
+def side_by_side(backbone: Backbone) -> Iterator[ThreadPoolExecutor]:
+    """Threads for a frame each: as many as torch uses (our kernels and torch drop the GIL), one for a network on a GPU.
+
+    They are to be started inside, where torch uses one for each; what waits when it ends is not begun.
+    """
+    pool = ThreadPoolExecutor(torch.get_num_threads() if backbone.one_core else 1)
     try:
-        computed = _in_order(pool, lambda item: item[0].halved(item[1]), frames, len(shards[0].frames) + threads)
-        bar = tqdm(total=len(frames), desc="per-frame Gaussians", unit="frame", disable=quiet, smoothing=0.05)
-        with one_thread(), bar:  # the pool's threads are started inside
-            for shard in shards:
-                numbers = shard.source.capture.frames
-                write_shard(shard.path, {numbers[frame]: next(computed) for frame in shard.frames})
-                if not (shard.folder / ABOUT_FILE).is_file():
-                    shard.source.describe()
-                bar.update(len(shard.frames))
+        with one_thread():
+            yield pool
     finally:
         pool.shutdown(cancel_futures=True)
 

@@ -151,7 +151,7 @@ class _Evaluation:
             if i == 0 and self.extras.timing:  # kernels are compiled, or loaded, before anything is timed
                 warm = self._build(source, self.contenders[1], {}, 1).avatar
                 self._render(warm, source.capture, 0, source.capture.views(0, [0]))
-            predicted: dict[int, tuple[Gaussians, float]] = {}
+            predicted: dict[tuple[int, ...], tuple[list[Gaussians], float]] = {}
             avatars = []
             for contender in self.contenders:
                 built = self._build(source, contender, predicted, contender.frames)
@@ -182,29 +182,32 @@ class _Evaluation:
         )
 
     def _build(
-        self, source: FrameSource, contender: Contender, predicted: dict[int, tuple[Gaussians, float]], frames: int
+        self,
+        source: FrameSource,
+        contender: Contender,
+        predicted: dict[tuple[int, ...], tuple[list[Gaussians], float]],
+        frames: int,
     ) -> _Built:
-        """An avatar of a subject; per-frame Gaussians that another contender needed too are computed once.
+        """An avatar of a subject; per-frame Gaussians of frames that another contender had too are computed once.
 
         Args:
             source: the subject.
             contender: who makes it.
-            predicted: Gaussians and seconds of frames, filled.
+            predicted: Gaussians of several frames and the seconds that they took together, filled.
             frames: T.
         """
         inputs = even_frames(0, input_range(source.capture), frames)
-        for frame in inputs:
-            if frame not in predicted:
-                predicted[frame] = self._timed(partial(source.predict, frame))
+        if inputs not in predicted:
+            predicted[inputs] = self._timed(partial(source.predict_all, inputs))
+        gaussians, before = predicted[inputs]
         model = contender.model
 
         def make() -> Avatar:
-            gaussians = [predicted[frame][0] for frame in inputs]
             clip = load_clip(source, inputs, contender.spec, images=model.feedback, gaussians=gaussians)
             return model.avatar(graph_for(clip, model, self.device))
 
         avatar, seconds = self._timed(make)
-        return _Built(avatar, seconds + sum(predicted[frame][1] for frame in inputs))
+        return _Built(avatar, before + seconds)
 
     def _timed(self, work: Callable[[], Result]) -> tuple[Result, float]:
         begin = time.perf_counter()

@@ -43,9 +43,10 @@ class TrainingLoop(ABC, Generic[Item]):
         optimizer = torch.optim.AdamW(
             model.parameters(), config.lr, betas=(0.9, 0.95), weight_decay=config.weight_decay
         )
-        self.scheduler = torch.optim.lr_scheduler.OneCycleLR(
-            optimizer, config.lr, total_steps=config.steps + 1, pct_start=0.1
-        )
+        total = config.steps + 1
+        # A rise over less than a step would divide by zero.
+        rise = max(0.1, 2 / total)
+        self.scheduler = torch.optim.lr_scheduler.OneCycleLR(optimizer, config.lr, total_steps=total, pct_start=rise)
         self.model, self.optimizer = accelerator.prepare(model, optimizer)
         self.history: list[StepRecord] = []
         self.stop_requested = False

@@ -132,6 +132,17 @@ def test_no_bit_of_the_header_can_turn_without_being_seen(tmp_path):
     assert seen > 0.9 * 2 * 8 * header  # a frame does not mind what became of the other one's name
 
 
+def test_frames_side_by_side_are_those_one_by_one(source):
+    """In their order, however many threads; the number of torch's threads is as before."""
+    threads = torch.get_num_threads()
+    for one_core in (False, True):
+        source.backbone.one_core = one_core
+        together = source.predict_all([3, 0, 2])
+        assert all(same(found, source.predict(frame)) for found, frame in zip(together, (3, 0, 2), strict=True))
+        assert len(together) == 3
+    assert torch.get_num_threads() == threads
+
+
 @pytest.mark.parametrize("keep", [0, 5, 8, 100, 0.5, -1])
 def test_a_shorter_file_is_no_shard(shard, keep):
     """Not even for a frame whose bytes are all there."""
