@@ -28,7 +28,7 @@ PARTS = {
     "attention": Part("attention", "attention against float64, beside a copy of the same bytes", 3, interpreted=True),
     "layers": Part("layers", "whole layers, ours, PyG's and anemoi's", 5, (SCATTER,)),
     "render_tests": Part("gpu_tests", "tests of rendering that need a CUDA device", 1, (GSPLAT,)),
-    "render": Part("render", "gsplat's image beside that of our CPU kernels; posed frames per second", 3, (GSPLAT,)),
+    "render": Part("render", "gsplat's image beside that of our CPU kernels; posed frames per second", 4, (GSPLAT,)),
     "avatar": Part("avatar", "images to avatar", 4, (CAPTURES, CLUSTER)),
     "training_step": Part("training_step", "one training step", 3, (CAPTURES, CLUSTER, GSPLAT)),
     "training": Part("training", "a training run in the time that is left", 0, (CAPTURES, CLUSTER, GSPLAT)),

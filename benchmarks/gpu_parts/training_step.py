@@ -41,6 +41,8 @@ def run(setting: Setting) -> None:
         config = training_config(setting, preset, precision)
         AcceleratorState._reset_state(reset_partial_state=True)  # it keeps the first precision of a process
         trainer = Trainer(config, join_processes(precision), parts["train"], ())
+        if setting.device == "cuda":
+            torch.cuda.reset_peak_memory_stats()
         clips = [_load(trainer, seed) for seed in range(1 if setting.toy else 6)]
         steps = _time_steps(trainer, [clip for clip, _ in clips], 1 if setting.toy else 5)
         loading = Spread.of([ms for _, ms in clips])
