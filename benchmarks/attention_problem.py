@@ -64,11 +64,11 @@ class AttentionProblem:
         self.edges = graphs.to_device(edges, case.device)
         slots, heads, channels = (case.heads, 1, case.hidden_channels) if case.form == "folded" else (
             1, case.heads, case.hidden_channels // case.heads)  # fmt: skip
-        generator = torch.Generator().manual_seed(0)
+        generator = torch.Generator(case.device).manual_seed(0)
 
         def draw(count: int, *shape: int, dtype: str) -> Tensor:
-            numbers = torch.randn(count, *shape, generator=generator)
-            return numbers.to(device=case.device, dtype=getattr(torch, dtype))
+            numbers = torch.randn(count, *shape, generator=generator, device=case.device)
+            return numbers.to(getattr(torch, dtype))
 
         self.query = draw(edges.num_targets, slots, heads, channels, dtype=case.dtype)
         self.grad = draw(edges.num_targets, slots, heads, channels, dtype=case.dtype)

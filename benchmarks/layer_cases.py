@@ -133,5 +133,5 @@ def freeze_unused(module: Module) -> Module:
 
 
 def draw(rows: int, columns: int, seed: int, device: str) -> Tensor:
-    """Normal numbers [rows, columns]."""
-    return torch.randn(rows, columns, generator=torch.Generator().manual_seed(seed)).to(device)
+    """Normal numbers [rows, columns], drawn on the device."""
+    return torch.randn(rows, columns, generator=torch.Generator(device).manual_seed(seed), device=device)

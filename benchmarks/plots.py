@@ -18,7 +18,6 @@ from hgg_pyg.io.files import write_atomically
 _MARKS = "os^vDPX*<>hd"
 _STYLES: dict[str, Literal["--", "-"]] = {"default": "--", "tuned": "-"}
 _TONES = {"default": "#e08a3c", "tuned": "#2f5f8f", "measured": "#2f5f8f", "floor": "#9ab8a0"}
-_LEAST = 0.1  # smaller numbers, milliseconds or MB, are none
 
 
 @dataclass(frozen=True)
@@ -30,6 +29,8 @@ class Panel:
     up: str
     lines: Mapping[tuple[str, str], Sequence[tuple[Any, float]]] = field(default_factory=dict)
     """(name, setting of the allocator) to points; a name has one colour, a setting one style"""
+    least: float = 0.1
+    """smaller numbers, milliseconds or MB, are none"""
 
 
 def draw_panels(path: Path, title: str, panels: Sequence[Panel]) -> None:
@@ -99,7 +100,7 @@ def _draw(axes: Any, panel: Panel, looks: Mapping[str, tuple[Any, str]]) -> None
     words = list(dict.fromkeys(x for x in across if isinstance(x, str)))
     for (name, setting), line in panel.lines.items():
         color, mark = looks[name]
-        shown = [(words.index(x) if words else x, y) for x, y in line if y >= _LEAST]
+        shown = [(words.index(x) if words else x, y) for x, y in line if y >= panel.least]
         if shown:
             style = "none" if words else _STYLES.get(setting, "-")
             axes.plot(*zip(*shown, strict=True), linestyle=style, color=color, marker=mark, linewidth=1.3,
@@ -113,7 +114,7 @@ def _draw(axes: Any, panel: Panel, looks: Mapping[str, tuple[Any, str]]) -> None
         axes.set_xticks(marks, [_short(x) for x in marks], rotation=45 if len(marks) > 4 else 0)
         axes.xaxis.set_minor_locator(NullLocator())
     _logarithmic(axes, "y")
-    up = [y for line in panel.lines.values() for _, y in line if y >= _LEAST]
+    up = [y for line in panel.lines.values() for _, y in line if y >= panel.least]
     if up and max(up) < 4 * min(up):  # else small differences look like large ones
         middle = (max(up) * min(up)) ** 0.5
         axes.set_ylim(middle / 2.2, middle * 2.2)

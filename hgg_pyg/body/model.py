@@ -14,7 +14,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from smplx.lbs import batch_rigid_transform, batch_rodrigues, blend_shapes, vertices2joints
+from smplx.lbs import batch_rodrigues, blend_shapes, vertices2joints
 from torch import Tensor, nn
 
 from hgg_pyg.body.arrays import BodyArrays, read_body
@@ -87,6 +87,7 @@ class BodyModel(nn.Module):
         parents = torch.from_numpy(arrays.kintree_table[0].astype(np.int64))
         parents[0] = -1
         self.register_buffer("parents", parents)
+        self._parents = tuple(parents.tolist())
         self.register_buffer("faces", torch.from_numpy(arrays.f.astype(np.int64)))
         posedirs = arrays.posedirs.reshape(arrays.v_template.size, arrays.posedirs.shape[-1]).T
         for key, value in (
@@ -199,8 +200,22 @@ class BodyModel(nn.Module):
         if pose.expression is not None:
             joints = joints + self.joints_of(self._expression_offsets(pose.expression))
             bends = torch.cat([bends, pose.expression], 1)
-        _, joint_transforms = batch_rigid_transform(rotations, joints, self.parents, dtype=joints.dtype)
-        return joint_transforms, bends
+        return self._joint_transforms(rotations, joints), bends
+
+    def _joint_transforms(self, rotations: Tensor, joints: Tensor) -> Tensor:
+        """The joints' maps from rest pose to world, of rotations [T, J, 3, 3] and places at rest [T, J, 3].
+
+        [T, J, 4, 4], equal to smplx's `batch_rigid_transform`, which reads the parents off their tensor number by
+        number: on a GPU each is a wait for the device, and none may be in a CUDA graph.
+        """
+        offsets = torch.cat([joints[:, :1], joints[:, 1:] - joints.index_select(1, self.parents[1:])], 1)
+        local = _with_last_row(torch.cat([rotations, offsets[..., None]], -1))
+        chain = [local[:, 0]]
+        for joint, parent in enumerate(self._parents[1:], 1):
+            chain.append(chain[parent] @ local[:, joint])
+        world = torch.stack(chain, 1)
+        moved = world @ nn.functional.pad(joints, (0, 1))[..., None]
+        return torch.cat([world[..., :3], world[..., 3:] - moved], -1)
 
     def vertex_transforms(self, joint_transforms: Tensor, bends: Tensor, transl: Tensor) -> Tensor:
         """The vertices' maps from rest pose to world, of what `bend` returns and translations [T, 3]. [T, N, 4, 4]"""
@@ -212,9 +227,7 @@ class BodyModel(nn.Module):
             shift = shift + (linear @ offsets[..., None])[..., 0]
         if bends.shape[1] > pose_size:
             shift = shift + (linear @ self._expression_offsets(bends[:, pose_size:])[..., None])[..., 0]
-        top = torch.cat([linear, shift[..., None]], -1)
-        bottom = torch.tensor([0, 0, 0, 1], dtype=top.dtype, device=top.device).expand(*top.shape[:-2], 1, 4)
-        return torch.cat([top, bottom], -2)
+        return _with_last_row(torch.cat([linear, shift[..., None]], -1))
 
     def _expression_offsets(self, expression: Tensor) -> Tensor:
         """How far the face moves each vertex in the rest pose. [T, E'] -> [T, N, 3] metres"""
@@ -224,6 +237,12 @@ class BodyModel(nn.Module):
                 f"found {expression.shape[1]} values per frame"
             )
         return blend_shapes(expression, self.exprdirs[..., : expression.shape[1]])
+
+
+def _with_last_row(maps: Tensor) -> Tensor:
+    """[..., 3, 4] -> [..., 4, 4], made on the device: a row sent there from here would be waited for."""
+    last = torch.eye(4, dtype=maps.dtype, device=maps.device)[3:].expand(*maps.shape[:-2], 1, 4)
+    return torch.cat([maps, last], -2)
 
 
 def rotation_matrices(axis_angle: Tensor) -> Tensor:

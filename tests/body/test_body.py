@@ -6,11 +6,15 @@ import numpy as np
 import pytest
 import smplx
 import torch
+from smplx.lbs import batch_rigid_transform
 from smplx.utils import Struct
 
+from hgg_pyg.avatar import Avatar
+from hgg_pyg.avatar.animator import Animator
 from hgg_pyg.body import BodyArrays, BodyModel, load_body, read_body
 from hgg_pyg.body.files import DEFAULT_BODY
-from hgg_pyg.types import BodyPose, UserError
+from hgg_pyg.body.model import rotation_matrices
+from hgg_pyg.types import BodyPose, Gaussians, UserError
 
 
 @pytest.fixture(scope="module")
@@ -114,6 +118,29 @@ def test_a_skeleton_of_another_size():
     body = BodyModel(arrays)
     assert body.kind == "other"
     assert torch.allclose(body.pose(pose).vertices, expected, atol=1e-5)
+
+
+def test_joint_transforms_are_smplx_s_to_the_bit(body):
+    pose = random_pose(3)
+    axis_angle = torch.cat([pose.global_orient, pose.body_pose], 1).view(3, 24, 3)
+    joints = body.rest_joints(pose.betas)
+    expected = batch_rigid_transform(rotation_matrices(axis_angle), joints.expand(3, -1, -1), body.parents)[1]
+    assert torch.equal(body.bend(pose, joints)[0], expected)
+
+
+def test_posing_asks_the_device_for_no_number():
+    """On a GPU that would be a wait, and not be allowed in a CUDA graph; the meta device has none to give."""
+    pose, away = random_pose(2).to("meta"), load_body().to("meta")
+    with pytest.raises(RuntimeError, match="meta"):
+        int(away.parents[1])
+    assert away.pose(pose).vertices.shape == (2, 6890, 3)
+    avatar = Avatar(dots(7).to("meta"), torch.zeros(7, dtype=torch.long, device="meta"), pose.betas)
+    assert Animator(avatar, away)(pose).means.shape == (2, 7, 3)
+
+
+def dots(count: int) -> Gaussians:
+    ones = torch.ones(count)
+    return Gaussians(ones.expand(3, -1).T, ones.expand(4, -1).T, ones.expand(3, -1).T, ones, ones.expand(3, -1).T)
 
 
 def test_pose_of_another_skeleton_is_refused(body):

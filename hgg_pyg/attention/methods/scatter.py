@@ -1,10 +1,12 @@
-"""Edge attention by torch_scatter: gather to the edges, softmax by target, scatter back. The semantics of record."""
+"""Edge attention by torch_scatter: gather to the edges, softmax by target, scatter back. The semantics of record.
+
+torch_scatter is loaded when it is first needed: where it is not installed, the other variants still run.
+"""
 
 from __future__ import annotations
 
 import torch
 from torch import Tensor
-from torch_scatter import scatter_softmax, scatter_sum
 
 from hgg_pyg.attention.edges import Edges
 from hgg_pyg.attention.methods._compiling import untraced
@@ -24,6 +26,8 @@ def edge_softmax(logits: Tensor, target: Tensor, num_targets: int) -> Tensor:
     Returns:
         [E, ...] weights that sum to one over the edges of each target that has any.
     """
+    from torch_scatter import scatter_softmax
+
     logits = logits.to(torch.promote_types(logits.dtype, torch.float32))
     return scatter_softmax(logits, target, dim=0, dim_size=num_targets)
 
@@ -31,6 +35,8 @@ def edge_softmax(logits: Tensor, target: Tensor, num_targets: int) -> Tensor:
 @untraced
 def scatter_attention(query: Tensor, key: Tensor, value: Tensor, edges: Edges) -> Tensor:
     """Attention edge by edge, half precision accumulated in float32; see `attend` and `Variant`."""
+    from torch_scatter import scatter_sum
+
     queries, keys, values = to_edges(query, key, value, edges)
     weights = edge_softmax(edge_logits(queries, keys), edges.target, len(query))
     messages = weights[..., None] * values  # [E, S, H, C]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor
-from torch_scatter import gather_csr, segment_csr
 
 from hgg_pyg.attention.edges import Edges
 from hgg_pyg.attention.methods._compiling import untraced
@@ -15,6 +14,8 @@ from hgg_pyg.attention.registry import HALF, SINGLE, Variant
 @untraced
 def segment_csr_attention(query: Tensor, key: Tensor, value: Tensor, edges: Edges) -> Tensor:
     """Attention edge by edge; see `attend` for the formula and `Variant` for the shapes."""
+    from torch_scatter import gather_csr, segment_csr  # the other variants run without it
+
     queries, keys, values = (differentiable_once(x) for x in to_edges(query, key, value, edges))
     logits = edge_logits(queries, keys)
     with torch.no_grad():  # the shift only keeps exp in range
