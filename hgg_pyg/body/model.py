@@ -165,10 +165,22 @@ class BodyModel(nn.Module):
             UserError: the pose is for another number of joints, or has more values of expression than the body.
         """
         v_shaped = self.shaped_vertices(pose.betas)
-        joint_transforms, bends = self.bend(pose, self.joints_of(v_shaped))
-        vertex_transforms = self.vertex_transforms(joint_transforms, bends, pose.transl)
+        vertex_transforms = self.maps(pose, v_shaped)
         linear, shift = vertex_transforms[..., :3, :3], vertex_transforms[..., :3, 3]
         return PosedBody(torch.einsum("tnab,nb->tna", linear, v_shaped) + shift, vertex_transforms, v_shaped)
+
+    def maps(self, pose: BodyPose, v_shaped: Tensor | None = None) -> Tensor:
+        """The vertices' maps from rest pose to world alone. [T, N, 4, 4]
+
+        Args:
+            pose: T frames.
+            v_shaped: [N, 3] what `shaped_vertices` gives for its betas, if that is at hand.
+
+        Raises:
+            UserError: as `pose`.
+        """
+        joints = self.joints_of(self.shaped_vertices(pose.betas) if v_shaped is None else v_shaped)
+        return self.vertex_transforms(*self.bend(pose, joints), pose.transl)
 
     def bend(self, pose: BodyPose, joints: Tensor) -> tuple[Tensor, Tensor]:
         """What a pose does to the skeleton.

@@ -1,4 +1,4 @@
-"""Numba kernels that project Gaussians, and differentiate it: `projection.project` is what they compute, in plain torch.
+"""Numba kernels that project Gaussians, and differentiate it: what they compute is `projection.project`, plain torch.
 
 A Gaussian's rotation and half axes are computed once for all views, and no intermediate result is written to memory.
 Gradients of a Gaussian are summed over its views in their order, so runs repeat bit for bit on any number of threads.
@@ -135,7 +135,11 @@ def _project_gaussian(solids, views, optics, s, n, means2d, conics, depths, radi
         seen = seen and left + radius_x > zero and left - radius_x < views.size[0]
         seen = seen and top + radius_y > zero and top - radius_y < views.size[1]
         means2d[s, v, n, 0], means2d[s, v, n, 1], depths[s, v, n] = left, top, depth
-        conics[s, v, n, 0], conics[s, v, n, 1], conics[s, v, n, 2] = cov_yy * inverse, -cov_xy * inverse, cov_xx * inverse
+        conics[s, v, n, 0], conics[s, v, n, 1], conics[s, v, n, 2] = (
+            cov_yy * inverse,
+            -cov_xy * inverse,
+            cov_xx * inverse,
+        )
         radii[s, v, n, 0], radii[s, v, n, 1] = radius_x if seen else zero, radius_y if seen else zero
 
 
@@ -171,7 +175,7 @@ def _differentiate_gaussian(solids, views, optics, s, n, seen, conics, upstream,
     for v in range(views.Ks.shape[1]):
         if seen[s, v, n, 0] == zero:
             continue
-        rotation, focal_x, focal_y, center_x, center_y = _camera(views, s, v)
+        rotation, focal_x, focal_y, _, _ = _camera(views, s, v)
         place_x, place_y, inverse_z, _, u_near, v_near = _place(solids, views, optics, s, v, n)
         a, b, c = conics[s, v, n, 0], conics[s, v, n, 1], conics[s, v, n, 2]
         of_a, of_b, of_c = of_conics[s, v, n, 0], of_conics[s, v, n, 1], of_conics[s, v, n, 2]
@@ -231,7 +235,11 @@ def project_gaussians_backward(solids: Solids, views: Views, optics: Optics, rad
     """
     scenes, count = solids.opacities.shape
     dtype = solids.means.dtype
-    grads = np.empty((scenes, count, 3), dtype), np.empty((scenes, count, 4), dtype), np.empty((scenes, count, 3), dtype)
+    grads = (
+        np.empty((scenes, count, 3), dtype),
+        np.empty((scenes, count, 4), dtype),
+        np.empty((scenes, count, 3), dtype),
+    )
     blocks = (count + _BLOCK - 1) // _BLOCK
     for task in prange(scenes * blocks):
         s, first = task // blocks, task % blocks * _BLOCK
