@@ -147,7 +147,7 @@ def _rotate_block(transforms, t, first, end, bound, rotations):
             rotations[t, n, 0], rotations[t, n, 1], rotations[t, n, 2], rotations[t, n, 3] = q
 
 
-@njit(parallel=PARALLEL, **OPTIONS)
+@njit(nogil=True, parallel=PARALLEL, **OPTIONS)
 def _rotations(transforms, binding):
     """Rotations of the maps of bound vertices, as quaternions; zeros elsewhere. [T, N, 4]"""
     poses, vertices = transforms.shape[:2]
@@ -159,7 +159,7 @@ def _rotations(transforms, binding):
     return rotations
 
 
-@njit(parallel=PARALLEL, **OPTIONS)
+@njit(nogil=True, parallel=PARALLEL, **OPTIONS)
 def _pose(transforms, rotations, binding, means, quats):
     poses, count = transforms.shape[0], binding.shape[0]
     moved, turned = np.empty((poses, count, 3), means.dtype), np.empty((poses, count, 4), means.dtype)
@@ -184,7 +184,7 @@ def _multiply(left, right, out):
     out[2], out[3] = w1 * y2 - x1 * z2 + y1 * w2 + z1 * x2, w1 * z2 + x1 * y2 - y1 * x2 + z1 * w2
 
 
-@njit(parallel=PARALLEL, **OPTIONS)
+@njit(nogil=True, parallel=PARALLEL, **OPTIONS)
 def _pose_backward(transforms, rotations, binding, of_moved, of_turned):
     """Gradients of means [M, 3] and quats [M, 4], summed over the poses in their order."""
     poses, count = transforms.shape[0], binding.shape[0]

@@ -143,7 +143,7 @@ def _project_gaussian(solids, views, optics, s, n, means2d, conics, depths, radi
         radii[s, v, n, 0], radii[s, v, n, 1] = radius_x if seen else zero, radius_y if seen else zero
 
 
-@njit(parallel=PARALLEL, **OPTIONS)
+@njit(nogil=True, parallel=PARALLEL, **OPTIONS)
 def project_gaussians(solids: Solids, views: Views, optics: Optics):
     """Project all Gaussians into all views of their scenes.
 
@@ -227,7 +227,7 @@ def _differentiate_gaussian(solids, views, optics, s, n, seen, conics, upstream,
     of_quats[s, n, 2], of_quats[s, n, 3] = (of_y - along * y) / length, (of_z - along * z) / length
 
 
-@njit(parallel=PARALLEL, **OPTIONS)
+@njit(nogil=True, parallel=PARALLEL, **OPTIONS)
 def project_gaussians_backward(solids: Solids, views: Views, optics: Optics, radii, conics, upstream):
     """Gradients of a loss with respect to means [S, N, 3], quats [S, N, 4] and scales [S, N, 3].
 
