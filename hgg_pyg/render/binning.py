@@ -21,8 +21,8 @@ from hgg_pyg.kernels.numba_tools import OPTIONS, PARALLEL
 TILE = 16  # pixels
 _RADIX_BITS = 11
 
-# Columns of a splat's geometry: centre, conic, opacity; and where it is seen (alpha >= alpha_min): within REACH_X columns
-# and REACH_Y rows of its centre, and dy rows below it at the x with (x - X - SKEW dy)^2 <= CHORD - TAPER dy^2.
+# Columns of a splat's geometry: centre, conic, opacity; and where it is seen (alpha >= alpha_min): within REACH_X and
+# REACH_Y of its centre, and dy rows below it at the x with (x - X - SKEW dy)^2 <= CHORD - TAPER dy^2.
 X, Y, A, B, C, OPACITY, REACH_X, REACH_Y, SKEW, CHORD, TAPER = range(11)
 COLUMNS = 11
 MARGIN = 0.01  # pixels, and a share of the size: by so much the ellipse above is larger, for rounding

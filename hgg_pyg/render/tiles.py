@@ -1,11 +1,11 @@
 """Numba kernels of the CPU rasteriser: blend the splats of every tile, and differentiate the blend.
 
 reference.py states what they compute. What makes them fast: a tile is a task; eight pixels of a row are the lanes of a
-register, with nothing that branches on a pixel; they begin where a splat does if it is no wider than that, and halves of
-rows that a wider one does not touch are skipped. What makes them
-repeatable bit for bit, on any number of threads: no two tasks write to the same place. The backward pass writes one row
-of gradients for each entry, into its slot, and sums a splat's slots afterwards in a fixed order. Arrays are flat where
-lanes are read from them; words and columns: see binning.py.
+register, with nothing that branches on a pixel; they begin where a splat does if they can hold it, and halves of rows
+that a wider one does not touch are skipped. What makes them repeatable bit for bit, on any number of threads: no two
+tasks write to the same place. The backward pass writes one row of gradients for each entry, into its slot, and sums a
+splat's slots afterwards in a fixed order. Arrays are flat where lanes are read from them; words and columns: see
+binning.py.
 """
 
 from __future__ import annotations
