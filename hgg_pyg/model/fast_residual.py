@@ -58,7 +58,9 @@ class _Apply(torch.autograd.Function):
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:  # pyright: ignore[reportIncompatibleMethodOverride]
-        return torch.from_numpy(_apply_backward(*ctx.given, tuple(map(_array, grads)))), None, None, None
+        changes, fields, directions, unit = ctx.given
+        found = _apply_backward(changes, fields, directions, unit, tuple(map(_array, grads)))
+        return torch.from_numpy(found), None, None, None
 
 
 def _array(tensor: Tensor) -> np.ndarray:

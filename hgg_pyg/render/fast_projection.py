@@ -69,7 +69,8 @@ class _Project(torch.autograd.Function):
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:  # pyright: ignore[reportIncompatibleMethodOverride]
+        solids, views, optics, radii, conics = ctx.given
         upstream = tuple(grad.contiguous().numpy() for grad in grads[:3])
         with numba_threads():
-            found = project_gaussians_backward(*ctx.given, upstream)
+            found = project_gaussians_backward(solids, views, optics, radii, conics, upstream)
         return *map(torch.from_numpy, found), None, None, None, None
