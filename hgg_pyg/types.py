@@ -108,6 +108,12 @@ class Cameras(_TensorRecord):
         """Select along the first dimension by slice, list or index tensor (an int would drop it: use a slice)."""
         return replace(self, viewmats=self.viewmats[item], Ks=self.Ks[item])
 
+    @staticmethod
+    def stack(parts: Sequence[Cameras]) -> Cameras:
+        """Cameras of one size in a new first dimension."""
+        viewmats, Ks = (torch.stack([getattr(part, name) for part in parts]) for name in ("viewmats", "Ks"))
+        return replace(parts[0], viewmats=viewmats, Ks=Ks)
+
     @property
     def centers(self) -> Tensor:
         """Camera positions in the world, -R^T t. [..., V, 3]"""

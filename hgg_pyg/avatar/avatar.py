@@ -21,4 +21,4 @@ class Avatar:
     def repose(self, body: BodyModel, pose: BodyPose) -> Gaussians:
         """The avatar in T poses (Eq. 1); the shape stays the avatar's own. -> Gaussians [T, M]"""
         own = replace(pose, betas=self.betas)
-        return pose_gaussians(self.gaussians, body.pose(own).vertex_transforms, self.binding)
+        return pose_gaussians(self.gaussians, body.maps(own), self.binding)

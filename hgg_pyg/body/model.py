@@ -17,6 +17,7 @@ import torch
 from smplx.lbs import batch_rodrigues, blend_shapes, vertices2joints
 from torch import Tensor, nn
 
+from hgg_pyg.body import fast_blend
 from hgg_pyg.body.arrays import BodyArrays, read_body
 from hgg_pyg.body.files import DEFAULT_BODY, find_body_file
 from hgg_pyg.types import BodyPose, UserError
@@ -166,10 +167,24 @@ class BodyModel(nn.Module):
             UserError: the pose is for another number of joints, or has more values of expression than the body.
         """
         v_shaped = self.shaped_vertices(pose.betas)
-        joint_transforms, bends = self.bend(pose, self.joints_of(v_shaped))
-        vertex_transforms = self.vertex_transforms(joint_transforms, bends, pose.transl)
+        vertex_transforms = self.maps(pose, v_shaped)
+        if fast_blend.can_blend(vertex_transforms, v_shaped):
+            return PosedBody(fast_blend.move(vertex_transforms, v_shaped), vertex_transforms, v_shaped)
         linear, shift = vertex_transforms[..., :3, :3], vertex_transforms[..., :3, 3]
         return PosedBody(torch.einsum("tnab,nb->tna", linear, v_shaped) + shift, vertex_transforms, v_shaped)
+
+    def maps(self, pose: BodyPose, v_shaped: Tensor | None = None) -> Tensor:
+        """The vertices' maps from rest pose to world alone. [T, N, 4, 4]
+
+        Args:
+            pose: T frames.
+            v_shaped: [N, 3] what `shaped_vertices` gives for its betas, if that is at hand.
+
+        Raises:
+            UserError: as `pose`.
+        """
+        joints = self.joints_of(self.shaped_vertices(pose.betas) if v_shaped is None else v_shaped)
+        return self.vertex_transforms(*self.bend(pose, joints), pose.transl)
 
     def bend(self, pose: BodyPose, joints: Tensor) -> tuple[Tensor, Tensor]:
         """What a pose does to the skeleton.
@@ -219,14 +234,19 @@ class BodyModel(nn.Module):
 
     def vertex_transforms(self, joint_transforms: Tensor, bends: Tensor, transl: Tensor) -> Tensor:
         """The vertices' maps from rest pose to world, of what `bend` returns and translations [T, 3]. [T, N, 4, 4]"""
-        blended = torch.einsum("nj,tjab->tnab", self.weights, joint_transforms)
-        linear, shift = blended[..., :3, :3], blended[..., :3, 3] + transl[:, None]
-        pose_size = (self.num_joints - 1) * 9
+        pose_size, offsets = (self.num_joints - 1) * 9, None
         if self.posedirs.shape[0]:
             offsets = (bends[:, :pose_size] @ self.posedirs).view(len(bends), -1, 3)
-            shift = shift + (linear @ offsets[..., None])[..., 0]
         if bends.shape[1] > pose_size:
-            shift = shift + (linear @ self._expression_offsets(bends[:, pose_size:])[..., None])[..., 0]
+            face = self._expression_offsets(bends[:, pose_size:])
+            offsets = face if offsets is None else offsets + face
+        given = (self.weights, joint_transforms, transl, *(() if offsets is None else (offsets,)))
+        if fast_blend.can_blend(*given):
+            return fast_blend.blend(self.weights, joint_transforms, transl, offsets)
+        blended = torch.einsum("nj,tjab->tnab", self.weights, joint_transforms)
+        linear, shift = blended[..., :3, :3], blended[..., :3, 3] + transl[:, None]
+        if offsets is not None:
+            shift = shift + (linear @ offsets[..., None])[..., 0]
         return _with_last_row(torch.cat([linear, shift[..., None]], -1))
 
     def _expression_offsets(self, expression: Tensor) -> Tensor:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from hgg_pyg.body import fast_skinning
 from hgg_pyg.types import Gaussians
 
 
@@ -83,21 +84,29 @@ def pose_gaussians(gaussians: Gaussians, vertex_transforms: Tensor, binding: Ten
     Returns:
         Gaussians [..., M]; leading dimensions of both arguments broadcast, so one avatar takes T poses at once.
     """
+    means, quats = gaussians.means, gaussians.quats
+    if means.ndim == 2 and fast_skinning.can_skin(means, quats, vertex_transforms):
+        return _moved(gaussians, *fast_skinning.pose(means, quats, vertex_transforms, binding))
     linear, translation = vertex_transforms[..., :3, :3], vertex_transforms[..., :3, 3]
     rotation = matrix_to_quaternion(polar_rotation(linear))
     own = torch.cat([linear.flatten(-2), translation, rotation], -1).index_select(-2, binding)  # one look-up, not three
     linear, translation, rotation = own.split([9, 3, 4], -1)
-    means = (linear.unflatten(-1, (3, 3)) @ gaussians.means[..., None])[..., 0] + translation
-    return _moved(gaussians, means, quaternion_multiply(rotation, gaussians.quats))
+    means = (linear.unflatten(-1, (3, 3)) @ means[..., None])[..., 0] + translation
+    return _moved(gaussians, means, quaternion_multiply(rotation, quats))
 
 
 def unpose_gaussians(gaussians: Gaussians, vertex_transforms: Tensor, binding: Tensor) -> Gaussians:
     """The inverse of `pose_gaussians` with the same vertex transforms: mu = A^-1 (mu' - b), R = polar(A)^T R'."""
+    means, quats = gaussians.means, gaussians.quats
+    constant = not (torch.is_grad_enabled() and (means.requires_grad or quats.requires_grad))
+    one_each = means.shape[:-2] == vertex_transforms.shape[:-3]
+    if constant and one_each and fast_skinning.can_skin(means, quats, vertex_transforms):
+        return _moved(gaussians, *fast_skinning.unpose(means, quats, vertex_transforms, binding))
     linear, translation = vertex_transforms[..., :3, :3], vertex_transforms[..., :3, 3]
     rotation = matrix_to_quaternion(polar_rotation(linear).mT)
-    offset = (gaussians.means - translation[..., binding, :])[..., None]
+    offset = (means - translation[..., binding, :])[..., None]
     means = (torch.linalg.inv(linear)[..., binding, :, :] @ offset)[..., 0]
-    return _moved(gaussians, means, quaternion_multiply(rotation[..., binding, :], gaussians.quats))
+    return _moved(gaussians, means, quaternion_multiply(rotation[..., binding, :], quats))
 
 
 def _moved(gaussians: Gaussians, means: Tensor, quats: Tensor) -> Gaussians:

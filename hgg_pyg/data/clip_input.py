@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from copy import copy
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
@@ -17,7 +17,7 @@ from hgg_pyg.data.clips import Target, clip_graph, load_target
 from hgg_pyg.data.frames import FrameSource
 from hgg_pyg.data.views import opposite_cameras
 from hgg_pyg.model.feedback import InputImages, add_feedback
-from hgg_pyg.types import Gaussians
+from hgg_pyg.types import Cameras, Gaussians
 
 
 class HearsFeedback(Protocol):
@@ -88,11 +88,7 @@ def _load_images(source: FrameSource, frames: Sequence[int], posed: PosedBody, c
     )
     return InputImages(
         vertex_transforms=posed.vertex_transforms[rows],
-        cameras=replace(
-            views[0],
-            viewmats=torch.stack([view.viewmats for view in views]),
-            Ks=torch.stack([view.Ks for view in views]),
-        ),
+        cameras=Cameras.stack(views),
         rgb=torch.stack(rgb),
         alpha=torch.stack(alpha),
     )

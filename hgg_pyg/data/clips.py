@@ -15,6 +15,7 @@ from graphs import AvatarNodes, ClipNodes, GraphSpec, build_graph
 from hgg_pyg.body import PosedBody, tangent_frames, unpose_gaussians
 from hgg_pyg.config import ClipConfig
 from hgg_pyg.data.capture import Capture
+from hgg_pyg.data.images import put_on_white
 from hgg_pyg.types import Cameras, Gaussians
 
 
@@ -83,10 +84,13 @@ def load_target(capture: Capture, target: Target) -> tuple[Cameras, Tensor, Tens
     Returns:
         V cameras, rgb [V, H, W, 3], alpha [V, H, W, 1]
     """
-    cameras = list(target.cameras)
-    image = torch.from_numpy(np.stack([capture.image(target.frame, c) for c in cameras]))
-    alpha = torch.from_numpy(np.stack([capture.mask(target.frame, c) for c in cameras]))[..., None]
-    return capture.views(target.frame, cameras), image * alpha + (1 - alpha), alpha
+    cameras, (width, height) = list(target.cameras), capture.size()
+    rgb = np.empty((len(cameras), height, width, 3), np.float32)
+    alpha = np.empty((len(cameras), height, width, 1), np.float32)
+    for view, camera in enumerate(cameras):
+        alpha[view, ..., 0] = capture.mask(target.frame, camera)
+        put_on_white(capture.image(target.frame, camera), alpha[view, ..., 0], rgb[view])
+    return capture.views(target.frame, cameras), torch.from_numpy(rgb), torch.from_numpy(alpha)
 
 
 def clip_graph(

@@ -265,6 +265,18 @@ def _weigh(pixels, rows, row_weights, starts, column_weights, channels):
     return out
 
 
+@njit(nogil=True, **OPTIONS)
+def put_on_white(image: np.ndarray, alpha: np.ndarray, out: np.ndarray) -> None:
+    """image * alpha + (1 - alpha) [h, w, 3] into `out`, for image [h, w, 3] and alpha [h, w], all float32."""
+    for y in range(alpha.shape[0]):
+        for x in range(alpha.shape[1]):
+            a = alpha[y, x]
+            white = np.float32(1) - a
+            out[y, x, 0] = image[y, x, 0] * a + white
+            out[y, x, 1] = image[y, x, 1] * a + white
+            out[y, x, 2] = image[y, x, 2] * a + white
+
+
 def resample(values: np.ndarray, window: Window, size: tuple[int, int]) -> np.ndarray:
     """A window of an image at another size: the reference of what the kernel does.
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import logging
 import math
@@ -12,6 +13,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, fields, replace
 from io import FileIO
 from pathlib import Path
+from types import MappingProxyType
 
 import torch
 from safetensors import SafetensorError
@@ -150,26 +152,32 @@ def _read_run(file: FileIO, path: Path, run: Sequence[_Entry]) -> Iterator[Tenso
         yield part.view(entry.dtype).view(entry.shape)
 
 
-def _read_header(file: FileIO, path: Path) -> dict[str, _Entry]:
+def _read_header(file: FileIO, path: Path) -> Mapping[str, _Entry]:
     """The tensors of a file by name, once it is sure that they fill it: a shorter file, or another name, is found."""
     size = os.fstat(file.fileno()).st_size
+    length = int.from_bytes(file.read(8), "little")
     try:
-        length = int.from_bytes(file.read(8), "little")
-        start = 8 + length
-        if start > size:
+        if 8 + length > size:
             raise ValueError(f"a header of {length} bytes in a file of {size}")
-        entries, filled = {}, 0
-        for name, value in json.loads(file.read(length)).items():
-            begin, end = value["data_offsets"]
-            entry = _Entry(_DTYPES[value["dtype"]], tuple(value["shape"]), start + begin)
-            if not all(type(n) is int and n >= 0 for n in (begin, end, *entry.shape)):
-                raise ValueError(f"{name}: expected whole numbers, found {value}")
-            if end - begin != entry.size:
-                raise ValueError(f"{name}: expected {entry.size} bytes, found {end - begin}")
-            entries[name] = entry
-            filled += end - begin
-        if start + filled != size:
-            raise ValueError(f"expected {start + filled} bytes, found {size}")
+        return _parse_header(file.read(length), size)
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise DamagedShard(f"{path}: not a whole shard ({type(error).__name__}: {error})") from None
-    return entries
+
+
+@functools.lru_cache(256)  # training comes back to the same shards
+def _parse_header(text: bytes, size: int) -> Mapping[str, _Entry]:
+    """The tensors that a header describes, in a file of so many bytes."""
+    start = 8 + len(text)
+    entries, filled = {}, 0
+    for name, value in json.loads(text).items():
+        begin, end = value["data_offsets"]
+        entry = _Entry(_DTYPES[value["dtype"]], tuple(value["shape"]), start + begin)
+        if not all(type(n) is int and n >= 0 for n in (begin, end, *entry.shape)):
+            raise ValueError(f"{name}: expected whole numbers, found {value}")
+        if end - begin != entry.size:
+            raise ValueError(f"{name}: expected {entry.size} bytes, found {end - begin}")
+        entries[name] = entry
+        filled += end - begin
+    if start + filled != size:
+        raise ValueError(f"expected {start + filled} bytes, found {size}")
+    return MappingProxyType(entries)

@@ -67,8 +67,7 @@ def add_feedback(graph: HeteroData, images: InputImages, surface: bool) -> None:
         changed = replace(
             changed, quats=bound.quats, colors=torch.cat([changed.colors, channel], 1)
         )  # without the rotation
-        used, binding = start.binding.unique(return_inverse=True)  # half of the vertices have Gaussians to rotate
-        posed = pose_gaussians(changed, images.vertex_transforms[:, used], binding)
+        posed = pose_gaussians(changed, images.vertex_transforms, start.binding)
         rendered = render(posed, images.cameras, background=start.pos.new_tensor([1.0, 1.0, 1.0, 0.0]))
         error = (rendered.rgb[..., :3] - images.rgb).square().sum() + (rendered.alpha - images.alpha).square().sum()
         gradient, weight = torch.autograd.grad(0.5 * error + rendered.rgb[..., 3].sum(), (delta, channel))

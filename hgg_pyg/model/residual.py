@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from hgg_pyg.body.skinning import quaternion_multiply
+from hgg_pyg.model import fast_residual
 from hgg_pyg.types import Gaussians
 
 _CHANNELS = (3, 3, 3, 1, 3)  # shift, rotation, log size, opacity logit, colour
@@ -28,6 +29,8 @@ def apply_residual(gaussians: Gaussians, delta: Tensor, axes: Tensor | None = No
         delta: [M, 13] shift 3, rotation 3, size 3, opacity logit 1, colour 3
         axes: [M, 3, 3] R, whose columns are the directions of each Gaussian's shift; those of space if None
     """
+    if fast_residual.can_apply(gaussians, delta, axes):
+        return fast_residual.apply(gaussians, delta, axes, _SHIFT_UNIT)
     shift, rotation, size, logit, color = delta.split(_CHANNELS, -1)
     if axes is not None:
         shift = (axes @ shift[..., None])[..., 0]

@@ -21,10 +21,10 @@ from hgg_pyg.kernels.numba_tools import OPTIONS, PARALLEL
 TILE = 16  # pixels
 _RADIX_BITS = 11
 
-# Columns of a splat's geometry: centre, conic, opacity; and where it is seen (alpha >= alpha_min): within REACH rows of
-# its centre, and dy rows below it at the x with (x - X - SKEW dy)^2 <= CHORD - TAPER dy^2.
-X, Y, A, B, C, OPACITY, REACH, SKEW, CHORD, TAPER = range(10)
-COLUMNS = 10
+# Columns of a splat's geometry: centre, conic, opacity; and where it is seen (alpha >= alpha_min): within REACH_X and
+# REACH_Y of its centre, and dy rows below it at the x with (x - X - SKEW dy)^2 <= CHORD - TAPER dy^2.
+X, Y, A, B, C, OPACITY, REACH_X, REACH_Y, SKEW, CHORD, TAPER = range(11)
+COLUMNS = 11
 MARGIN = 0.01  # pixels, and a share of the size: by so much the ellipse above is larger, for rounding
 
 
@@ -42,7 +42,7 @@ class Splats(NamedTuple):
 class Bins(NamedTuple):
     """Splats and the tiles they touch."""
 
-    geometry: np.ndarray  # [S * 10] columns above
+    geometry: np.ndarray  # [S * 11] columns above
     payload: np.ndarray  # [S * D] what is blended: colour, and depth behind it if asked for
     splat_of: np.ndarray  # [P * N] splat of a view's Gaussian, -1 where culled
     first_slot: np.ndarray  # [S + 1] splat s owns slots first_slot[s] to first_slot[s + 1], one for each of its entries
@@ -108,7 +108,8 @@ def _pack_view(view, given, depth_bits, first, across, down, with_depth, alpha_m
         at = s * COLUMNS
         geometry[at + X], geometry[at + Y] = x, y
         geometry[at + A], geometry[at + B], geometry[at + C], geometry[at + OPACITY] = a, b, c, opacity
-        geometry[at + REACH] = min(math.sqrt(size * a / determinant) + MARGIN, 1e9)
+        geometry[at + REACH_X] = min(math.sqrt(size * c / determinant) + MARGIN, 1e9)
+        geometry[at + REACH_Y] = min(math.sqrt(size * a / determinant) + MARGIN, 1e9)
         geometry[at + SKEW], geometry[at + CHORD], geometry[at + TAPER] = -b / a, size / a, determinant / (a * a)
         wide = channels + with_depth
         for d in range(channels):
@@ -138,7 +139,7 @@ def _list_view(view, first, last, across, down, box, first_slot, first_entry, sp
                 slot += 1
 
 
-@njit(parallel=PARALLEL, **OPTIONS)
+@njit(nogil=True, parallel=PARALLEL, **OPTIONS)
 def bin_splats(given: Splats, depth_bits, width: int, height: int, with_depth: bool, alpha_min) -> Bins:
     """Number the visible splats front to back, pack their numbers, and list for every tile the splats that touch it.
 

@@ -1,4 +1,4 @@
-"""The image on a CPU: projection in torch, tiles in numba, joined into autograd here."""
+"""The image on a CPU: projection and tiles in numba, joined into autograd here."""
 
 from __future__ import annotations
 
@@ -14,7 +14,8 @@ from torch.autograd.function import once_differentiable
 from hgg_pyg.kernels.numba_tools import numba_threads
 from hgg_pyg.render import tiles
 from hgg_pyg.render.binning import OPACITY, Splats, bin_splats
-from hgg_pyg.render.projection import ALPHA_MAX, ALPHA_MIN, TRANSMITTANCE_MIN, project
+from hgg_pyg.render.fast_projection import project_fast
+from hgg_pyg.render.projection import ALPHA_MAX, ALPHA_MIN, TRANSMITTANCE_MIN
 from hgg_pyg.render.scene import Rendered, Scene
 
 log = logging.getLogger("hgg_pyg")
@@ -23,11 +24,11 @@ log = logging.getLogger("hgg_pyg")
 def render_scene(scene: Scene) -> Rendered:
     """Render float32 or float64 Gaussians on a CPU.
 
-    Uses torch's number of threads. Runs repeat bit for bit; with another number of threads, torch's matrix products in
-    the projection may round differently.
+    Uses torch's number of threads. Runs repeat bit for bit, with any number of threads unless `project_fast` leaves the
+    projection to torch, whose matrix products may then round differently.
     """
     _announce(scene.means.dtype)
-    splats = project(scene)
+    splats = project_fast(scene)
     fields = (splats.means2d, splats.conics, splats.depths, splats.opacities, scene.colors)
     blended, transmittance = _Blend.apply(
         *(field.flatten(0, 1) for field in fields),

@@ -1,10 +1,11 @@
 """Numba kernels of the CPU rasteriser: blend the splats of every tile, and differentiate the blend.
 
 reference.py states what they compute. What makes them fast: a tile is a task; eight pixels of a row are the lanes of a
-register, with nothing that branches on a pixel; halves of rows that a splat does not touch are skipped. What makes them
-repeatable bit for bit, on any number of threads: no two tasks write to the same place. The backward pass writes one row
-of gradients for each entry, into its slot, and sums a splat's slots afterwards in a fixed order. Arrays are flat where
-lanes are read from them; words and columns: see binning.py.
+register, with nothing that branches on a pixel; they begin where a splat does if they can hold it, and halves of rows
+that a wider one does not touch are skipped. What makes them repeatable bit for bit, on any number of threads: no two
+tasks write to the same place. The backward pass writes one row of gradients for each entry, into its slot, and sums a
+splat's slots afterwards in a fixed order. Arrays are flat where lanes are read from them; words and columns: see
+binning.py.
 """
 
 from __future__ import annotations
@@ -28,7 +29,23 @@ from hgg_pyg.kernels.simd import (
     store,
     where_above,
 )
-from hgg_pyg.render.binning import CHORD, COLUMNS, MARGIN, OPACITY, REACH, SKEW, TAPER, TILE, A, B, Bins, C, X, Y
+from hgg_pyg.render.binning import (
+    CHORD,
+    COLUMNS,
+    MARGIN,
+    OPACITY,
+    REACH_X,
+    REACH_Y,
+    SKEW,
+    TAPER,
+    TILE,
+    A,
+    B,
+    Bins,
+    C,
+    X,
+    Y,
+)
 
 PIXELS = TILE * TILE  # of a tile
 
@@ -61,6 +78,20 @@ def _rows(y: float, reach: float) -> tuple[int, int]:
     first = min(max(math.ceil(y - reach), 0.0), float(TILE))
     last = min(max(math.floor(y + reach) + 1.0, first), float(TILE))
     return int(first), int(last)
+
+
+@njit(**OPTIONS)
+def _columns(x: float, reach: float) -> tuple[int, int]:
+    """Where the lanes of a row begin for a splat within reach of a centre x columns right of a tile's first: at
+    range(first, end, WIDTH). Once for what fits them, else at each half of the row; nowhere for what is outside.
+    """
+    first, last = max(math.ceil(x - reach), 0.0), min(math.floor(x + reach), TILE - 1.0)
+    if last < first:
+        return 0, 0
+    if last - first < WIDTH:
+        start = int(min(first, float(TILE - WIDTH)))
+        return start, start + 1
+    return 0, TILE
 
 
 @njit(**OPTIONS)
@@ -103,12 +134,14 @@ def _blend_tile(bins, tile, limits, images, last_entry):
         x, y = geometry[at + X] - real(tile_x) - half, geometry[at + Y] - real(tile_y) - half
         skew, chord, taper = geometry[at + SKEW], geometry[at + CHORD], geometry[at + TAPER]
         opacity, here, splat_x = spread_at(geometry, at + OPACITY), spread(real(entry - first)), spread(x)
-        first_row, end_row = _rows(y, geometry[at + REACH])
+        first_row, end_row = _rows(y, geometry[at + REACH_Y])
+        first_column, end_column = _columns(x, geometry[at + REACH_X])
+        wide = end_column - first_column > 1
         for row in range(first_row, end_row):
             dy = y - real(row)
             middle, half_chord = x - skew * dy, chord - taper * dy * dy
-            for i in range(0, TILE, WIDTH):
-                if _misses(middle, half_chord, real(i)):
+            for i in range(first_column, end_column, WIDTH):
+                if wide and _misses(middle, half_chord, real(i)):
                     continue
                 p = row * TILE + i
                 dx = splat_x - load(columns, i)
@@ -139,7 +172,7 @@ def _blend_tile(bins, tile, limits, images, last_entry):
                 images.blended[view, tile_y + row, tile_x + i, d] = blended[d * PIXELS + p]
 
 
-@njit(parallel=PARALLEL, **OPTIONS)
+@njit(nogil=True, parallel=PARALLEL, **OPTIONS)
 def blend(bins: Bins, views: int, height: int, width: int, channels: int, limits: Limits):
     """Blend every tile front to back.
 
@@ -175,9 +208,9 @@ def _blend_tile_backward(bins, tile, limits, transmittance, last_entry, grads, g
             behind[p] = left[p] * grads.transmittance[view, v, u]
             for d in range(channels):
                 grad[d * PIXELS + p] = grads.blended[view, v, u, d]
-    first, wide = bins.first_entry[tile], OPACITY + 1 + channels
+    first, count = bins.first_entry[tile], OPACITY + 1 + channels
     for entry in range(first + end_blended, bins.first_entry[tile + 1]):
-        for column in range(wide):
+        for column in range(count):
             gradients[bins.slots[entry], column] = 0
     for entry in range(first + end_blended - 1, first - 1, -1):
         splat, slot = np.int64(bins.splats[entry]), bins.slots[entry]
@@ -186,15 +219,17 @@ def _blend_tile_backward(bins, tile, limits, transmittance, last_entry, grads, g
         x, y = geometry[at + X] - real(tile_x) - half, geometry[at + Y] - real(tile_y) - half
         skew, chord, taper = geometry[at + SKEW], geometry[at + CHORD], geometry[at + TAPER]
         opacity, here, splat_x = spread_at(geometry, at + OPACITY), spread(real(entry - first)), spread(x)
-        first_row, end_row = _rows(y, geometry[at + REACH])
+        first_row, end_row = _rows(y, geometry[at + REACH_Y])
+        first_column, end_column = _columns(x, geometry[at + REACH_X])
+        wide = end_column - first_column > 1
         sum_1 = sum_x = sum_y = sum_xx = sum_xy = sum_yy = zero
         for d in range(channels):
             store(sums, d * WIDTH, zero)
         for row in range(first_row, end_row):
             dy = y - real(row)
             middle, half_chord = x - skew * dy, chord - taper * dy * dy
-            for i in range(0, TILE, WIDTH):
-                if _misses(middle, half_chord, real(i)):
+            for i in range(first_column, end_column, WIDTH):
+                if wide and _misses(middle, half_chord, real(i)):
                     continue
                 p = row * TILE + i
                 dx = splat_x - load(columns, i)
@@ -227,7 +262,7 @@ def _blend_tile_backward(bins, tile, limits, transmittance, last_entry, grads, g
             gradients[slot, OPACITY + 1 + d] = lane_sum(load(sums, d * WIDTH))
 
 
-@njit(parallel=PARALLEL, **OPTIONS)
+@njit(nogil=True, parallel=PARALLEL, **OPTIONS)
 def blend_backward(bins: Bins, limits: Limits, transmittance, last_entry, grads: Images):
     """Gradients of a loss with respect to the splat of each slot, columns as geometry, then payload. [E, 6 + D]
 
@@ -246,7 +281,7 @@ def blend_backward(bins: Bins, limits: Limits, transmittance, last_entry, grads:
     return gradients
 
 
-@njit(parallel=PARALLEL, **OPTIONS)
+@njit(nogil=True, parallel=PARALLEL, **OPTIONS)
 def sum_gradients(bins: Bins, gradients):
     """Sum the slots' gradients by splat, in the order of views and Gaussians, 0 where culled. [V * N, 6 + D]"""
     sums = np.zeros((bins.splat_of.shape[0], gradients.shape[1]), gradients.dtype)

@@ -41,7 +41,7 @@ class TrainingLoop(ABC, Generic[Item]):
     def __init__(self, config: RunConfig, accelerator: Accelerator, model: nn.Module, unit: str) -> None:
         self.run_config, self.accelerator, self.unit = config, accelerator, unit
         optimizer = torch.optim.AdamW(
-            model.parameters(), config.lr, betas=(0.9, 0.95), weight_decay=config.weight_decay
+            model.parameters(), config.lr, betas=(0.9, 0.95), weight_decay=config.weight_decay, fused=True
         )
         total = config.steps + 1
         # A rise over less than a step would divide by zero.

@@ -36,7 +36,10 @@ class LoadedClip:
     """A clip in memory."""
 
     input: ClipInput
-    targets: list[tuple[BodyPose, Cameras, Tensor, Tensor]]  # pose of one frame, V cameras, rgb, alpha
+    poses: BodyPose  # [T] of the frames that the avatar is compared with
+    cameras: Cameras  # [T, V]
+    rgb: Tensor  # [T, V, H, W, 3] on white
+    alpha: Tensor  # [T, V, H, W, 1]
 
 
 class Trainer(TrainingLoop[LoadedClip]):
@@ -85,22 +88,25 @@ class Trainer(TrainingLoop[LoadedClip]):
         frames = input_range(capture) if self.limit_frames else len(capture.frames)
         even = PROTOCOLS[self.config.protocol].even_clips
         plan = sample_clip(frames, len(capture.cameras), source.cameras, self.config.clip, rng, even)
-        targets = [(capture.poses[[target.frame]], *load_target(capture, target)) for target in plan.targets]
-        images = self.config.model.feedback
-        return LoadedClip(load_clip(source, plan.frames, self.config.graph, plan.ref_frame, images), targets)
+        views, rgb, alpha = zip(*(load_target(capture, target) for target in plan.targets), strict=True)
+        return LoadedClip(
+            load_clip(source, plan.frames, self.config.graph, plan.ref_frame, self.config.model.feedback),
+            capture.poses[[target.frame for target in plan.targets]],
+            Cameras.stack(views),
+            torch.stack(rgb),
+            torch.stack(alpha),
+        )
 
     def loss(self, item: LoadedClip) -> tuple[Tensor, Tensor]:
         """The loss of one clip and the PSNR of its images, means over its targets."""
         device = self.accelerator.device
         graph = graph_for(item.input, self.config.model, device)
         avatar = as_avatar(self.model(graph), graph)
-        losses, qualities = [], []
-        for pose, cameras, rgb, alpha in item.targets:
-            rgb, alpha = rgb.to(device), alpha.to(device)
-            rendered = render(avatar.repose(self.body, pose.to(device))[0], cameras.to(device))
-            losses.append(rendering_loss(rendered, rgb, alpha, self.config.loss, self.lpips))
-            qualities.append(psnr(rendered.rgb.detach(), rgb).mean())
-        return torch.stack(losses).mean(), torch.stack(qualities).mean()
+        rgb, alpha = item.rgb.to(device).flatten(0, 1), item.alpha.to(device).flatten(0, 1)
+        rendered = render(avatar.repose(self.body, item.poses.to(device)), item.cameras.to(device))
+        rendered = rendered.map(lambda images: images.flatten(0, 1))
+        loss = rendering_loss(rendered, rgb, alpha, self.config.loss, self.lpips)
+        return loss, psnr(rendered.rgb.detach(), rgb).mean()
 
     def validate(self) -> float | None:
         """Novel-pose PSNR of a validation subject, dB; None where there are no images, or on another process."""

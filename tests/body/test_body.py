@@ -71,6 +71,20 @@ def test_the_default_body_keeps_its_digest(body):
     assert replace(arrays, posedirs=spelled).digest() != body.digest
 
 
+@pytest.mark.parametrize("posedirs", [False, True])
+def test_the_kernels_of_a_pose_equal_plain_torch(posedirs):
+    """Which is what a pose that wants gradients takes."""
+    arrays = read_body(DEFAULT_BODY)
+    body, pose = BodyModel(with_posedirs(arrays) if posedirs else arrays).double(), random_pose(4).to(torch.float64)
+    found = body.pose(pose)
+    expected = body.pose(replace(pose, transl=pose.transl.clone().requires_grad_()))
+    assert expected.vertices.requires_grad
+    assert not found.vertices.requires_grad
+    for name in ("vertices", "vertex_transforms", "v_shaped"):
+        torch.testing.assert_close(getattr(found, name), getattr(expected, name).detach(), rtol=1e-12, atol=1e-12)
+    assert torch.equal(body.maps(pose), found.vertex_transforms)
+
+
 @pytest.mark.parametrize("change", [lambda arrays: arrays, with_posedirs], ids=["no posedirs", "posedirs"])
 def test_posed_vertices_equal_smplx(change):
     arrays = change(read_body(DEFAULT_BODY))

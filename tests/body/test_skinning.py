@@ -1,3 +1,4 @@
+import numpy as np
 import pytest
 import torch
 from scipy.spatial.transform import Rotation
@@ -81,6 +82,56 @@ def test_matrix_to_quaternion_equals_scipy_near_rotations_by_pi():
     rotations = Rotation.from_rotvec((axes * angles).numpy())
     ours = matrix_to_quaternion(torch.from_numpy(rotations.as_matrix()))
     assert same_rotation(ours, torch.from_numpy(rotations.as_quat(scalar_first=True)), 1e-9)
+
+
+def by_torch(skin, means, quats, vertex_transforms, binding):
+    """In plain torch, which is what maps that want gradients take."""
+    start = Gaussians(means, quats, torch.ones_like(means), torch.ones_like(means[..., 0]), torch.ones_like(means))
+    return skin(start, vertex_transforms.clone().requires_grad_(), binding)
+
+
+@pytest.mark.parametrize(("dtype", "tolerance"), [(torch.float64, 1e-13), (torch.float32, 3e-6)])
+def test_kernels_equal_plain_torch(dtype, tolerance):
+    """Also far from rotations, and near rotations by pi, where another way to read a quaternion is the best."""
+    rotation, about = Rotation.random(300, random_state=0), Rotation.random(300, random_state=1)
+    far = about * Rotation.from_euler("x", 150, degrees=True) * about.inv() * rotation
+    over = Rotation.from_rotvec(3.1 * np.eye(3)[[0, 1, 2] * 100])
+    linear = [0.5 * (rotation.as_matrix() + far.as_matrix()), 1.3 * rotation.inv().as_matrix(), over.as_matrix()]
+    vertex_transforms = torch.eye(4, dtype=dtype).repeat(3, 300, 1, 1)
+    vertex_transforms[..., :3, :3] = torch.from_numpy(np.stack(linear))
+    vertex_transforms[..., :3, 3] = torch.linspace(-1, 1, 2700).view(3, 300, 3)
+    gaussians = random_gaussians(700, dtype=dtype)
+    binding = torch.randint(300, (700,), generator=torch.Generator().manual_seed(2))
+    for lead in (3,), (), (1, 3):
+        transforms = vertex_transforms[1] if lead == () else vertex_transforms.view(*lead, 300, 4, 4)
+        inputs = [x.clone().requires_grad_() for x in (gaussians.means, gaussians.quats)]
+        start = Gaussians(*inputs, gaussians.scales, gaussians.opacities, gaussians.colors)
+        found, expected = (
+            pose_gaussians(start, transforms, binding),
+            by_torch(pose_gaussians, *inputs, transforms, binding),
+        )
+        assert "_Pose" in found.means.grad_fn.next_functions[0][0].name()
+        assert "_Pose" not in expected.means.grad_fn.next_functions[0][0].name()
+        gradients = []
+        for posed in (found, expected):
+            weights = [torch.linspace(-1, 1, x.numel(), dtype=dtype).view_as(x) for x in (posed.means, posed.quats)]
+            loss = (posed.means * weights[0]).sum() + (posed.quats * weights[1]).sum()
+            gradients += torch.autograd.grad(loss, inputs)
+        back = unpose_gaussians(found.detach(), transforms, binding)
+        expected_back = by_torch(unpose_gaussians, found.means.detach(), found.quats.detach(), transforms, binding)
+        for a, b in (
+            *((found.means, expected.means), (found.quats, expected.quats)),
+            *zip(gradients[:2], gradients[2:], strict=True),
+            *((back.means, expected_back.means), (back.quats, expected_back.quats)),
+        ):
+            torch.testing.assert_close(a, b, rtol=tolerance, atol=tolerance * max(1.0, float(b.detach().abs().max())))
+
+
+def test_a_binding_to_no_vertex_is_refused():
+    gaussians, vertex_transforms = random_gaussians(2), torch.eye(4).repeat(5, 1, 1)
+    for vertex in (5, -1):
+        with pytest.raises(IndexError, match="binding"):
+            pose_gaussians(gaussians, vertex_transforms, torch.tensor([0, vertex]))
 
 
 def test_gradients():

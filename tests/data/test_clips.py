@@ -153,6 +153,9 @@ def test_targets_are_composited_on_white(source):
     assert rgb.shape == (2, 32, 32, 3)
     assert isinstance(cameras, Cameras)
     assert torch.equal(cameras.Ks[0], source.capture.cameras.Ks[5])
+    image, mask = (torch.from_numpy(read(2, 5)) for read in (source.capture.image, source.capture.mask))
+    assert torch.equal(alpha[0, ..., 0], mask)
+    assert torch.equal(rgb[0], image * alpha[0] + (1 - alpha[0]))
     outside = alpha[..., 0] == 0
     assert outside.any()
     assert (rgb[outside] == 1).all()
