@@ -93,25 +93,22 @@ def training_stages(trainer: Trainer) -> list[Stage]:
     refined = network(graph)
     leaf = _leaf(refined)
     avatar = as_avatar(leaf, graph)
-    poses = [pose for pose, *_ in item.targets]
-    cameras = [views for _, views, _, _ in item.targets]
-    truth = [(rgb, alpha) for *_, rgb, alpha in item.targets]
+    truth = item.rgb.flatten(0, 1), item.alpha.flatten(0, 1)
 
-    def pose() -> list[Gaussians]:
-        return [avatar.repose(trainer.body, one)[0] for one in poses]
+    def pose() -> Gaussians:
+        return avatar.repose(trainer.body, item.poses)
 
     posed = pose()
-    posed_leaves = [_leaf(one) for one in posed]
+    posed_leaf = _leaf(posed)
 
-    def draw() -> list[RenderOutput]:
-        return [render(one, views) for one, views in zip(posed_leaves, cameras, strict=True)]
+    def draw() -> RenderOutput:
+        return render(posed_leaf, item.cameras)
 
     rendered = draw()
-    images = [replace(one, rgb=_tracked(one.rgb), alpha=_tracked(one.alpha)) for one in rendered]
+    images = rendered.map(lambda found: found.flatten(0, 1).detach().requires_grad_())
 
     def compare() -> Tensor:
-        pairs = zip(images, truth, strict=True)
-        return torch.stack([rendering_loss(i, *t, trainer.config.loss, trainer.lpips) for i, t in pairs]).mean()
+        return rendering_loss(images, *truth, trainer.config.loss, trainer.lpips)
 
     # Of a copy: weights that change would spoil the network's backward pass.
     optimizer = deepcopy(trainer.optimizer.optimizer)
@@ -140,7 +137,7 @@ def training_stages(trainer: Trainer) -> list[Stage]:
         ),
         Stage(
             "render", draw, Work(bodies + shown),
-            _backward(_tensors(rendered), _tensors(posed_leaves)), Work(2 * bodies + shown),
+            _backward(_tensors(rendered), _tensors(posed_leaf)), Work(2 * bodies + shown),
         ),
         Stage(
             "loss", compare, Work(2 * shown, loss_flops),
@@ -154,18 +151,13 @@ def _given(pair: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:
     return pair
 
 
-def _tracked(tensor: Tensor) -> Tensor:
-    return tensor.detach().requires_grad_()
-
-
 def _leaf(gaussians: Gaussians) -> Gaussians:
-    return gaussians.map(_tracked)
+    return gaussians.map(lambda tensor: tensor.detach().requires_grad_())
 
 
-def _tensors(found: Gaussians | Sequence[Gaussians] | Sequence[RenderOutput]) -> list[Tensor]:
-    """The tensors of one record or of several, of those that have a gradient."""
-    records = [found] if isinstance(found, Gaussians) else found
-    values = [getattr(record, field.name) for record in records for field in fields(record)]
+def _tensors(record: Gaussians | RenderOutput) -> list[Tensor]:
+    """The tensors of a record that have a gradient."""
+    values = [getattr(record, field.name) for field in fields(record)]
     return [value for value in values if isinstance(value, Tensor) and value.requires_grad]
 
 
