@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import Any, NoReturn
 
+import torch
 from torch import Tensor, nn
 from torch_geometric.nn.dense.linear import is_uninitialized_parameter
 
@@ -70,11 +71,12 @@ class FusedConv(AttentionConv):
             self._refuse("a hook on messages")
         source, target = (x, x) if isinstance(x, Tensor) else x
         slots = target if target.ndim == 3 else target.unsqueeze(1)
-        out = self.lin_out(self._fused(source.to(self.lin_key.weight.dtype), slots, edge_index).flatten(2))
+        out = self.lin_out(self._fused(source, slots, edge_index).flatten(2))
         return out if target.ndim == 3 else out.squeeze(1)
 
     def _fused(self, source: Tensor, target: Tensor, edge_index: AnyEdges) -> Tensor:
         """Sources [M, F] or [M, S, F], targets [N, S, F] -> [N, S, H, C]"""
+        source = source.to(self.lin_key.weight.dtype)  # features may be stored in bfloat16
         query = self._split(self.lin_query(target))
         key, value = self._split(self.lin_key(source)), self._split(self.lin_value(source))
         if source.ndim == 2:
@@ -128,6 +130,8 @@ class FusedIntraConv(FusedConv, IntraConv):  # pyright: ignore[reportIncompatibl
         to_key, to_value = (
             linear.weight.unflatten(0, (self.heads, channels)) for linear in (self.lin_key, self.lin_value)
         )
+        stored = source.dtype in (torch.bfloat16, torch.float16) and to_key.dtype == torch.float32
+        source = source if stored else source.to(to_key.dtype)  # edges may walk features of half the bytes
         out = attend_folded(query, to_key, to_value, source, edges, backend=self.backend)
         # The key's bias has no effect; by zero it takes part, for processes that train together wait for its gradient.
         bias = (self.lin_value.bias + 0 * self.lin_key.bias).unflatten(0, (self.heads, channels))

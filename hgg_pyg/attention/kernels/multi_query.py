@@ -12,9 +12,9 @@ over the edges e of target n, with l the logarithm of the sum of exp(s), kept fo
     \\dot q_{nr} = \\lambda \\sum_e \\dot s_{er} x_e, \\qquad
     \\dot x_e = \\sum_r \\lambda \\dot s_{er} q_{nr} + p_{er} \\dot z_{nr}
 
-A tile of edges is read once for both products. Within it lines are the lanes of a register: an edge's number is spread
-over them, so no sum across lanes is needed. Layouts: a tile is [edges, columns], transposed queries and sums are
-[columns, lines], weights [edges, lines], with columns and lines padded to whole registers by zeros.
+A tile of edges is read once for both products. Layouts: a tile is [edges, columns], sums are [lines, columns], weights
+[edges, lines]; queries are turned so that lanes are lines (`to_runs` of wide.py), an edge's numbers are spread over
+them, and no sum across lanes is needed. Columns are padded to whole registers and lines to eight, by zeros.
 """
 
 from __future__ import annotations
@@ -23,25 +23,30 @@ import math
 
 import numpy as np
 from numba import njit, prange
+from numba.extending import overload
 
 from hgg_pyg.attention.kernels.rows import Rows
 from hgg_pyg.attention.kernels.widen import widened
 from hgg_pyg.kernels.numba_tools import OPTIONS, PARALLEL
-from hgg_pyg.kernels.simd import (
-    WIDTH,
-    exp_of_at_most_zero,
-    fma,
-    lane_sum,
-    load,
-    maximum,
-    prefetch,
-    scatter,
-    spread,
-    spread_at,
-    store,
+from hgg_pyg.kernels.simd import WIDTH, exp_of_at_most_zero, fma, lane_sum, load, maximum, prefetch, spread, store
+from hgg_pyg.kernels.wide import (
+    BLOCK,
+    RUN,
+    WIDE,
+    add_all,
+    add_products,
+    add_run_products,
+    load_all,
+    load_wide,
+    places,
+    spread_wide,
+    store_all,
+    sum_runs,
+    to_runs,
+    zeros,
 )
 
-TILE = 64  # edges; a multiple of WIDTH
+TILE = 64  # edges; a multiple of BLOCK
 AHEAD = 32
 _LOWEST = -1e30  # below any logit, and finite: -inf minus -inf is not a number
 
@@ -53,19 +58,50 @@ def whole(count):
 
 
 @njit(**OPTIONS)
+def _whole_wide(count):
+    """The next multiple of WIDE."""
+    return (count + WIDE - 1) // WIDE * WIDE
+
+
+@njit(**OPTIONS)
 def _read_tile(features, source, in_order, columns, begin, count, tile):
-    """Copy the features of `count` edges into a tile, widened to its type; rows up to a whole register become zero."""
-    stride = whole(columns)
-    full = columns // WIDTH * WIDTH
+    """Copy the features of `count` edges into a tile, widened to its type; padding is left as it is."""
+    stride = _whole_wide(columns)
+    full = columns // WIDE * WIDE
     for e in range(count):
+        if not in_order:
+            ahead = source[min(begin + e + AHEAD, len(source) - 1)] * columns
+            for c in range(0, columns, 64 // features.itemsize):
+                prefetch(features, ahead + c)
         at = (begin + e if in_order else source[begin + e]) * columns
-        ahead = (begin + e + AHEAD if in_order else source[min(begin + e + AHEAD, len(source) - 1)]) * columns
-        for c in range(0, full, WIDTH):
-            prefetch(features, ahead + c)
-            store(tile, e * stride + c, load(features, at + c))
+        for c in range(0, full, WIDE):
+            store(tile, e * stride + c, load_wide(features, at + c))
         for c in range(full, columns):
             tile[e * stride + c] = widened(features[at + c])
-    tile[count * stride : whole(count) * stride] = 0
+
+
+def _as_tile(features, tile):
+    raise NotImplementedError("numba replaces it")
+
+
+@overload(_as_tile, inline="always")
+def _features_as_tile(features, tile):
+    return (lambda features, tile: features) if features == tile else lambda features, tile: tile
+
+
+@njit(**OPTIONS)
+def _tile(features, source, in_order, columns, begin, count, tile):
+    """Where the features of `count` edges are: among all features if they can be read there, else in a tile.
+
+    Also returns the place of features that are needed soon.
+    """
+    at = begin * columns if in_order else 0
+    ahead = at + AHEAD * columns if in_order else 0
+    readable = at + (count + BLOCK) * columns <= len(features)  # products are of whole blocks
+    if in_order and features.itemsize == tile.itemsize and columns % WIDE == 0 and readable:
+        return _as_tile(features, tile), at, ahead
+    _read_tile(features, source, in_order, columns, begin, count, tile)
+    return tile, 0, ahead
 
 
 @njit(**OPTIONS)
@@ -76,139 +112,137 @@ def _line(layout, row, r):
 
 
 @njit(**OPTIONS)
-def _transpose(matrix, layout, row, scale, transposed):
-    """transposed[c, r] = scale * line r of a row of a matrix; padding is left as it is."""
+def _ask_ahead(matrix, layout, row):
+    """Ask for a row of a matrix, if there is one."""
     rows, columns = layout[:2]
-    stride = whole(rows)
-    full = columns // WIDTH * WIDTH
     for r in range(rows):
         at = _line(layout, row, r)
-        for c in range(0, full, WIDTH):
-            scatter(transposed, c * stride + r, stride, load(matrix, at + c) * spread(scale))
-        for c in range(full, columns):
-            transposed[c * stride + r] = scale * matrix[at + c]
+        for c in range(at, at + columns, 16):
+            prefetch(matrix, c)
 
 
 @njit(**OPTIONS)
-def _products(tile, queries, count, columns, rows, out):
-    """out[e, r] = tile[e] . queries[:, r], eight edges by eight rows at a time."""
-    width, stride = whole(columns), whole(rows)
-    nothing = spread(out.dtype.type(0))
-    for e in range(0, count, 8):
-        for r in range(0, stride, WIDTH):
-            s0 = s1 = s2 = s3 = s4 = s5 = s6 = s7 = nothing
-            at = e * width
-            for c in range(columns):
-                q = load(queries, c * stride + r)
-                s0 = fma(spread_at(tile, at + c), q, s0)
-                s1 = fma(spread_at(tile, at + c + width), q, s1)
-                s2 = fma(spread_at(tile, at + c + 2 * width), q, s2)
-                s3 = fma(spread_at(tile, at + c + 3 * width), q, s3)
-                s4 = fma(spread_at(tile, at + c + 4 * width), q, s4)
-                s5 = fma(spread_at(tile, at + c + 5 * width), q, s5)
-                s6 = fma(spread_at(tile, at + c + 6 * width), q, s6)
-                s7 = fma(spread_at(tile, at + c + 7 * width), q, s7)
-            at = e * stride + r
-            store(out, at, s0)
-            store(out, at + stride, s1)
-            store(out, at + 2 * stride, s2)
-            store(out, at + 3 * stride, s3)
-            store(out, at + 4 * stride, s4)
-            store(out, at + 5 * stride, s5)
-            store(out, at + 6 * stride, s6)
-            store(out, at + 7 * stride, s7)
-
-
-@njit(**OPTIONS)
-def _add_weighted(tile, weights, count, columns, rows, sums):
-    """sums[c, r] += sum over edges of tile[e, c] * weights[e, r], eight columns by eight rows at a time."""
-    width, stride = whole(columns), whole(rows)
-    for c in range(0, width, 8):
-        for r in range(0, stride, WIDTH):
-            at = c * stride + r
-            a0, a1, a2, a3 = (
-                load(sums, at),
-                load(sums, at + stride),
-                load(sums, at + 2 * stride),
-                load(sums, at + 3 * stride),
-            )
-            at += 4 * stride
-            a4, a5, a6, a7 = (
-                load(sums, at),
-                load(sums, at + stride),
-                load(sums, at + 2 * stride),
-                load(sums, at + 3 * stride),
-            )
-            for e in range(count):
-                w = load(weights, e * stride + r)
-                x = e * width + c
-                a0 = fma(spread_at(tile, x), w, a0)
-                a1 = fma(spread_at(tile, x + 1), w, a1)
-                a2 = fma(spread_at(tile, x + 2), w, a2)
-                a3 = fma(spread_at(tile, x + 3), w, a3)
-                a4 = fma(spread_at(tile, x + 4), w, a4)
-                a5 = fma(spread_at(tile, x + 5), w, a5)
-                a6 = fma(spread_at(tile, x + 6), w, a6)
-                a7 = fma(spread_at(tile, x + 7), w, a7)
-            at = c * stride + r
-            store(sums, at, a0)
-            store(sums, at + stride, a1)
-            store(sums, at + 2 * stride, a2)
-            store(sums, at + 3 * stride, a3)
-            store(sums, at + 4 * stride, a4)
-            store(sums, at + 5 * stride, a5)
-            store(sums, at + 6 * stride, a6)
-            store(sums, at + 7 * stride, a7)
-
-
-@njit(**OPTIONS)
-def _soften(scores, count, rows, highest, total, sums, columns):
-    """Online softmax: a tile's scores become weights by the highest score so far; earlier sums are scaled to it."""
+def _turn(matrix, layout, row, turned):
+    """The lines of a row as lanes; padding is left as it is: run c of line r begins at c * whole(lines) + r * RUN."""
+    rows, columns, _, skip = layout
     stride = whole(rows)
+    for r in range(0, rows, WIDTH):
+        full = columns // WIDE * WIDE if r + WIDTH <= rows else 0
+        for c in range(0, full, WIDE):
+            lines = load_all(matrix, _line(layout, row, r) + c, skip)
+            store_all(turned, c * stride + r * RUN, RUN * stride, to_runs(lines))
+        for line in range(r, min(r + WIDTH, rows)):
+            for c in range(full, columns):
+                turned[c // RUN * RUN * stride + line * RUN + c % RUN] = matrix[_line(layout, row, line) + c]
+
+
+@njit(**OPTIONS)
+def _products(table, start, turned, count, columns, rows, features, ahead, out):
+    """out[e, r] = table[e] . line r, for the edges of whole blocks; as many features from `ahead` on are asked for."""
+    width, stride = _whole_wide(columns), whole(rows)
+    zero = out.dtype.type(0)
+    for e in range(0, count, BLOCK):
+        edges, soon = places(start + e * width, width), ahead + e * columns
+        for r in range(0, stride, WIDTH):
+            sums, more = zeros(zero), zeros(zero)
+            for c in range(0, width, RUN * RUN):
+                prefetch(features, soon + c * BLOCK)
+                sums = add_run_products(sums, table, edges, c, load_wide(turned, c * stride + r * RUN))
+                if RUN > 1:  # other sums, for the next columns need not wait for these
+                    prefetch(features, soon + c * BLOCK + 16)
+                    after = load_wide(turned, (c + RUN) * stride + r * RUN)
+                    more = add_run_products(more, table, edges, c + RUN, after)
+            store_all(out, e * stride + r, stride, sum_runs(add_all(sums, more) if RUN > 1 else sums))
+
+
+@njit(**OPTIONS)
+def _add_weighted(table, start, weights, count, columns, rows, sums):
+    """sums[r, c] += sum over edges of weights[e, r] * table[e, c]."""
+    width, stride = _whole_wide(columns), whole(rows)
+    for r in range(0, stride, WIDTH):
+        c, lines = 0, places(r, 1)
+        while c < width:
+            at = r * width + c
+            left = load_all(sums, at, width)
+            if RUN > 1 and c + WIDE < width:
+                right = load_all(sums, at + WIDE, width)
+                for e in range(count):
+                    x = start + e * width + c
+                    left = add_products(left, weights, lines, e * stride, load_wide(table, x))
+                    right = add_products(right, weights, lines, e * stride, load_wide(table, x + WIDE))
+                store_all(sums, at + WIDE, width, right)
+                c += WIDE
+            else:
+                for e in range(count):
+                    left = add_products(left, weights, lines, e * stride, load_wide(table, start + e * width + c))
+            store_all(sums, at, width, left)
+            c += WIDE
+
+
+@njit(**OPTIONS)
+def _soften(scores, count, rows, scale, highest, total, sums, columns, again):
+    """Online softmax: products become weights by the highest score so far; sums of earlier tiles follow it down."""
+    stride, width = whole(rows), _whole_wide(columns)
     nothing = spread(scores.dtype.type(0))
     for r in range(0, stride, WIDTH):
         before = load(highest, r)
         top = before
         for e in range(count):
-            top = maximum(top, load(scores, e * stride + r))
-        store(highest, r, top)
+            top = maximum(top, load(scores, e * stride + r) * spread(scale))
         keep = exp_of_at_most_zero(before - top)
-        added = nothing
+        added = load(total, r) * keep
         for e in range(count):
-            weight = exp_of_at_most_zero(load(scores, e * stride + r) - top)
+            weight = exp_of_at_most_zero(fma(load(scores, e * stride + r), spread(scale), nothing - top))
             store(scores, e * stride + r, weight)
             added = added + weight
-        store(total, r, fma(load(total, r), keep, added))
-        for c in range(whole(columns)):
-            store(sums, c * stride + r, load(sums, c * stride + r) * keep)
+        if again:
+            store(highest, r, keep)
+            for line in range(r, r + WIDTH):
+                share = spread_wide(highest[line])
+                for c in range(line * width, (line + 1) * width, WIDE):
+                    store(sums, c, load_wide(sums, c) * share)
+        store(highest, r, top)
+        store(total, r, added)
+
+
+@njit(**OPTIONS)
+def _put_line(sums, columns, r, share, out, at):
+    """out[at :] = share * line r of the sums."""
+    width = _whole_wide(columns)
+    full = columns // WIDE * WIDE
+    for c in range(0, full, WIDE):
+        store(out, at + c, load_wide(sums, r * width + c) * spread_wide(share))
+    for c in range(full, columns):
+        out[at + c] = sums[r * width + c] * share
 
 
 @njit(**OPTIONS)
 def _forward_group(first, last, layout, scale, query, features, source, in_order, pieces, z, lse, part_z, part_lse):
     rows, columns = layout[:2]
     real = z.dtype
-    stride, width = whole(rows), whole(columns)
-    queries, sums = np.zeros(columns * stride, real), np.empty(width * stride, real)
+    stride, width = whole(rows), _whole_wide(columns)
+    turned, sums = np.zeros(width * stride, real), np.empty(width * stride, real)
     tile, scores = np.zeros(TILE * width, real), np.empty(TILE * stride, real)
     highest, total = np.empty(stride, real), np.empty(stride, real)
     for piece in range(first, last):
         row, begin, end, partial = pieces.row[piece], pieces.begin[piece], pieces.end[piece], pieces.partial[piece]
-        _transpose(query, layout, row, scale, queries)
         sums[:], total[:], highest[:] = 0, 0, _LOWEST
+        if begin < end:
+            _turn(query, layout, row, turned)
+            _ask_ahead(query, layout, row + 1)
+            _ask_ahead(z, layout, row)
         for at in range(begin, end, TILE):
             count = min(TILE, end - at)
-            _read_tile(features, source, in_order, columns, at, count, tile)
-            _products(tile, queries, count, columns, rows, scores)
-            _soften(scores, count, rows, highest, total, sums, columns)
-            _add_weighted(tile, scores, count, columns, rows, sums)
+            table, start, ahead = _tile(features, source, in_order, columns, at, count, tile)
+            _products(table, start, turned, count, columns, rows, features, ahead, scores)
+            _soften(scores, count, rows, scale, highest, total, sums, columns, at > begin)
+            _add_weighted(table, start, scores, count, columns, rows, sums)
         lse_at = (row if partial < 0 else partial) * rows
         for r in range(rows):
             over = total[r]
-            share = 1 / over if over > 0 else over
             out, at = (z, _line(layout, row, r)) if partial < 0 else (part_z, (lse_at + r) * columns)
             (lse if partial < 0 else part_lse)[lse_at + r] = highest[r] + math.log(over) if over > 0 else over
-            for c in range(columns):
-                out[at + c] = sums[c * stride + r] * share
+            _put_line(sums, columns, r, real.type(1) / over if over > 0 else over, out, at)
 
 
 @njit(parallel=PARALLEL, **OPTIONS)
@@ -248,73 +282,89 @@ def merge_softmax(pieces, i, layout, z, lse, part_z, part_lse):
 
 
 @njit(**OPTIONS)
-def _weights_and_slopes(scores, slopes, count, rows, lse, delta):
-    """p = exp(s - l) in place of the scores s, and p (dz . x - delta) in place of the products dz . x."""
+def _weights_and_slopes(scores, slopes, count, rows, scale, level, delta):
+    """p = exp(s - l) in place of the products q . x, and p (dz . x - delta) in place of the products dz . x."""
     stride = whole(rows)
     for r in range(0, stride, WIDTH):
-        level, drop = load(lse, r), load(delta, r)
+        up, drop = load(level, r), load(delta, r)
         for e in range(count):
             at = e * stride + r
-            weight = exp_of_at_most_zero(load(scores, at) - level)
+            weight = exp_of_at_most_zero(fma(load(scores, at), spread(scale), up))
             store(scores, at, weight)
             store(slopes, at, weight * (load(slopes, at) - drop))
 
 
 @njit(**OPTIONS)
-def _feature_gradients(weights, slopes, count, rows, columns, queries, grads, source, in_order, begin, out):
+def _copy_lines(matrix, layout, row, scale, lines):
+    """lines[r, c] = scale * line r of a row of a matrix; padding is left as it is."""
+    rows, columns = layout[:2]
+    width = _whole_wide(columns)
+    for r in range(rows):
+        at = _line(layout, row, r)
+        for c in range(columns):
+            lines[r * width + c] = scale * matrix[at + c]
+
+
+@njit(**OPTIONS)
+def _feature_gradients(weights, slopes, count, rows, columns, queries, grads, lines, source, in_order, begin, out):
     """dx of `count` edges, each to the row of its source, which has no other edge."""
-    stride, width = whole(rows), whole(columns)
-    line = np.empty(width, out.dtype)
-    nothing = spread(out.dtype.type(0))
-    for e in range(count):
-        for c in range(0, width, WIDTH):
-            sum_ = nothing
+    stride, width = whole(rows), _whole_wide(columns)
+    for first in range(0, count, BLOCK):
+        edges = places(first * stride, stride)
+        for c in range(0, width, WIDE):
+            sums = zeros(out.dtype.type(0))
             for r in range(rows):
-                sum_ = fma(spread_at(slopes, e * stride + r), load(queries, r * width + c), sum_)
-                sum_ = fma(spread_at(weights, e * stride + r), load(grads, r * width + c), sum_)
-            store(line, c, sum_)
-        at = (begin + e if in_order else source[begin + e]) * columns
-        out[at : at + columns] = line[:columns]
+                sums = add_products(sums, slopes, edges, r, load_wide(queries, r * width + c))
+                sums = add_products(sums, weights, edges, r, load_wide(grads, r * width + c))
+            store_all(lines, c, width, sums)
+        for e in range(first, min(first + BLOCK, count)):
+            at = (begin + e if in_order else source[begin + e]) * columns
+            line = (e - first) * width
+            for c in range(columns):
+                out[at + c] = lines[line + c]
 
 
 @njit(**OPTIONS)
 def _backward_group(first, last, layout, scale, query, features, source, in_order, pieces, z, lse, dz, dq, part_dq, dx):
     rows, columns = layout[:2]
     real = z.dtype
-    stride, width = whole(rows), whole(columns)
-    queries, grads = np.zeros(columns * stride, real), np.zeros(columns * stride, real)
+    stride, width = whole(rows), _whole_wide(columns)
+    queries, grads = np.zeros(width * stride, real), np.zeros(width * stride, real)
     tile, sums = np.zeros(TILE * width, real), np.empty(width * stride, real)
-    scores, slopes = np.empty(TILE * stride, real), np.empty(TILE * stride, real)
+    scores, slopes = np.zeros(TILE * stride, real), np.zeros(TILE * stride, real)
     level, delta = np.zeros(stride, real), np.zeros(stride, real)
     query_lines, grad_lines = np.zeros(rows * width, real), np.zeros(rows * width, real)
+    lines = np.empty(BLOCK * width, real)
     for piece in range(first, last):
         row, begin, end, partial = pieces.row[piece], pieces.begin[piece], pieces.end[piece], pieces.partial[piece]
-        _transpose(query, layout, row, scale, queries)
-        _transpose(dz, layout, row, real.type(1), grads)
-        for r in range(rows):
-            at = _line(layout, row, r)
-            level[r] = lse[row * rows + r]
-            delta[r] = _dot(dz, z, at, columns)
-            if len(dx):
-                for c in range(columns):
-                    query_lines[r * width + c] = scale * query[at + c]
-                    grad_lines[r * width + c] = dz[at + c]
         sums[:] = 0
-        for e in range(begin, end, TILE):
-            count = min(TILE, end - e)
-            _read_tile(features, source, in_order, columns, e, count, tile)
-            _products(tile, queries, count, columns, rows, scores)
-            _products(tile, grads, count, columns, rows, slopes)
-            _weights_and_slopes(scores, slopes, count, rows, level, delta)
-            _add_weighted(tile, slopes, count, columns, rows, sums)
+        if begin < end:
+            _turn(query, layout, row, queries)
+            _turn(dz, layout, row, grads)
+            _ask_ahead(query, layout, row + 1)
+            _ask_ahead(dz, layout, row + 1)
+            _ask_ahead(z, layout, row + 1)
+            _ask_ahead(dq, layout, row)
+            for r in range(rows):
+                level[r] = -lse[row * rows + r]
+                delta[r] = _dot(dz, z, _line(layout, row, r), columns)
+            if len(dx):
+                _copy_lines(query, layout, row, scale, query_lines)
+                _copy_lines(dz, layout, row, real.type(1), grad_lines)
+        for at in range(begin, end, TILE):
+            count = min(TILE, end - at)
+            table, start, ahead = _tile(features, source, in_order, columns, at, count, tile)
+            _products(table, start, queries, count, columns, rows, features, ahead, scores)
+            _products(table, start, grads, count, columns, rows, features, ahead, slopes)
+            _weights_and_slopes(scores, slopes, count, rows, scale, level, delta)
+            _add_weighted(table, start, slopes, count, columns, rows, sums)
             if len(dx):
                 _feature_gradients(
-                    scores, slopes, count, rows, columns, query_lines, grad_lines, source, in_order, e, dx
+                    *(scores, slopes, count, rows, columns, query_lines, grad_lines, lines, source, in_order, at, dx)
                 )
         for r in range(rows):
             out, at = (dq, _line(layout, row, r)) if partial < 0 else (part_dq, (partial * rows + r) * columns)
-            for c in range(columns):
-                out[at + c] = scale * sums[c * stride + r]
+            _put_line(sums, columns, r, scale, out, at)
 
 
 @njit(**OPTIONS)
