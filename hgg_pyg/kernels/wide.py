@@ -13,7 +13,6 @@ from typing import Any
 
 from llvmlite import ir
 from numba import config, extending, types
-from numba.core import cgutils
 from numba.core.codegen import get_host_cpu_features
 
 from hgg_pyg.kernels.simd import WIDTH, Lanes, _call, _load, _pointer, _spread, _vector

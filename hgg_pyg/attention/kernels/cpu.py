@@ -16,6 +16,7 @@ from hgg_pyg.attention.attend import convert
 from hgg_pyg.attention.edges import Edges
 from hgg_pyg.attention.kernels import multi_query, per_head
 from hgg_pyg.attention.kernels.rows import Rows, rows_of_sources, rows_of_targets
+from hgg_pyg.attention.kernels.walk import walk_of
 from hgg_pyg.kernels.numba_tools import numba_threads
 from hgg_pyg.kernels.simd import WIDTH
 
@@ -39,7 +40,11 @@ def cpu_attention(query: Tensor, key: Tensor, value: Tensor, edges: Edges) -> Te
     extra = -query.shape[-1] % WIDTH
     if extra:  # registers hold whole channels; zeros change no product
         wide, key, value = (F.pad(x, (0, extra)) for x in (wide, key, value))
-    out = _PerHead.apply(wide, key, value, edges, query.shape[-1] ** -0.5)
+    scale, walk = query.shape[-1] ** -0.5, edges.derive(walk_of)
+    if walk is None:
+        out = _PerHead.apply(wide, key, value, edges, scale)
+    else:
+        out = walk.back(_PerHead.apply(walk.there(wide), walk.there(key), walk.there(value), walk.edges, scale))
     out = out[..., : query.shape[-1]] if extra else out
     return out.to(query.dtype)
 
