@@ -57,7 +57,7 @@ def _spread(builder: Any, scalar: Any, vector: ir.VectorType) -> Any:
     return builder.shuffle_vector(one, ir.Constant(vector, ir.Undefined), mask)
 
 
-def _load(array: types.Array, width: int) -> Any:
+def _load(array: Any, width: int) -> Any:
     """The signature and the code of `load`."""
     if array.dtype == types.uint16:
         result, stored = Lanes(types.float32, width), ir.VectorType(ir.IntType(16), width)

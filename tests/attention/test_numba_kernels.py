@@ -162,6 +162,19 @@ def test_rows_of_several_pieces_equal_the_reference(kind: str, dtype: torch.dtyp
         torch.testing.assert_close(ours.double(), theirs, rtol=bound, atol=bound * float(theirs.detach().abs().max()))
 
 
+@pytest.mark.parametrize("kernel", ["multi_query", "per_head"])
+def test_large_logits_round_no_weight(kernel: str) -> None:
+    """Three equal logits of about ten thousand: the gradient by each value is a third of that by the result."""
+    x = torch.zeros(3, 1, 16)
+    x[..., 0] = 12345.678
+    query, grad = 4 * torch.eye(16)[0].view(1, 1, 16), torch.eye(16)[1].view(1, 1, 16)
+    value = x.clone().requires_grad_()
+    edges = torch.stack([torch.arange(3), torch.zeros(3, dtype=torch.int64)])
+    out = attend(query, value if kernel == "multi_query" else x, value, edges, backend="fused")
+    (found,) = torch.autograd.grad(out, value, grad)
+    torch.testing.assert_close(found, grad.expand(3, 1, 16) / 3, rtol=3e-7, atol=0)
+
+
 @KINDS
 def test_bits_do_not_depend_on_threads(kind: str) -> None:
     threads, results = torch.get_num_threads(), []

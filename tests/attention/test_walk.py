@@ -41,7 +41,7 @@ def test_no_walk_where_none_helps() -> None:
 
 def run(edges: Edges, backend: str, *leaves: Tensor) -> list[Tensor]:
     leaves = tuple(x.detach().requires_grad_() for x in leaves)
-    out = attend(*leaves, edges, backend=backend)
+    out = attend(leaves[0], leaves[1], leaves[2], edges, backend=backend)
     grad = torch.cos(torch.arange(out.numel(), dtype=out.dtype)).view(out.shape)
     return [out, *torch.autograd.grad(out, leaves, grad)]
 

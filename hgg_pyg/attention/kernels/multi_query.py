@@ -1,10 +1,11 @@
 """Numba kernels of multi-query attention: R lines of a target ask the same features, key and value at once.
 
 .. math::
-    s_{er} = \\lambda \\, q_{nr} \\cdot x_e, \\qquad p_{er} = \\exp(s_{er} - \\ell_{nr}), \\qquad
+    s_{er} = \\lambda \\, q_{nr} \\cdot x_e, \\qquad p_{er} = \\exp(s_{er} - t_{nr}) / \\Sigma_{nr}, \\qquad
     z_{nr} = \\sum_e p_{er} x_e
 
-over the edges e of target n, with l the logarithm of the sum of exp(s), kept for the backward pass:
+over the edges e of target n, with t the highest s and the sum of exp(s - t). These two are kept for the backward pass:
+the logarithm of the sum of exp(s) would be one number less, but its rounding is that of the weights. Backward:
 
 .. math::
     \\delta_{nr} = \\dot z_{nr} \\cdot z_{nr}, \\qquad
@@ -12,9 +13,7 @@ over the edges e of target n, with l the logarithm of the sum of exp(s), kept fo
     \\dot q_{nr} = \\lambda \\sum_e \\dot s_{er} x_e, \\qquad
     \\dot x_e = \\sum_r \\lambda \\dot s_{er} q_{nr} + p_{er} \\dot z_{nr}
 
-A tile of edges is read once for both products. Layouts: a tile is [edges, columns], sums are [lines, columns], weights
-[edges, lines]; queries are turned so that lanes are lines (`to_runs` of wide.py), an edge's numbers are spread over
-them, and no sum across lanes is needed. Columns are padded to whole registers and lines to eight, by zeros.
+A tile of edges is read once for both products; see tiles.py for how its numbers lie.
 """
 
 from __future__ import annotations
@@ -23,85 +22,26 @@ import math
 
 import numpy as np
 from numba import njit, prange
-from numba.extending import overload
 
 from hgg_pyg.attention.kernels.rows import Rows
-from hgg_pyg.attention.kernels.widen import widened
+from hgg_pyg.attention.kernels.tiles import TILE, add_weighted, find_tile, products, whole, whole_wide
 from hgg_pyg.kernels.numba_tools import OPTIONS, PARALLEL
 from hgg_pyg.kernels.simd import WIDTH, exp_of_at_most_zero, fma, lane_sum, load, maximum, prefetch, spread, store
 from hgg_pyg.kernels.wide import (
     BLOCK,
     RUN,
     WIDE,
-    add_all,
     add_products,
-    add_run_products,
     load_all,
     load_wide,
     places,
     spread_wide,
     store_all,
-    sum_runs,
     to_runs,
     zeros,
 )
 
-TILE = 64  # edges; a multiple of BLOCK
-AHEAD = 32
 _LOWEST = -1e30  # below any logit, and finite: -inf minus -inf is not a number
-
-
-@njit(**OPTIONS)
-def whole(count):
-    """The next multiple of WIDTH."""
-    return (count + WIDTH - 1) // WIDTH * WIDTH
-
-
-@njit(**OPTIONS)
-def _whole_wide(count):
-    """The next multiple of WIDE."""
-    return (count + WIDE - 1) // WIDE * WIDE
-
-
-@njit(**OPTIONS)
-def _read_tile(features, source, in_order, columns, begin, count, tile):
-    """Copy the features of `count` edges into a tile, widened to its type; padding is left as it is."""
-    stride = _whole_wide(columns)
-    full = columns // WIDE * WIDE
-    for e in range(count):
-        if not in_order:
-            ahead = source[min(begin + e + AHEAD, len(source) - 1)] * columns
-            for c in range(0, columns, 64 // features.itemsize):
-                prefetch(features, ahead + c)
-        at = (begin + e if in_order else source[begin + e]) * columns
-        for c in range(0, full, WIDE):
-            store(tile, e * stride + c, load_wide(features, at + c))
-        for c in range(full, columns):
-            tile[e * stride + c] = widened(features[at + c])
-
-
-def _as_tile(features, tile):
-    raise NotImplementedError("numba replaces it")
-
-
-@overload(_as_tile, inline="always")
-def _features_as_tile(features, tile):
-    return (lambda features, tile: features) if features == tile else lambda features, tile: tile
-
-
-@njit(**OPTIONS)
-def _tile(features, source, in_order, columns, begin, count, tile):
-    """Where the features of `count` edges are: among all features if they can be read there, else in a tile.
-
-    Also returns the place of features that are needed soon.
-    """
-    at = begin * columns if in_order else 0
-    ahead = at + AHEAD * columns if in_order else 0
-    readable = at + (count + BLOCK) * columns <= len(features)  # products are of whole blocks
-    if in_order and features.itemsize == tile.itemsize and columns % WIDE == 0 and readable:
-        return _as_tile(features, tile), at, ahead
-    _read_tile(features, source, in_order, columns, begin, count, tile)
-    return tile, 0, ahead
 
 
 @njit(**OPTIONS)
@@ -137,52 +77,9 @@ def _turn(matrix, layout, row, turned):
 
 
 @njit(**OPTIONS)
-def _products(table, start, turned, count, columns, rows, features, ahead, out):
-    """out[e, r] = table[e] . line r, for the edges of whole blocks; as many features from `ahead` on are asked for."""
-    width, stride = _whole_wide(columns), whole(rows)
-    zero = out.dtype.type(0)
-    for e in range(0, count, BLOCK):
-        edges, soon = places(start + e * width, width), ahead + e * columns
-        for r in range(0, stride, WIDTH):
-            sums, more = zeros(zero), zeros(zero)
-            for c in range(0, width, RUN * RUN):
-                prefetch(features, soon + c * BLOCK)
-                sums = add_run_products(sums, table, edges, c, load_wide(turned, c * stride + r * RUN))
-                if RUN > 1:  # other sums, for the next columns need not wait for these
-                    prefetch(features, soon + c * BLOCK + 16)
-                    after = load_wide(turned, (c + RUN) * stride + r * RUN)
-                    more = add_run_products(more, table, edges, c + RUN, after)
-            store_all(out, e * stride + r, stride, sum_runs(add_all(sums, more) if RUN > 1 else sums))
-
-
-@njit(**OPTIONS)
-def _add_weighted(table, start, weights, count, columns, rows, sums):
-    """sums[r, c] += sum over edges of weights[e, r] * table[e, c]."""
-    width, stride = _whole_wide(columns), whole(rows)
-    for r in range(0, stride, WIDTH):
-        c, lines = 0, places(r, 1)
-        while c < width:
-            at = r * width + c
-            left = load_all(sums, at, width)
-            if RUN > 1 and c + WIDE < width:
-                right = load_all(sums, at + WIDE, width)
-                for e in range(count):
-                    x = start + e * width + c
-                    left = add_products(left, weights, lines, e * stride, load_wide(table, x))
-                    right = add_products(right, weights, lines, e * stride, load_wide(table, x + WIDE))
-                store_all(sums, at + WIDE, width, right)
-                c += WIDE
-            else:
-                for e in range(count):
-                    left = add_products(left, weights, lines, e * stride, load_wide(table, start + e * width + c))
-            store_all(sums, at, width, left)
-            c += WIDE
-
-
-@njit(**OPTIONS)
 def _soften(scores, count, rows, scale, highest, total, sums, columns, again):
     """Online softmax: products become weights by the highest score so far; sums of earlier tiles follow it down."""
-    stride, width = whole(rows), _whole_wide(columns)
+    stride, width = whole(rows), whole_wide(columns)
     nothing = spread(scores.dtype.type(0))
     for r in range(0, stride, WIDTH):
         before = load(highest, r)
@@ -208,7 +105,7 @@ def _soften(scores, count, rows, scale, highest, total, sums, columns, again):
 @njit(**OPTIONS)
 def _put_line(sums, columns, r, share, out, at):
     """out[at :] = share * line r of the sums."""
-    width = _whole_wide(columns)
+    width = whole_wide(columns)
     full = columns // WIDE * WIDE
     for c in range(0, full, WIDE):
         store(out, at + c, load_wide(sums, r * width + c) * spread_wide(share))
@@ -217,10 +114,10 @@ def _put_line(sums, columns, r, share, out, at):
 
 
 @njit(**OPTIONS)
-def _forward_group(first, last, layout, scale, query, features, source, in_order, pieces, z, lse, part_z, part_lse):
+def _forward_group(first, last, layout, scale, query, features, source, in_order, pieces, z, level, part_z, part_level):
     rows, columns = layout[:2]
     real = z.dtype
-    stride, width = whole(rows), _whole_wide(columns)
+    stride, width = whole(rows), whole_wide(columns)
     turned, sums = np.zeros(width * stride, real), np.empty(width * stride, real)
     tile, scores = np.zeros(TILE * width, real), np.empty(TILE * stride, real)
     highest, total = np.empty(stride, real), np.empty(stride, real)
@@ -233,63 +130,65 @@ def _forward_group(first, last, layout, scale, query, features, source, in_order
             _ask_ahead(z, layout, row)
         for at in range(begin, end, TILE):
             count = min(TILE, end - at)
-            table, start, ahead = _tile(features, source, in_order, columns, at, count, tile)
-            _products(table, start, turned, count, columns, rows, features, ahead, scores)
+            table, start, ahead = find_tile(features, source, in_order, columns, at, count, tile)
+            products(table, start, turned, count, columns, rows, features, ahead, scores)
             _soften(scores, count, rows, scale, highest, total, sums, columns, at > begin)
-            _add_weighted(table, start, scores, count, columns, rows, sums)
-        lse_at = (row if partial < 0 else partial) * rows
+            add_weighted(table, start, scores, count, columns, rows, sums)
+        to_level, place = (level, row) if partial < 0 else (part_level, partial)
         for r in range(rows):
             over = total[r]
-            out, at = (z, _line(layout, row, r)) if partial < 0 else (part_z, (lse_at + r) * columns)
-            (lse if partial < 0 else part_lse)[lse_at + r] = highest[r] + math.log(over) if over > 0 else over
+            to_level[place * 2 * rows + r] = highest[r]
+            to_level[(place * 2 + 1) * rows + r] = over
+            out, at = (z, _line(layout, row, r)) if partial < 0 else (part_z, (partial * rows + r) * columns)
             _put_line(sums, columns, r, real.type(1) / over if over > 0 else over, out, at)
 
 
 @njit(parallel=PARALLEL, **OPTIONS)
-def forward(groups, layout, scale, query, features, source, in_order, pieces: Rows, z, lse, part_z, part_lse):
-    """z and lse [N * R] of queries and features [M * F]; all flat.
+def forward(groups, layout, scale, query, features, source, in_order, pieces: Rows, z, level, part_z, part_level):
+    """z of queries and features [M * F], and level [N * 2 * R]: the highest s of a line and its sum of exp; all flat.
 
     Layout is (R, F, jump, skip): line r of target n of query and z begins at n * jump + r * skip.
     """
     for g in prange(len(groups) - 1):
         _forward_group(
             *(groups[g], groups[g + 1], layout, scale, query, features, source, in_order),
-            *(pieces, z, lse, part_z, part_lse),
+            *(pieces, z, level, part_z, part_level),
         )
     for i in range(len(pieces.split_row)):
-        merge_softmax(pieces, i, layout, z, lse, part_z, part_lse)
+        merge_softmax(pieces, i, layout, z, level, part_z, part_level)
 
 
 @njit(**OPTIONS)
-def merge_softmax(pieces, i, layout, z, lse, part_z, part_lse):
+def merge_softmax(pieces, i, layout, z, level, part_z, part_level):
     """The result of a row from those of its pieces: their mean, weighted by their shares of the sum of exp."""
     rows, columns = layout[:2]
     row, first, last = pieces.split_row[i], pieces.split_partial[i], pieces.split_partial[i + 1]
     for r in range(rows):
-        top = part_lse[first * rows + r]
+        top = part_level[first * 2 * rows + r]
         for p in range(first + 1, last):
-            top = max(top, part_lse[p * rows + r])
+            top = max(top, part_level[p * 2 * rows + r])
         total = z.dtype.type(0)
         for p in range(first, last):
-            total += math.exp(part_lse[p * rows + r] - top)
+            total += math.exp(part_level[p * 2 * rows + r] - top) * part_level[(p * 2 + 1) * rows + r]
         at = _line(layout, row, r)
-        lse[row * rows + r] = top + math.log(total)
+        level[row * 2 * rows + r] = top
+        level[(row * 2 + 1) * rows + r] = total
         z[at : at + columns] = 0
         for p in range(first, last):
-            share = math.exp(part_lse[p * rows + r] - top) / total
+            share = math.exp(part_level[p * 2 * rows + r] - top) * part_level[(p * 2 + 1) * rows + r] / total
             for c in range(columns):
                 z[at + c] += share * part_z[(p * rows + r) * columns + c]
 
 
 @njit(**OPTIONS)
-def _weights_and_slopes(scores, slopes, count, rows, scale, level, delta):
-    """p = exp(s - l) in place of the products q . x, and p (dz . x - delta) in place of the products dz . x."""
+def _weights_and_slopes(scores, slopes, count, rows, scale, below, share, delta):
+    """p = exp(s - t) / sum in place of the products q . x, and p (dz . x - delta) in place of the products dz . x."""
     stride = whole(rows)
     for r in range(0, stride, WIDTH):
-        up, drop = load(level, r), load(delta, r)
+        down, part, drop = load(below, r), load(share, r), load(delta, r)
         for e in range(count):
             at = e * stride + r
-            weight = exp_of_at_most_zero(fma(load(scores, at), spread(scale), up))
+            weight = exp_of_at_most_zero(fma(load(scores, at), spread(scale), down)) * part
             store(scores, at, weight)
             store(slopes, at, weight * (load(slopes, at) - drop))
 
@@ -298,7 +197,7 @@ def _weights_and_slopes(scores, slopes, count, rows, scale, level, delta):
 def _copy_lines(matrix, layout, row, scale, lines):
     """lines[r, c] = scale * line r of a row of a matrix; padding is left as it is."""
     rows, columns = layout[:2]
-    width = _whole_wide(columns)
+    width = whole_wide(columns)
     for r in range(rows):
         at = _line(layout, row, r)
         for c in range(columns):
@@ -308,7 +207,7 @@ def _copy_lines(matrix, layout, row, scale, lines):
 @njit(**OPTIONS)
 def _feature_gradients(weights, slopes, count, rows, columns, queries, grads, lines, source, in_order, begin, out):
     """dx of `count` edges, each to the row of its source, which has no other edge."""
-    stride, width = whole(rows), _whole_wide(columns)
+    stride, width = whole(rows), whole_wide(columns)
     for first in range(0, count, BLOCK):
         edges = places(first * stride, stride)
         for c in range(0, width, WIDE):
@@ -325,14 +224,16 @@ def _feature_gradients(weights, slopes, count, rows, columns, queries, grads, li
 
 
 @njit(**OPTIONS)
-def _backward_group(first, last, layout, scale, query, features, source, in_order, pieces, z, lse, dz, dq, part_dq, dx):
+def _backward_group(
+    first, last, layout, scale, query, features, source, in_order, pieces, z, level, dz, dq, part_dq, dx
+):
     rows, columns = layout[:2]
     real = z.dtype
-    stride, width = whole(rows), _whole_wide(columns)
+    stride, width = whole(rows), whole_wide(columns)
     queries, grads = np.zeros(width * stride, real), np.zeros(width * stride, real)
     tile, sums = np.zeros(TILE * width, real), np.empty(width * stride, real)
     scores, slopes = np.zeros(TILE * stride, real), np.zeros(TILE * stride, real)
-    level, delta = np.zeros(stride, real), np.zeros(stride, real)
+    below, share, delta = np.zeros(stride, real), np.zeros(stride, real), np.zeros(stride, real)
     query_lines, grad_lines = np.zeros(rows * width, real), np.zeros(rows * width, real)
     lines = np.empty(BLOCK * width, real)
     for piece in range(first, last):
@@ -346,18 +247,19 @@ def _backward_group(first, last, layout, scale, query, features, source, in_orde
             _ask_ahead(z, layout, row + 1)
             _ask_ahead(dq, layout, row)
             for r in range(rows):
-                level[r] = -lse[row * rows + r]
+                below[r] = -level[row * 2 * rows + r]
+                share[r] = 1 / level[(row * 2 + 1) * rows + r]
                 delta[r] = _dot(dz, z, _line(layout, row, r), columns)
             if len(dx):
                 _copy_lines(query, layout, row, scale, query_lines)
                 _copy_lines(dz, layout, row, real.type(1), grad_lines)
         for at in range(begin, end, TILE):
             count = min(TILE, end - at)
-            table, start, ahead = _tile(features, source, in_order, columns, at, count, tile)
-            _products(table, start, queries, count, columns, rows, features, ahead, scores)
-            _products(table, start, grads, count, columns, rows, features, ahead, slopes)
-            _weights_and_slopes(scores, slopes, count, rows, scale, level, delta)
-            _add_weighted(table, start, slopes, count, columns, rows, sums)
+            table, start, ahead = find_tile(features, source, in_order, columns, at, count, tile)
+            products(table, start, queries, count, columns, rows, features, ahead, scores)
+            products(table, start, grads, count, columns, rows, features, ahead, slopes)
+            _weights_and_slopes(scores, slopes, count, rows, scale, below, share, delta)
+            add_weighted(table, start, slopes, count, columns, rows, sums)
             if len(dx):
                 _feature_gradients(
                     *(scores, slopes, count, rows, columns, query_lines, grad_lines, lines, source, in_order, at, dx)
@@ -381,12 +283,12 @@ def _dot(a, b, at, count):
 
 
 @njit(parallel=PARALLEL, **OPTIONS)
-def backward(groups, layout, scale, query, features, source, in_order, pieces: Rows, z, lse, dz, dq, part_dq, dx):
+def backward(groups, layout, scale, query, features, source, in_order, pieces: Rows, z, level, dz, dq, part_dq, dx):
     """dq, and dx [M * F], sources being unique, unless it is empty; layout as in `forward`, of dz and dq too."""
     for g in prange(len(groups) - 1):
         _backward_group(
             *(groups[g], groups[g + 1], layout, scale, query, features, source, in_order),
-            *(pieces, z, lse, dz, dq, part_dq, dx),
+            *(pieces, z, level, dz, dq, part_dq, dx),
         )
     for i in range(len(pieces.split_row)):
         add_parts(pieces, i, layout, dq, part_dq)

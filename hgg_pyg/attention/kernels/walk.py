@@ -38,7 +38,7 @@ class Walk:
 
 
 def walk_of(edges: Edges) -> Walk | None:
-    """A walk (reverse Cuthill-McKee), or None where ids are near already, no walk brings them near, or edges are not of one graph."""
+    """A walk (reverse Cuthill-McKee); None where ids are near already, no walk makes them so, or there are two sets."""
     size = edges.num_targets
     if edges.num_sources != size or edges.unique_sources or _distance(edges.source, edges.target) < _NEAR * size:
         return None
