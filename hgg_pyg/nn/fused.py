@@ -14,6 +14,8 @@ from torch_geometric.nn.dense.linear import is_uninitialized_parameter
 
 from hgg_pyg.attention import AnyEdges, Edges, Variant, attend, attend_folded, find_variant
 from hgg_pyg.attention.edges import as_edge_index
+from hgg_pyg.attention.kernels.walk import walk_of
+from hgg_pyg.attention.registry import get_variant
 from hgg_pyg.nn.attention_conv import AttentionConv
 from hgg_pyg.nn.inter import InterConv
 from hgg_pyg.nn.intra import IntraConv
@@ -139,7 +141,21 @@ class FusedIntraConv(FusedConv, IntraConv):  # pyright: ignore[reportIncompatibl
 
 
 class FusedInterConv(FusedConv, InterConv):  # pyright: ignore[reportIncompatibleMethodOverride]
-    """`InterConv` by a backend."""
+    """`InterConv` by a backend. Where the fused kernels of a CPU find ids scattered, all of it follows a `Walk`."""
+
+    def forward(  # pyright: ignore[reportIncompatibleMethodOverride]
+        self, x: Tensor | tuple[Tensor, Tensor], edge_index: AnyEdges, *args: Any, **kwargs: Any
+    ) -> Tensor:
+        """As `FusedConv.forward`."""
+        nodes, targets = (x, x) if isinstance(x, Tensor) else x
+        if nodes is targets and nodes.device.type == "cpu":
+            edges = Edges.from_index(edge_index, len(nodes), len(nodes))
+            on_cpu = get_variant(self.backend, "cpu", self.lin_key.weight.dtype)
+            walk = edges.derive(walk_of) if on_cpu.name == "fused" else None
+            if walk is not None:  # once for query, key and value, and for their gradients
+                return walk.back(super().forward(walk.there(nodes), walk.edges, *args, **kwargs))
+            edge_index = edges
+        return super().forward(x, edge_index, *args, **kwargs)
 
 
 class FusedReadoutConv(FusedConv, ReadoutConv):  # pyright: ignore[reportIncompatibleMethodOverride]

@@ -11,8 +11,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from scipy.sparse import csr_matrix
-from scipy.sparse.csgraph import reverse_cuthill_mckee
 from torch import Tensor
 
 from hgg_pyg.attention.edges import Edges
@@ -37,11 +35,15 @@ class Walk:
         return _Reorder.apply(x, self.place, self.order)
 
 
+@torch.compiler.disable
 def walk_of(edges: Edges) -> Walk | None:
     """A walk (reverse Cuthill-McKee); None where ids are near already, no walk makes them so, or there are two sets."""
     size = edges.num_targets
     if edges.num_sources != size or edges.unique_sources or _distance(edges.source, edges.target) < _NEAR * size:
         return None
+    from scipy.sparse import csr_matrix  # loaded where it is needed: layers are imported without
+    from scipy.sparse.csgraph import reverse_cuthill_mckee
+
     links = np.ones(len(edges.source), np.int8), edges.source.numpy(), edges.ptr.numpy()
     found = reverse_cuthill_mckee(csr_matrix(links, shape=(size, size)), symmetric_mode=False)
     order = torch.from_numpy(found.astype(np.int64))
