@@ -14,7 +14,8 @@ from torch_geometric.nn.dense.linear import is_uninitialized_parameter
 
 from hgg_pyg.attention import AnyEdges, Edges, Variant, attend, attend_folded, find_variant
 from hgg_pyg.attention.edges import as_edge_index
-from hgg_pyg.attention.kernels.walk import walk_of
+from hgg_pyg.attention.kernels.walk import Walk, walk_of
+from hgg_pyg.attention.methods._compiling import untraced
 from hgg_pyg.attention.registry import get_variant
 from hgg_pyg.nn.attention_conv import AttentionConv
 from hgg_pyg.nn.inter import InterConv
@@ -140,6 +141,12 @@ class FusedIntraConv(FusedConv, IntraConv):  # pyright: ignore[reportIncompatibl
         return out + (edges.degree > 0).to(out.dtype)[:, None, None, None] * bias.to(out.dtype)
 
 
+@untraced
+def _walk(backend: str | Variant, edges: Edges, dtype: torch.dtype) -> Walk | None:
+    """What the vertices of a graph follow on a CPU, if the backend is one that is faster for it."""
+    return edges.derive(walk_of) if get_variant(backend, "cpu", dtype).name == "fused" else None
+
+
 class FusedInterConv(FusedConv, InterConv):  # pyright: ignore[reportIncompatibleMethodOverride]
     """`InterConv` by a backend. Where the fused kernels of a CPU find ids scattered, all of it follows a `Walk`."""
 
@@ -150,8 +157,7 @@ class FusedInterConv(FusedConv, InterConv):  # pyright: ignore[reportIncompatibl
         nodes, targets = (x, x) if isinstance(x, Tensor) else x
         if nodes is targets and nodes.device.type == "cpu":
             edges = Edges.from_index(edge_index, len(nodes), len(nodes))
-            on_cpu = get_variant(self.backend, "cpu", self.lin_key.weight.dtype)
-            walk = edges.derive(walk_of) if on_cpu.name == "fused" else None
+            walk = _walk(self.backend, edges, self.lin_key.weight.dtype)
             if walk is not None:  # once for query, key and value, and for their gradients
                 return walk.back(super().forward(walk.there(nodes), walk.edges, *args, **kwargs))
             edge_index = edges

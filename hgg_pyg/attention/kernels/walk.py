@@ -35,7 +35,6 @@ class Walk:
         return _Reorder.apply(x, self.place, self.order)
 
 
-@torch.compiler.disable
 def walk_of(edges: Edges) -> Walk | None:
     """A walk (reverse Cuthill-McKee); None where ids are near already, no walk makes them so, or there are two sets."""
     size = edges.num_targets
