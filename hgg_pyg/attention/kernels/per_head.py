@@ -22,7 +22,7 @@ from numba import njit, prange
 
 from hgg_pyg.attention.kernels.multi_query import add_parts, merge_softmax
 from hgg_pyg.attention.kernels.rows import Rows
-from hgg_pyg.attention.kernels.tiles import whole
+from hgg_pyg.attention.kernels.tiles import fill, whole
 from hgg_pyg.kernels.numba_tools import OPTIONS, PARALLEL
 from hgg_pyg.kernels.simd import (
     WIDTH,
@@ -148,7 +148,9 @@ def _forward_group(
         row, begin, end, partial = pieces.row[piece], pieces.begin[piece], pieces.end[piece], pieces.partial[piece]
         to, to_level, place = (out, level, row) if partial < 0 else (part_out, part_level, partial)
         for s in range(slots):
-            sums[:], sum_of_exp[:], highest[:] = 0, 0, _LOWEST
+            fill(sums, 0)
+            fill(sum_of_exp, 0)
+            fill(highest, _LOWEST)
             for at in range(begin, end, TILE):
                 count = min(TILE, end - at)
                 _find(source, in_order, at, count, size, key, value, places)
@@ -158,11 +160,11 @@ def _forward_group(
             at, lines = (place * slots + s) * size, slots * heads
             for h in range(heads):
                 over = sum_of_exp[h]
-                share = 1 / over if over > 0 else over
+                share = spread(real.type(1) / over if over > 0 else over)
                 to_level[place * 2 * lines + s * heads + h] = highest[h]
                 to_level[(place * 2 + 1) * lines + s * heads + h] = over
-                for c in range(h * channels, (h + 1) * channels):
-                    to[at + c] = sums[c] * share
+                for c in range(h * channels, (h + 1) * channels, WIDTH):
+                    store(to, at + c, load(sums, c) * share)
 
 
 @njit(parallel=PARALLEL, **OPTIONS)
@@ -181,11 +183,12 @@ def forward(groups, shape, scale, query, key, value, source, in_order, pieces: R
 def _weights_and_slopes(scores, slopes, count, heads, scale, below, share, drop):
     """p = exp(s - t) / sum in place of the products q . k, and p (do . v - delta) in place of the products do . v."""
     stride = whole(heads)
-    for at in range(0, count * stride, WIDTH):
-        h = at % stride
-        weight = exp_of_at_most_zero(fma(load(scores, at), spread(scale), load(below, h))) * load(share, h)
-        store(scores, at, weight)
-        store(slopes, at, weight * (load(slopes, at) - load(drop, h)))
+    for h in range(0, stride, WIDTH):
+        down, part, less = load(below, h), load(share, h), load(drop, h)
+        for at in range(h, h + count * stride, stride):
+            weight = exp_of_at_most_zero(fma(load(scores, at), spread(scale), down)) * part
+            store(scores, at, weight)
+            store(slopes, at, weight * (load(slopes, at) - less))
 
 
 @njit(**OPTIONS)
@@ -234,7 +237,7 @@ def _backward_group(
                 delta[h] = lane_sum(dot)
                 below[h] = -level[level_at + h]
                 share[h] = 1 / level[level_at + slots * heads + h] if begin < end else 0
-            sums[:] = 0
+            fill(sums, 0)
             for at in range(begin, end, TILE):
                 count = min(TILE, end - at)
                 _find(source, in_order, at, count, size, key, value, places)
@@ -249,8 +252,8 @@ def _backward_group(
                     _put(slopes, scale, count, heads, channels, query, line, places, s > 0, dk)
                     _put(scores, real.type(1), count, heads, channels, grad, line, places, s > 0, dv)
             to, place = (dq, row) if partial < 0 else (part_dq, partial)
-            for c in range(size):
-                to[(place * slots + s) * size + c] = scale * sums[c]
+            for c in range(0, size, WIDTH):
+                store(to, (place * slots + s) * size + c, load(sums, c) * spread(scale))
 
 
 @njit(parallel=PARALLEL, **OPTIONS)
@@ -276,9 +279,8 @@ def _sum_group(first, last, shape, query, grad, target, edge, pieces, kept, dkv,
     for_key, for_value = np.empty(size, real), np.empty(size, real)
     for piece in range(first, last):
         row, begin, end, partial = pieces.row[piece], pieces.begin[piece], pieces.end[piece], pieces.partial[piece]
-        for c in range(size):
-            for_key[c] = 0
-            for_value[c] = 0
+        fill(for_key, 0)
+        fill(for_value, 0)
         for s in range(slots):
             for at in range(begin, end, TILE):
                 count = min(TILE, end - at)
@@ -290,7 +292,11 @@ def _sum_group(first, last, shape, query, grad, target, edge, pieces, kept, dkv,
                         prefetch(grad, places[j] + c)
                     prefetch(kept, (edge[min(at + j + 16, len(edge) - 1)] * slots + s) * heads * 2)
                     from_ = (e * slots + s) * heads * 2
-                    for h in range(heads):
+                    full = heads // WIDTH * WIDTH
+                    for h in range(0, full, WIDTH):
+                        store(slopes, j * stride + h, load(kept, from_ + h))
+                        store(weights, j * stride + h, load(kept, from_ + heads + h))
+                    for h in range(full, heads):
                         slopes[j * stride + h] = kept[from_ + h]
                         weights[j * stride + h] = kept[from_ + heads + h]
                 _add_weighted(query, places, count, slopes, heads, channels, for_key)

@@ -13,7 +13,7 @@ from numba.extending import overload
 
 from hgg_pyg.attention.kernels.widen import widened
 from hgg_pyg.kernels.numba_tools import OPTIONS
-from hgg_pyg.kernels.simd import WIDTH, prefetch, store
+from hgg_pyg.kernels.simd import WIDTH, prefetch, spread, store
 from hgg_pyg.kernels.wide import (
     BLOCK,
     RUN,
@@ -43,6 +43,14 @@ def whole(count):
 def whole_wide(count):
     """The next multiple of WIDE."""
     return (count + WIDE - 1) // WIDE * WIDE
+
+
+@njit(**OPTIONS)
+def fill(array, number):
+    """Every number of an array of whole registers; numba's own array[:] = number takes its time to begin."""
+    lanes = spread(array.dtype.type(number))
+    for i in range(0, len(array), WIDTH):
+        store(array, i, lanes)
 
 
 @njit(**OPTIONS)
