@@ -21,11 +21,11 @@ intrinsic: Any = extending.intrinsic  # the calls of what it makes have one argu
 
 
 class Lanes(types.Type):
-    """`WIDTH` floating point numbers; a local variable of a kernel, never an argument or an array."""
+    """Floating point numbers, `WIDTH` of them if not told; a local variable of a kernel, never an argument or array."""
 
-    def __init__(self, real: types.Float) -> None:
-        self.real = real
-        super().__init__(name=f"Lanes({real})")
+    def __init__(self, real: types.Float, width: int = WIDTH) -> None:
+        self.real, self.width = real, width
+        super().__init__(name=f"Lanes({real}, {width})")
 
 
 @register_model(Lanes)
@@ -35,7 +35,15 @@ class _LanesModel(models.PrimitiveModel):
 
 
 def _vector(lanes: Lanes) -> ir.VectorType:
-    return ir.VectorType(ir.FloatType() if lanes.real == types.float32 else ir.DoubleType(), WIDTH)
+    return ir.VectorType(ir.FloatType() if lanes.real == types.float32 else ir.DoubleType(), lanes.width)
+
+
+def _call(builder: Any, name: str, lanes: Lanes, *operands: Any) -> Any:
+    """LLVM's function of lanes of that name."""
+    vector = _vector(lanes)
+    name = f"llvm.{name}.v{lanes.width}{'f32' if lanes.real == types.float32 else 'f64'}"
+    signature = ir.FunctionType(vector, [vector] * len(operands))
+    return builder.call(cgutils.get_or_insert_function(builder.module, signature, name), operands)
 
 
 def _pointer(context: Any, builder: Any, array_type: types.Array, array: Any, index: Any) -> Any:
@@ -45,28 +53,34 @@ def _pointer(context: Any, builder: Any, array_type: types.Array, array: Any, in
 
 def _spread(builder: Any, scalar: Any, vector: ir.VectorType) -> Any:
     one = builder.insert_element(ir.Constant(vector, ir.Undefined), scalar, ir.IntType(32)(0))
-    mask = ir.Constant(ir.VectorType(ir.IntType(32), WIDTH), [0] * WIDTH)
+    mask = ir.Constant(ir.VectorType(ir.IntType(32), vector.count), [0] * vector.count)
     return builder.shuffle_vector(one, ir.Constant(vector, ir.Undefined), mask)
 
 
-@intrinsic
-def load(typingctx, array, index):
-    """Lanes array[index : index + WIDTH] of a contiguous 1-d array; of uint16, the bits of bfloat16, widened."""
+def _load(array: Any, width: int) -> Any:
+    """The signature and the code of `load`."""
     if array.dtype == types.uint16:
-        result, stored = Lanes(types.float32), ir.VectorType(ir.IntType(16), WIDTH)
+        result, stored = Lanes(types.float32, width), ir.VectorType(ir.IntType(16), width)
     else:
-        result, stored = Lanes(array.dtype), _vector(Lanes(array.dtype))
+        result = Lanes(array.dtype, width)
+        stored = _vector(result)
 
     def codegen(context, builder, signature, arguments):
         pointer = builder.bitcast(_pointer(context, builder, signature.args[0], *arguments), stored.as_pointer())
         found = builder.load(pointer, typ=stored, align=array.dtype.bitwidth // 8)
         if array.dtype != types.uint16:
             return found
-        integers = ir.VectorType(ir.IntType(32), WIDTH)
-        bits = builder.shl(builder.zext(found, integers), ir.Constant(integers, [16] * WIDTH))
+        integers = ir.VectorType(ir.IntType(32), width)
+        bits = builder.shl(builder.zext(found, integers), ir.Constant(integers, [16] * width))
         return builder.bitcast(bits, _vector(result))  # bfloat16 is the upper half of a float32
 
     return result(array, types.intp), codegen
+
+
+@intrinsic
+def load(typingctx, array, index):
+    """Lanes array[index : index + WIDTH] of a contiguous 1-d array; of uint16, the bits of bfloat16, widened."""
+    return _load(array, WIDTH)
 
 
 @intrinsic
@@ -86,7 +100,7 @@ def prefetch(typingctx, array, index):
 
 @intrinsic
 def store(typingctx, array, index, lanes):
-    """Write lanes to array[index : index + WIDTH]."""
+    """Write lanes to array[index:]."""
 
     def codegen(context, builder, signature, arguments):
         pointer = _pointer(context, builder, signature.args[0], *arguments[:2])
@@ -140,11 +154,7 @@ def fma(typingctx, a, b, c):
     """a * b + c, rounded once where the processor can."""
 
     def codegen(context, builder, signature, arguments):
-        vector = _vector(a)
-        kind = "f32" if a.real == types.float32 else "f64"
-        name = f"llvm.fmuladd.v{WIDTH}{kind}"
-        function = cgutils.get_or_insert_function(builder.module, ir.FunctionType(vector, [vector] * 3), name)
-        return builder.call(function, arguments)
+        return _call(builder, "fmuladd", a, *arguments)
 
     return a(a, a, a), codegen
 
@@ -155,7 +165,7 @@ def lane_sum(typingctx, lanes):
 
     def codegen(context, builder, signature, arguments):
         vector = _vector(lanes)
-        name = f"llvm.vector.reduce.fadd.v{WIDTH}{'f32' if lanes.real == types.float32 else 'f64'}"
+        name = f"llvm.vector.reduce.fadd.v{lanes.width}{'f32' if lanes.real == types.float32 else 'f64'}"
         signature_ir = ir.FunctionType(vector.element, [vector.element, vector])
         function = cgutils.get_or_insert_function(builder.module, signature_ir, name)
         return builder.call(function, [vector.element(-0.0), arguments[0]], fastmath=("reassoc",))
@@ -243,13 +253,10 @@ def exp_of_at_most_zero(typingctx, lanes):
         vector = _vector(lanes)
 
         def constant(value):
-            return ir.Constant(vector, [value] * WIDTH)
+            return ir.Constant(vector, [value] * lanes.width)
 
         def call(name, *operands):
-            kind = "f32" if lanes.real == types.float32 else "f64"
-            signature_ir = ir.FunctionType(vector, [vector] * len(operands))
-            function = cgutils.get_or_insert_function(builder.module, signature_ir, f"llvm.{name}.v{WIDTH}{kind}")
-            return builder.call(function, operands)
+            return _call(builder, name, lanes, *operands)
 
         x = builder.select(builder.fcmp_ordered("<", arguments[0], constant(0.0)), arguments[0], constant(0.0))
         if lanes.real == types.float64:
@@ -262,9 +269,9 @@ def exp_of_at_most_zero(typingctx, lanes):
         for term in _EXP_TERMS[1:]:
             p = call("fmuladd", p, r, constant(term))
         p = call("fmuladd", p, builder.fmul(r, r), builder.fadd(r, constant(1.0)))
-        integers = ir.VectorType(ir.IntType(32), WIDTH)
-        exponent = builder.add(builder.fptosi(n, integers), ir.Constant(integers, [127] * WIDTH))
-        power = builder.bitcast(builder.shl(exponent, ir.Constant(integers, [23] * WIDTH)), vector)
+        integers = ir.VectorType(ir.IntType(32), lanes.width)
+        exponent = builder.add(builder.fptosi(n, integers), ir.Constant(integers, [127] * lanes.width))
+        power = builder.bitcast(builder.shl(exponent, ir.Constant(integers, [23] * lanes.width)), vector)
         return builder.fmul(p, power)
 
     return lanes(lanes), codegen

@@ -8,11 +8,15 @@ from __future__ import annotations
 
 from typing import Any, NoReturn
 
+import torch
 from torch import Tensor, nn
 from torch_geometric.nn.dense.linear import is_uninitialized_parameter
 
 from hgg_pyg.attention import AnyEdges, Edges, Variant, attend, attend_folded, find_variant
 from hgg_pyg.attention.edges import as_edge_index
+from hgg_pyg.attention.kernels.walk import Walk, walk_of
+from hgg_pyg.attention.methods._compiling import untraced
+from hgg_pyg.attention.registry import get_variant
 from hgg_pyg.nn.attention_conv import AttentionConv
 from hgg_pyg.nn.inter import InterConv
 from hgg_pyg.nn.intra import IntraConv
@@ -70,11 +74,12 @@ class FusedConv(AttentionConv):
             self._refuse("a hook on messages")
         source, target = (x, x) if isinstance(x, Tensor) else x
         slots = target if target.ndim == 3 else target.unsqueeze(1)
-        out = self.lin_out(self._fused(source.to(self.lin_key.weight.dtype), slots, edge_index).flatten(2))
+        out = self.lin_out(self._fused(source, slots, edge_index).flatten(2))
         return out if target.ndim == 3 else out.squeeze(1)
 
     def _fused(self, source: Tensor, target: Tensor, edge_index: AnyEdges) -> Tensor:
         """Sources [M, F] or [M, S, F], targets [N, S, F] -> [N, S, H, C]"""
+        source = source.to(self.lin_key.weight.dtype)  # features may be stored in bfloat16
         query = self._split(self.lin_query(target))
         key, value = self._split(self.lin_key(source)), self._split(self.lin_value(source))
         if source.ndim == 2:
@@ -128,14 +133,35 @@ class FusedIntraConv(FusedConv, IntraConv):  # pyright: ignore[reportIncompatibl
         to_key, to_value = (
             linear.weight.unflatten(0, (self.heads, channels)) for linear in (self.lin_key, self.lin_value)
         )
+        stored = source.dtype in (torch.bfloat16, torch.float16) and to_key.dtype == torch.float32
+        source = source if stored else source.to(to_key.dtype)  # edges may walk features of half the bytes
         out = attend_folded(query, to_key, to_value, source, edges, backend=self.backend)
         # The key's bias has no effect; by zero it takes part, for processes that train together wait for its gradient.
         bias = (self.lin_value.bias + 0 * self.lin_key.bias).unflatten(0, (self.heads, channels))
         return out + (edges.degree > 0).to(out.dtype)[:, None, None, None] * bias.to(out.dtype)
 
 
+@untraced
+def _walk(backend: str | Variant, edges: Edges, dtype: torch.dtype) -> Walk | None:
+    """What the vertices of a graph follow on a CPU, if the backend is one that is faster for it."""
+    return edges.derive(walk_of) if get_variant(backend, "cpu", dtype).name == "fused" else None
+
+
 class FusedInterConv(FusedConv, InterConv):  # pyright: ignore[reportIncompatibleMethodOverride]
-    """`InterConv` by a backend."""
+    """`InterConv` by a backend. Where the fused kernels of a CPU find ids scattered, all of it follows a `Walk`."""
+
+    def forward(  # pyright: ignore[reportIncompatibleMethodOverride]
+        self, x: Tensor | tuple[Tensor, Tensor], edge_index: AnyEdges, *args: Any, **kwargs: Any
+    ) -> Tensor:
+        """As `FusedConv.forward`."""
+        nodes, targets = (x, x) if isinstance(x, Tensor) else x
+        if nodes is targets and nodes.device.type == "cpu":
+            edges = Edges.from_index(edge_index, len(nodes), len(nodes))
+            walk = _walk(self.backend, edges, self.lin_key.weight.dtype)
+            if walk is not None:  # once for query, key and value, and for their gradients
+                return walk.back(super().forward(walk.there(nodes), walk.edges, *args, **kwargs))
+            edge_index = edges
+        return super().forward(x, edge_index, *args, **kwargs)
 
 
 class FusedReadoutConv(FusedConv, ReadoutConv):  # pyright: ignore[reportIncompatibleMethodOverride]

@@ -12,7 +12,7 @@ from hgg_pyg.attention import Edges, attend
 from hgg_pyg.attention.kernels import multi_query, per_head
 from hgg_pyg.attention.kernels.rows import PIECE, Rows
 from hgg_pyg.attention.kernels.widen import widened
-from hgg_pyg.kernels import simd
+from hgg_pyg.kernels import simd, wide
 
 REALS = pytest.mark.parametrize("real", [np.float32, np.float64])
 
@@ -53,6 +53,33 @@ def test_eight_sums_at_once(real: type) -> None:
     out = np.empty(8, real)
     _sums_of_eight(x.ravel(), out)
     np.testing.assert_array_equal(out, x.sum(1))
+
+
+@njit
+def _wide_products(lines, table, out):
+    """out[e, l] = table[e] . lines[l], of eight by WIDE numbers each; then the lines, doubled."""
+    turned = np.empty(8 * wide.WIDE, lines.dtype)
+    wide.store_all(turned, 0, wide.WIDE, wide.to_runs(wide.load_all(lines, 0, wide.WIDE)))
+    sums = wide.zeros(lines[0])
+    for c in range(0, wide.WIDE, wide.RUN):
+        rows = wide.places(0, wide.WIDE)
+        sums = wide.add_run_products(sums, table, rows, c, wide.load_wide(turned, c * 8))
+    wide.store_all(out, 0, 8, wide.sum_runs(sums))
+    once = wide.load_all(lines, 0, wide.WIDE)
+    wide.store_all(out, 64, wide.WIDE, wide.add_all(once, once))
+    ones = wide.add_products(wide.zeros(lines[0]), table, wide.places(0, 1), 3, wide.spread_wide(lines[1]))
+    wide.store_all(out, 64 + 8 * wide.WIDE, wide.WIDE, ones)
+
+
+@REALS
+def test_wide_registers_and_runs_of_columns(real: type) -> None:
+    lines, table = np.random.default_rng(0).integers(-9, 9, (2, 8, wide.WIDE)).astype(real)
+    out = np.empty(64 + 16 * wide.WIDE, real)
+    _wide_products(lines.ravel(), table.ravel(), out)
+    np.testing.assert_array_equal(out[:64].reshape(8, 8), table @ lines.T)
+    np.testing.assert_array_equal(out[64 : 64 + lines.size], 2 * lines.ravel())
+    ones = np.repeat(table.ravel()[3:11] * lines[0, 1], wide.WIDE)
+    np.testing.assert_array_equal(out[64 + lines.size :], ones)
 
 
 @njit
@@ -160,6 +187,19 @@ def test_rows_of_several_pieces_equal_the_reference(kind: str, dtype: torch.dtyp
     bound = 3e-5 if dtype == torch.float32 else 1e-12  # a thousand numbers that nearly cancel
     for ours, theirs in zip(got, [wanted, *gradients], strict=True):
         torch.testing.assert_close(ours.double(), theirs, rtol=bound, atol=bound * float(theirs.detach().abs().max()))
+
+
+@pytest.mark.parametrize("kernel", ["multi_query", "per_head"])
+def test_large_logits_round_no_weight(kernel: str) -> None:
+    """Three equal logits of about ten thousand: the gradient by each value is a third of that by the result."""
+    x = torch.zeros(3, 1, 16)
+    x[..., 0] = 12345.678
+    query, grad = 4 * torch.eye(16)[0].view(1, 1, 16), torch.eye(16)[1].view(1, 1, 16)
+    value = x.clone().requires_grad_()
+    edges = torch.stack([torch.arange(3), torch.zeros(3, dtype=torch.int64)])
+    out = attend(query, value if kernel == "multi_query" else x, value, edges, backend="fused")
+    (found,) = torch.autograd.grad(out, value, grad)
+    torch.testing.assert_close(found, grad.expand(3, 1, 16) / 3, rtol=3e-7, atol=0)
 
 
 @KINDS

@@ -16,6 +16,7 @@ from hgg_pyg.attention.attend import convert
 from hgg_pyg.attention.edges import Edges
 from hgg_pyg.attention.kernels import multi_query, per_head
 from hgg_pyg.attention.kernels.rows import Rows, rows_of_sources, rows_of_targets
+from hgg_pyg.attention.kernels.walk import walk_of
 from hgg_pyg.kernels.numba_tools import numba_threads
 from hgg_pyg.kernels.simd import WIDTH
 
@@ -39,7 +40,11 @@ def cpu_attention(query: Tensor, key: Tensor, value: Tensor, edges: Edges) -> Te
     extra = -query.shape[-1] % WIDTH
     if extra:  # registers hold whole channels; zeros change no product
         wide, key, value = (F.pad(x, (0, extra)) for x in (wide, key, value))
-    out = _PerHead.apply(wide, key, value, edges, query.shape[-1] ** -0.5)
+    scale, walk = query.shape[-1] ** -0.5, edges.derive(walk_of)
+    if walk is None:
+        out = _PerHead.apply(wide, key, value, edges, scale)
+    else:
+        out = walk.back(_PerHead.apply(walk.there(wide), walk.there(key), walk.there(value), walk.edges, scale))
     out = out[..., : query.shape[-1]] if extra else out
     return out.to(query.dtype)
 
@@ -63,21 +68,22 @@ class _MultiQuery(torch.autograd.Function):
         query = query if query.stride(-1) == 1 and _is_dense(query) else query.contiguous()
         num_targets, rows, columns = query.shape
         pieces = edges.derive(rows_of_targets)
-        out, lse = torch.empty_like(query), query.new_empty(num_targets, rows)
-        part, part_lse = query.new_empty(pieces.num_partials, rows, columns), query.new_empty(pieces.num_partials, rows)
-        results = _storage(out), _flat(lse), _flat(part), _flat(part_lse)
+        out, level = torch.empty_like(query), query.new_empty(num_targets, 2, rows)
+        part = query.new_empty(pieces.num_partials, rows, columns)
+        part_level = query.new_empty(pieces.num_partials, 2, rows)
+        results = _storage(out), _flat(level), _flat(part), _flat(part_level)
         inputs = _storage(query), _flat(features), _flat(edges.source), edges.in_order, pieces
         with numba_threads() as threads:
             groups = pieces.groups(threads * _GROUPS)
             multi_query.forward(groups, _layout(query), _number(columns**-0.5, query), *inputs, *results)
-        ctx.save_for_backward(query, features, out, lse)
+        ctx.save_for_backward(query, features, out, level)
         ctx.edges = edges
         return out
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:  # pyright: ignore[reportIncompatibleMethodOverride]
-        query, features, out, lse = ctx.saved_tensors
+        query, features, out, level = ctx.saved_tensors
         edges: Edges = ctx.edges
         pieces = edges.derive(rows_of_targets)
         _, rows, columns = query.shape
@@ -90,7 +96,7 @@ class _MultiQuery(torch.autograd.Function):
         if shared:  # the kernel writes one line an edge: lay the features out like that
             features, in_order = features[edges.source], True
         inputs = _storage(query), _flat(features), _flat(edges.source), in_order, pieces
-        results = _storage(out), _flat(lse), _storage(grad), _storage(dq), _flat(part_dq), _flat(dx)
+        results = _storage(out), _flat(level), _storage(grad), _storage(dq), _flat(part_dq), _flat(dx)
         with numba_threads() as threads:
             groups = pieces.groups(threads * _GROUPS)
             multi_query.backward(groups, _layout(query), _number(columns**-0.5, query), *inputs, *results)
@@ -106,21 +112,22 @@ class _PerHead(torch.autograd.Function):
     def forward(ctx: Any, query: Tensor, key: Tensor, value: Tensor, edges: Edges, scale: float) -> Tensor:
         num_targets, *shape = query.shape
         pieces = edges.derive(rows_of_targets)
-        out, lse = query.new_empty(query.shape), query.new_empty(num_targets, *shape[:2])
-        part, part_lse = query.new_empty(pieces.num_partials, *shape), query.new_empty(pieces.num_partials, *shape[:2])
+        out, level = query.new_empty(query.shape), query.new_empty(num_targets, 2, *shape[:2])
+        part = query.new_empty(pieces.num_partials, *shape)
+        part_level = query.new_empty(pieces.num_partials, 2, *shape[:2])
         inputs = _flat(query), _flat(key), _flat(value), _flat(edges.source), edges.in_order, pieces
-        results = _flat(out), _flat(lse), _flat(part), _flat(part_lse)
+        results = _flat(out), _flat(level), _flat(part), _flat(part_level)
         with numba_threads() as threads:
             groups = pieces.groups(threads * _GROUPS)
             per_head.forward(groups, tuple(shape), _number(scale, query), *inputs, *results)
-        ctx.save_for_backward(query, key, value, out, lse)
+        ctx.save_for_backward(query, key, value, out, level)
         ctx.edges, ctx.scale = edges, scale
         return out
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:  # pyright: ignore[reportIncompatibleMethodOverride]
-        query, key, value, out, lse = ctx.saved_tensors
+        query, key, value, out, level = ctx.saved_tensors
         edges: Edges = ctx.edges
         pieces = edges.derive(rows_of_targets)
         shape = tuple(query.shape[1:])
@@ -132,7 +139,7 @@ class _PerHead(torch.autograd.Function):
         kept = query.new_empty(len(edges.source) * shape[0] * shape[1] * 2 if wanted and not direct else 0)
         scale, flat_query, flat_grad = _number(ctx.scale, query), _flat(query), _flat(grads[0])
         inputs = flat_query, _flat(key), _flat(value), _flat(edges.source), edges.in_order, pieces
-        results = _flat(out), _flat(lse), flat_grad, _flat(dq), _flat(part_dq), _flat(dk), _flat(dv), _flat(kept)
+        results = _flat(out), _flat(level), flat_grad, _flat(dq), _flat(part_dq), _flat(dk), _flat(dv), _flat(kept)
         with numba_threads() as threads:
             per_head.backward(pieces.groups(threads * _GROUPS), shape, scale, *inputs, *results)
         if wanted and not direct:

@@ -1,9 +1,9 @@
 """Numba kernels of attention with a key and a value for each head: S slots of a target ask the same H keys of an edge.
 
 .. math::
-    s_e = \\lambda \\, q_n \\cdot k_e, \\qquad p_e = \\exp(s_e - \\ell_n), \\qquad o_n = \\sum_e p_e v_e
+    s_e = \\lambda \\, q_n \\cdot k_e, \\qquad p_e = \\exp(s_e - t_n) / \\Sigma_n, \\qquad o_n = \\sum_e p_e v_e
 
-for each slot and head, over the edges e of target n; l is the logarithm of the sum of exp(s). Backward:
+for each slot and head, over the edges e of target n; t is the highest s, and the sum that of exp(s - t). Backward:
 
 .. math::
     \\delta_n = \\dot o_n \\cdot o_n, \\quad \\dot s_e = p_e (\\dot o_n \\cdot v_e - \\delta_n), \\\\
@@ -17,13 +17,12 @@ width; in the softmax lanes are heads: the weights of a tile are [edges, heads],
 
 from __future__ import annotations
 
-import math
-
 import numpy as np
 from numba import njit, prange
 
-from hgg_pyg.attention.kernels.multi_query import add_parts, merge_softmax, whole
+from hgg_pyg.attention.kernels.multi_query import add_parts, merge_softmax
 from hgg_pyg.attention.kernels.rows import Rows
+from hgg_pyg.attention.kernels.tiles import fill, whole
 from hgg_pyg.kernels.numba_tools import OPTIONS, PARALLEL
 from hgg_pyg.kernels.simd import (
     WIDTH,
@@ -138,7 +137,7 @@ def _soften(scores, count, heads, channels, scale, highest, sum_of_exp, sums, ag
 
 @njit(**OPTIONS)
 def _forward_group(
-    first, last, shape, scale, query, key, value, source, in_order, pieces, out, lse, part_out, part_lse
+    first, last, shape, scale, query, key, value, source, in_order, pieces, out, level, part_out, part_level
 ):
     slots, heads, channels = shape
     size, real = heads * channels, out.dtype
@@ -147,45 +146,49 @@ def _forward_group(
     places = np.empty(TILE, np.int64)
     for piece in range(first, last):
         row, begin, end, partial = pieces.row[piece], pieces.begin[piece], pieces.end[piece], pieces.partial[piece]
-        to, to_lse, place = (out, lse, row) if partial < 0 else (part_out, part_lse, partial)
+        to, to_level, place = (out, level, row) if partial < 0 else (part_out, part_level, partial)
         for s in range(slots):
-            sums[:], sum_of_exp[:], highest[:] = 0, 0, _LOWEST
+            fill(sums, 0)
+            fill(sum_of_exp, 0)
+            fill(highest, _LOWEST)
             for at in range(begin, end, TILE):
                 count = min(TILE, end - at)
                 _find(source, in_order, at, count, size, key, value, places)
                 _products(key, places, count, query, (row * slots + s) * size, heads, channels, scores)
                 _soften(scores, count, heads, channels, scale, highest, sum_of_exp, sums, at > begin)
                 _add_weighted(value, places, count, scores, heads, channels, sums)
-            at = (place * slots + s) * size
+            at, lines = (place * slots + s) * size, slots * heads
             for h in range(heads):
                 over = sum_of_exp[h]
-                share = 1 / over if over > 0 else over
-                to_lse[(place * slots + s) * heads + h] = highest[h] + math.log(over) if over > 0 else over
-                for c in range(h * channels, (h + 1) * channels):
-                    to[at + c] = sums[c] * share
+                share = spread(real.type(1) / over if over > 0 else over)
+                to_level[place * 2 * lines + s * heads + h] = highest[h]
+                to_level[(place * 2 + 1) * lines + s * heads + h] = over
+                for c in range(h * channels, (h + 1) * channels, WIDTH):
+                    store(to, at + c, load(sums, c) * share)
 
 
 @njit(parallel=PARALLEL, **OPTIONS)
-def forward(groups, shape, scale, query, key, value, source, in_order, pieces: Rows, out, lse, part_out, part_lse):
-    """out [N * S * H * C] and lse [N * S * H], for shape (S, H, C); all flat."""
+def forward(groups, shape, scale, query, key, value, source, in_order, pieces: Rows, out, level, part_out, part_level):
+    """out [N * S * H * C] and level [N * 2 * S * H], see multi_query.py, for shape (S, H, C); all flat."""
     for g in prange(len(groups) - 1):
         _forward_group(
             *(groups[g], groups[g + 1], shape, scale, query, key, value, source, in_order),
-            *(pieces, out, lse, part_out, part_lse),
+            *(pieces, out, level, part_out, part_level),
         )
     for i in range(len(pieces.split_row)):
-        merge_softmax(pieces, i, _lines(shape[0] * shape[1], shape[2]), out, lse, part_out, part_lse)
+        merge_softmax(pieces, i, _lines(shape[0] * shape[1], shape[2]), out, level, part_out, part_level)
 
 
 @njit(**OPTIONS)
-def _weights_and_slopes(scores, slopes, count, heads, scale, level, drop):
-    """p = exp(s - l) in place of the products q . k, and p (do . v - delta) in place of the products do . v."""
+def _weights_and_slopes(scores, slopes, count, heads, scale, below, share, drop):
+    """p = exp(s - t) / sum in place of the products q . k, and p (do . v - delta) in place of the products do . v."""
     stride = whole(heads)
-    for at in range(0, count * stride, WIDTH):
-        h = at % stride
-        weight = exp_of_at_most_zero(fma(load(scores, at), spread(scale), load(level, h)))
-        store(scores, at, weight)
-        store(slopes, at, weight * (load(slopes, at) - load(drop, h)))
+    for h in range(0, stride, WIDTH):
+        down, part, less = load(below, h), load(share, h), load(drop, h)
+        for at in range(h, h + count * stride, stride):
+            weight = exp_of_at_most_zero(fma(load(scores, at), spread(scale), down)) * part
+            store(scores, at, weight)
+            store(slopes, at, weight * (load(slopes, at) - less))
 
 
 @njit(**OPTIONS)
@@ -216,30 +219,31 @@ def _keep(scores, slopes, count, heads, scale, at, step, kept):
 
 @njit(**OPTIONS)
 def _backward_group(
-    first, last, shape, scale, query, key, value, source, in_order, pieces, out, lse, grad, dq, part_dq, dk, dv, kept
+    first, last, shape, scale, query, key, value, source, in_order, pieces, out, level, grad, dq, part_dq, dk, dv, kept
 ):
     slots, heads, channels = shape
     size, real = heads * channels, out.dtype
     scores, slopes = np.zeros(whole(heads) * TILE, real), np.zeros(whole(heads) * TILE, real)
     sums, places = np.empty(size, real), np.empty(TILE, np.int64)
-    level, delta = np.zeros(whole(heads), real), np.zeros(whole(heads), real)
+    below, share, delta = np.zeros(whole(heads), real), np.zeros(whole(heads), real), np.zeros(whole(heads), real)
     for piece in range(first, last):
         row, begin, end, partial = pieces.row[piece], pieces.begin[piece], pieces.end[piece], pieces.partial[piece]
         for s in range(slots):
-            line, lse_at = (row * slots + s) * size, (row * slots + s) * heads
+            line, level_at = (row * slots + s) * size, row * 2 * slots * heads + s * heads
             for h in range(heads):
                 dot = spread(real.type(0))
                 for c in range(line + h * channels, line + (h + 1) * channels, WIDTH):
                     dot = fma(load(grad, c), load(out, c), dot)
                 delta[h] = lane_sum(dot)
-                level[h] = -lse[lse_at + h]
-            sums[:] = 0
+                below[h] = -level[level_at + h]
+                share[h] = 1 / level[level_at + slots * heads + h] if begin < end else 0
+            fill(sums, 0)
             for at in range(begin, end, TILE):
                 count = min(TILE, end - at)
                 _find(source, in_order, at, count, size, key, value, places)
                 _products(key, places, count, query, line, heads, channels, scores)
                 _products(value, places, count, grad, line, heads, channels, slopes)
-                _weights_and_slopes(scores, slopes, count, heads, scale, level, delta)
+                _weights_and_slopes(scores, slopes, count, heads, scale, below, share, delta)
                 _add_weighted(key, places, count, slopes, heads, channels, sums)
                 if len(kept):
                     step = slots * heads * 2
@@ -248,19 +252,19 @@ def _backward_group(
                     _put(slopes, scale, count, heads, channels, query, line, places, s > 0, dk)
                     _put(scores, real.type(1), count, heads, channels, grad, line, places, s > 0, dv)
             to, place = (dq, row) if partial < 0 else (part_dq, partial)
-            for c in range(size):
-                to[(place * slots + s) * size + c] = scale * sums[c]
+            for c in range(0, size, WIDTH):
+                store(to, (place * slots + s) * size + c, load(sums, c) * spread(scale))
 
 
 @njit(parallel=PARALLEL, **OPTIONS)
 def backward(
-    groups, shape, scale, query, key, value, source, in_order, pieces: Rows, out, lse, grad, dq, part_dq, dk, dv, kept
+    groups, shape, scale, query, key, value, source, in_order, pieces: Rows, out, level, grad, dq, part_dq, dk, dv, kept
 ):
     """dq; dk and dv where they and `kept` allow: `kept` [E * S * H * 2], if not empty, takes ds and p instead; flat."""
     for g in prange(len(groups) - 1):
         _backward_group(
             *(groups[g], groups[g + 1], shape, scale, query, key, value, source, in_order, pieces),
-            *(out, lse, grad, dq, part_dq, dk, dv, kept),
+            *(out, level, grad, dq, part_dq, dk, dv, kept),
         )
     for i in range(len(pieces.split_row)):
         add_parts(pieces, i, _lines(shape[0] * shape[1], shape[2]), dq, part_dq)
@@ -275,9 +279,8 @@ def _sum_group(first, last, shape, query, grad, target, edge, pieces, kept, dkv,
     for_key, for_value = np.empty(size, real), np.empty(size, real)
     for piece in range(first, last):
         row, begin, end, partial = pieces.row[piece], pieces.begin[piece], pieces.end[piece], pieces.partial[piece]
-        for c in range(size):
-            for_key[c] = 0
-            for_value[c] = 0
+        fill(for_key, 0)
+        fill(for_value, 0)
         for s in range(slots):
             for at in range(begin, end, TILE):
                 count = min(TILE, end - at)
@@ -289,7 +292,11 @@ def _sum_group(first, last, shape, query, grad, target, edge, pieces, kept, dkv,
                         prefetch(grad, places[j] + c)
                     prefetch(kept, (edge[min(at + j + 16, len(edge) - 1)] * slots + s) * heads * 2)
                     from_ = (e * slots + s) * heads * 2
-                    for h in range(heads):
+                    full = heads // WIDTH * WIDTH
+                    for h in range(0, full, WIDTH):
+                        store(slopes, j * stride + h, load(kept, from_ + h))
+                        store(weights, j * stride + h, load(kept, from_ + heads + h))
+                    for h in range(full, heads):
                         slopes[j * stride + h] = kept[from_ + h]
                         weights[j * stride + h] = kept[from_ + heads + h]
                 _add_weighted(query, places, count, slopes, heads, channels, for_key)
