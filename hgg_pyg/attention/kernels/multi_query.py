@@ -143,7 +143,7 @@ def _forward_group(first, last, layout, scale, query, features, source, in_order
             _put_line(sums, columns, r, real.type(1) / over if over > 0 else over, out, at)
 
 
-@njit(parallel=PARALLEL, **OPTIONS)
+@njit(nogil=True, parallel=PARALLEL, **OPTIONS)
 def forward(groups, layout, scale, query, features, source, in_order, pieces: Rows, z, level, part_z, part_level):
     """z of queries and features [M * F], and level [N * 2 * R]: the highest s of a line and its sum of exp; all flat.
 
@@ -282,7 +282,7 @@ def _dot(a, b, at, count):
     return rest
 
 
-@njit(parallel=PARALLEL, **OPTIONS)
+@njit(nogil=True, parallel=PARALLEL, **OPTIONS)
 def backward(groups, layout, scale, query, features, source, in_order, pieces: Rows, z, level, dz, dq, part_dq, dx):
     """dq, and dx [M * F], sources being unique, unless it is empty; layout as in `forward`, of dz and dq too."""
     for g in prange(len(groups) - 1):

@@ -167,7 +167,7 @@ def _forward_group(
                     store(to, at + c, load(sums, c) * share)
 
 
-@njit(parallel=PARALLEL, **OPTIONS)
+@njit(nogil=True, parallel=PARALLEL, **OPTIONS)
 def forward(groups, shape, scale, query, key, value, source, in_order, pieces: Rows, out, level, part_out, part_level):
     """out [N * S * H * C] and level [N * 2 * S * H], see multi_query.py, for shape (S, H, C); all flat."""
     for g in prange(len(groups) - 1):
@@ -256,7 +256,7 @@ def _backward_group(
                 store(to, (place * slots + s) * size + c, load(sums, c) * spread(scale))
 
 
-@njit(parallel=PARALLEL, **OPTIONS)
+@njit(nogil=True, parallel=PARALLEL, **OPTIONS)
 def backward(
     groups, shape, scale, query, key, value, source, in_order, pieces: Rows, out, level, grad, dq, part_dq, dk, dv, kept
 ):
@@ -307,7 +307,7 @@ def _sum_group(first, last, shape, query, grad, target, edge, pieces, kept, dkv,
             to[at + size + c] = for_value[c]
 
 
-@njit(parallel=PARALLEL, **OPTIONS)
+@njit(nogil=True, parallel=PARALLEL, **OPTIONS)
 def sum_by_source(groups, shape, query, grad, target, edge, pieces: Rows, kept, dkv, part_dkv):
     """dk and dv of each source side by side, [M * 2 * H * C], from what `backward` kept; pieces are of sources."""
     for g in prange(len(groups) - 1):
