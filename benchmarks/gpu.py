@@ -22,9 +22,10 @@ import torch
 from benchmarks.gpu_parts.captures import capture_plan
 from benchmarks.gpu_parts.goals import judge, read_tables
 from benchmarks.gpu_parts.parts import PARTS, Part
-from benchmarks.gpu_parts.runner import Outcome, run_parts
+from benchmarks.gpu_parts.runner import NO_TIME, Outcome, run_parts
 from benchmarks.gpu_parts.setting import Setting, card, versions
 from benchmarks.gpu_parts.summary import write_summary
+from benchmarks.timing import make_folder
 from hgg_pyg.config import check_choices
 from hgg_pyg.runtime import run_command
 from hgg_pyg.types import UserError
@@ -35,7 +36,7 @@ class GpuBenchmark:
     """What to measure, and for how long. Parts run in the order of their value, each as its own process."""
 
     out: Path
-    """folder for a CSV file of each part, written as it ends, and summary.md; captures, logs and what is built go into
+    """folder for a CSV file of each part, written as it goes, and summary.md; captures, logs and what is built go into
     OUT_work beside it"""
     minutes: float = 8.0
     """how long all of it may take"""
@@ -53,6 +54,8 @@ class GpuBenchmark:
 
     def __post_init__(self) -> None:
         check_choices(self)
+        if not self.out.absolute().name:
+            raise UserError(f"out: expected a folder with a name, found {self.out}")
         if not 0 < self.minutes < math.inf:
             raise UserError(f"minutes: expected a positive number, found {self.minutes:g}")
         for name in self.parts:
@@ -75,17 +78,24 @@ def main(config: GpuBenchmark) -> None:
     )  # fmt: skip
     chosen = {name: part for name, part in PARTS.items() if not config.parts or name in config.parts}
     for folder in (setting.out, work):
-        folder.mkdir(parents=True, exist_ok=True)
+        make_folder(folder)
     for name in PARTS:
         (setting.out / f"{name}.csv").unlink(missing_ok=True)  # no part's table is another measurement's
     about = {name: value for name, value in versions(setting).items() if name != "built_meanwhile"}
     print(", ".join(f"{name} {value}" for name, value in about.items() if value != ""))
     outcomes: list[Outcome] = []
+
+    def all_outcomes() -> list[Outcome]:
+        ended = {outcome.part for outcome in outcomes}
+        return outcomes + [
+            Outcome(name, part.what, "not run", 0.0) for name, part in chosen.items() if name not in ended
+        ]
+
     jobs = {plan.name: Job(plan, work / "logs" / f"{plan.name}.txt") for plan in _plans(config, setting, chosen)}
 
     def report(outcome: Outcome) -> None:
         outcomes.append(outcome)
-        _summarise(setting, about, jobs, outcomes)  # now, so that a cut-off run has it
+        _summarise(setting, about, jobs, all_outcomes())  # now, so that a cut-off run has it
 
     try:
         run_parts(chosen, setting, jobs.values(), until, report)
@@ -93,8 +103,10 @@ def main(config: GpuBenchmark) -> None:
         for job in jobs.values():
             with contextlib.suppress(OSError):
                 job.stop()
-        print(_summarise(setting, about, jobs, outcomes))
+        print(_summarise(setting, about, jobs, all_outcomes()))
         print(config.out)
+    if all(outcome.outcome == NO_TIME for outcome in outcomes):
+        raise UserError(f"minutes: expected enough for one part at least, found {config.minutes:g}")
 
 
 def _plans(config: GpuBenchmark, setting: Setting, chosen: Mapping[str, Part]) -> list[Plan]:

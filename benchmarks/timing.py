@@ -19,6 +19,7 @@ from pathlib import Path
 import torch
 
 from hgg_pyg.io.files import write_atomically
+from hgg_pyg.types import UserError
 
 Work = Callable[[], object]
 
@@ -133,6 +134,18 @@ def write_table(path: Path, rows: Sequence[Mapping[str, object]]) -> None:
             table.writerows({k: f"{v:.5g}" if isinstance(v, float) else v for k, v in row.items()} for row in rows)
 
     write_atomically(path, write)
+
+
+def make_folder(folder: Path) -> None:
+    """Make a folder for results, before anything is measured.
+
+    Raises:
+        UserError: it cannot be made, or is a file.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(f"{folder}: expected a folder that can be made ({error.strerror})") from None
 
 
 def _seconds(work: Work, runs: int, device: str) -> float:

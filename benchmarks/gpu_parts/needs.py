@@ -24,6 +24,7 @@ PIP = (sys.executable, "-m", "pip", "--disable-pip-version-check")
 
 def work_folder(out: Path) -> Path:
     """Where everything goes that is not kept: beside the folder of the tables."""
+    out = out.absolute()
     return out.with_name(f"{out.name}_work")
 
 
@@ -38,7 +39,7 @@ def install_given(arguments: Sequence[str]) -> None:
     What is wrong with the command line is for its parser to say, later; a wheel that does not install is said here.
     """
     wheels, out = (_value(arguments, name) for name in ("--wheels", "--out"))
-    if out is None or "-h" in arguments or "--help" in arguments:
+    if out is None or not Path(out).absolute().name or "-h" in arguments or "--help" in arguments:
         return
     target = packages_folder(work_folder(Path(out)))
     sys.path.insert(0, str(target))

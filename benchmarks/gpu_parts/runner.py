@@ -18,6 +18,7 @@ from benchmarks.report import Progress
 LEAST_S = 5.0
 """a part that has less time than this is not started"""
 INTERRUPTED = "interrupted"
+NO_TIME = "no time left"
 _LOOK_S = 0.1
 _AGAIN_S = 3.0  # a second Ctrl-C within this time stops everything
 _PATIENCE = 0.5  # of all the time: when so much has passed, no part waits for what is being built any more
@@ -90,7 +91,7 @@ def run_parts(
             part = remaining.pop(name)
             limit = _limit(part, remaining.values(), until - time.monotonic())
             if limit < LEAST_S:
-                report(Outcome(name, part.what, "no time left", 0.0))
+                report(Outcome(name, part.what, NO_TIME, 0.0))
                 continue
             busy = " ".join(job.name for job in jobs if job.running)
             progress.begin(f"{name} ({part.what})", limit)

@@ -16,7 +16,7 @@ import pytest
 import torch
 from torch_cluster import knn
 
-from benchmarks.gpu import GpuBenchmark
+from benchmarks.gpu import GpuBenchmark, main
 from benchmarks.gpu_parts import needs, runner
 from benchmarks.gpu_parts.goals import judge, read_tables
 from benchmarks.gpu_parts.needs import Job, Plan, build_plans, environment, install_given
@@ -248,6 +248,8 @@ def test_a_sheet_is_whole_after_every_row(setting: Setting) -> None:
     ("options", "said"),
     [
         (["--out", "x", "--minutes", "0"], "minutes: expected a positive number, found 0"),
+        (["--out", "/"], "out: expected a folder with a name, found /"),
+        (["--out", f"{__file__}/x", "--dry-run"], "x: expected a folder that can be made (Not a directory)"),
         (["--out", "x", "--parts", "teste"], "parts: expected some of tests, attention"),
         (["--out", "x", "--wheels", "nowhere"], "nowhere: expected a folder of wheels, found none"),
         (["--minutes", "8"], "--out"),
@@ -269,6 +271,12 @@ def test_mistakes_are_said_in_a_line(options: list[str], said: str, tmp_path: Pa
 def test_a_wrong_configuration_is_refused_in_python() -> None:
     with pytest.raises(UserError, match="minutes"):
         GpuBenchmark(Path("x"), minutes=float("nan"))
+
+
+def test_minutes_that_are_enough_for_no_part_are_a_mistake(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="minutes: expected enough for one part at least, found 0.001"):
+        main(GpuBenchmark(tmp_path / "out", minutes=0.001, dry_run=True, parts=("tests", "layers")))
+    assert (tmp_path / "out" / "summary.md").read_text().count("no time left") == 2
 
 
 @pytest.mark.parametrize("k", [1, 3])

@@ -11,7 +11,7 @@ from benchmarks.pipeline_report import AVATAR, TRAINING, WHOLE_CLIP, Row, descri
 from benchmarks.pipeline_stages import WHOLE_AVATAR
 from benchmarks.rates import Rates, count_flops, num_bytes
 from benchmarks.timing import Spread
-from hgg_pyg.types import Gaussians
+from hgg_pyg.types import Gaussians, UserError
 
 
 def test_bytes_are_counted_once():
@@ -81,3 +81,10 @@ def test_every_stage_is_timed(tiny_captures, tmp_path, capsys, monkeypatch):
 def test_options_that_cannot_be(options, message):
     with pytest.raises(ValueError, match=message):
         PipelineBenchmark(**options)
+
+
+def test_a_folder_that_cannot_be_made_is_said_before_anything_is_measured(tmp_path, monkeypatch):
+    monkeypatch.setattr("benchmarks.pipeline.Rates.measure", lambda: pytest.fail("it measures"))
+    (tmp_path / "file").touch()
+    with pytest.raises(UserError, match="file: expected a folder that can be made"):
+        main(PipelineBenchmark(out=tmp_path / "file" / "pipeline.csv"))
