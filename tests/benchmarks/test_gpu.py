@@ -274,7 +274,7 @@ def test_a_wrong_configuration_is_refused_in_python() -> None:
 
 
 def test_minutes_that_are_enough_for_no_part_are_a_mistake(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match="minutes: expected enough for one part at least, found 0.001"):
+    with pytest.raises(UserError, match=r"minutes: expected enough for one part at least, found 0\.001"):
         main(GpuBenchmark(tmp_path / "out", minutes=0.001, dry_run=True, parts=("tests", "layers")))
     assert (tmp_path / "out" / "summary.md").read_text().count("no time left") == 2
 
