@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import importlib
-import importlib.metadata
-import importlib.util
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch_geometric.nn import MessagePassing
+
+from benchmarks.gpu_parts.needs import installed
 
 ANEMOI = "benchmarks.peers:AnemoiConv"
 """As `ConvChoice.conv` has it."""
@@ -80,14 +80,6 @@ class AnemoiConv(MessagePassing):
 
 def missing(conv: str) -> str | None:
     """Why a layer cannot be made here; None where it can. anemoi-models asks for a torch older than ours."""
-    if conv != ANEMOI or all(map(_installed, ("anemoi-models", "anemoi-utils", "pyyaml"))):
+    if conv != ANEMOI or all(map(installed, ("anemoi-models", "anemoi-utils", "pyyaml"))):
         return None
     return "needs anemoi-models: pip install --no-deps anemoi-models==0.19.0 anemoi-utils pyyaml"
-
-
-def _installed(package: str) -> bool:
-    try:
-        importlib.metadata.version(package)
-    except importlib.metadata.PackageNotFoundError:
-        return False
-    return True
