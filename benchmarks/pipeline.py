@@ -133,7 +133,7 @@ def _trainer(config: PipelineBenchmark, size: int) -> Iterator[_TimedTrainer]:
 
 
 class _TimedTrainer(Trainer):
-    """Notes when each step begins to be finished: its time is from one end to the next."""
+    """Notes when each step ends: its time is from the end of the one before."""
 
     def train_step(self, step: int, items: Iterator[LoadedClip], bar: tqdm) -> StepRecord | None:
         """As in training."""

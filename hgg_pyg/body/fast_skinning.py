@@ -1,7 +1,7 @@
 """Skinning of Gaussians on a CPU by numba kernels; skinning.py has the same in plain torch.
 
-Only vertices that Gaussians are bound to are looked at, and Newton's iteration ends once its step is so small that the
-next one would change nothing. Gradients pass to the Gaussians, not to the vertices' maps: who wants those takes torch.
+Only vertices that Gaussians are bound to are looked at. Gradients pass to the Gaussians, not to the vertices' maps: who
+wants those takes torch.
 """
 
 # pyright: reportMissingParameterType=false
@@ -17,6 +17,7 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from hgg_pyg.kernels.numba_tools import OPTIONS, PARALLEL, numba_threads
+from hgg_pyg.kernels.polar import cofactors, polar
 
 _BLOCK = 512  # vertices or Gaussians of a task
 
@@ -79,38 +80,17 @@ class _Pose(torch.autograd.Function):
 
 
 @njit(**OPTIONS)
-def _cofactors(a, b, c, d, e, f, g, h, i):
-    """Of a 3x3 matrix, row by row: its inverse times its determinant, transposed."""
-    return (
-        *(e * i - f * h, f * g - d * i, d * h - e * g),
-        *(c * h - b * i, a * i - c * g, b * g - a * h),
-        *(b * f - c * e, c * d - a * f, a * e - b * d),
-    )
-
-
-@njit(**OPTIONS)
 def _linear(m):
     """The upper left 3x3 of a map."""
     return m[0, 0], m[0, 1], m[0, 2], m[1, 0], m[1, 1], m[1, 2], m[2, 0], m[2, 1], m[2, 2]
 
 
 @njit(**OPTIONS)
-def _polar_quaternion(m, real, small):
+def _polar_quaternion(m):
     """`skinning.matrix_to_quaternion` of `skinning.polar_rotation` of a map's linear part."""
-    zero, half, one = real(0), real(0.5), real(1)
-    a, b, c, d, e, f, g, h, i = _linear(m)
-    for _ in range(5):
-        p, q, r, s, t, u, v, w, x = _cofactors(a, b, c, d, e, f, g, h, i)
-        determinant = a * p + b * q + c * r
-        scale = max(abs(determinant), real(1e-12)) ** real(-1 / 3)
-        k, o = half * scale, half / (determinant * scale)
-        p, q, r, s, t = k * a + o * p, k * b + o * q, k * c + o * r, k * d + o * s, k * e + o * t
-        u, v, w, x = k * f + o * u, k * g + o * v, k * h + o * w, k * i + o * x
-        moved = max(abs(p - a), abs(q - b), abs(r - c), abs(s - d), abs(t - e))
-        moved = max(moved, abs(u - f), abs(v - g), abs(w - h), abs(x - i))
-        a, b, c, d, e, f, g, h, i = p, q, r, s, t, u, v, w, x
-        if moved < small:  # what is left is half of its square
-            break
+    real = m.dtype.type
+    zero, one = real(0), real(1)
+    a, b, c, d, e, f, g, h, i = polar(m)
     of_w, of_x, of_y, of_z = one + a + e + i, one + a - e - i, one - a + e - i, one - a - e + i
     best = max(of_w, of_x, of_y, of_z)
     if of_w == best:
@@ -139,11 +119,9 @@ def _is_bound(binding, vertices):
 
 @njit(**OPTIONS)
 def _rotate_block(transforms, t, first, end, bound, rotations):
-    real = transforms.dtype.type
-    small = real(0.3) * real(math.sqrt(np.finfo(transforms.dtype).eps))
     for n in range(first, end):
         if bound[n]:
-            q = _polar_quaternion(transforms[t, n], real, small)
+            q = _polar_quaternion(transforms[t, n])
             rotations[t, n, 0], rotations[t, n, 1], rotations[t, n, 2], rotations[t, n, 3] = q
 
 
@@ -219,7 +197,7 @@ def _unpose(transforms, binding, means, quats):
             n = binding[m]
             transform = transforms[t, n]
             a, b, c, d, e, f, g, h, i = _linear(transform)
-            p, q, r, s, u, v, w, x, y = _cofactors(a, b, c, d, e, f, g, h, i)
+            p, q, r, s, u, v, w, x, y = cofactors(a, b, c, d, e, f, g, h, i)
             share = real(1) / (a * p + b * q + c * r)
             left, down = means[t, m, 0] - transform[0, 3], means[t, m, 1] - transform[1, 3]
             away = means[t, m, 2] - transform[2, 3]
