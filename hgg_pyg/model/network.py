@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
@@ -19,6 +18,7 @@ from hgg_pyg.attention import Edges
 from hgg_pyg.avatar import Avatar
 from hgg_pyg.config import config_from_json, config_json
 from hgg_pyg.io.files import write_atomically
+from hgg_pyg.io.json_files import read_json_object
 from hgg_pyg.model.config import ModelConfig
 from hgg_pyg.model.direct_binding import as_avatar, bound_gaussians
 from hgg_pyg.model.feedback import FEEDBACK_DIM
@@ -209,7 +209,7 @@ class HGGNet(nn.Module):
             if not path.is_file():
                 raise UserError(f"{path}: expected a saved model, found nothing")
         try:
-            model = cls(config_from_json(ModelConfig, json.loads(config_path.read_text())))
+            model = cls(config_from_json(ModelConfig, read_json_object(config_path, "a model configuration")))
         except (ValueError, TypeError, AttributeError) as error:
             raise UserError(f"{config_path}: expected a model configuration ({error})") from None
         try:

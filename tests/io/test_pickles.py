@@ -16,7 +16,8 @@ import pytest
 import scipy.sparse
 import torch
 
-from hgg_pyg.io.pickles import CHUMPY, NUMPY, SCIPY, TORCH, Inert, as_array, load_npy, load_npz, load_pickle
+from hgg_pyg.io.npz import load_npz
+from hgg_pyg.io.pickles import CHUMPY, NUMPY, SCIPY, TORCH, Inert, as_array, load_npy, load_pickle
 from hgg_pyg.types import UserError
 
 ALL = NUMPY | SCIPY | CHUMPY | TORCH
