@@ -355,7 +355,7 @@ DAMAGES: dict[str, tuple[str, Callable[[Path], Any], str]] = {
         lambda p: change_smpl(p, full_pose=lambda v: v * torch.tensor([1.0, 1, -1])),
         "key 'full_pose': expected rotation matrices .* determinants from -1 on",
     ),
-    "not json": ("smplx", lambda p: p.write_text("[{"), "not JSON"),
+    "not json": ("smplx", lambda p: p.write_text("[{"), "expected a list of one person, found what is not JSON"),
     "86 values": (
         "smplx",
         lambda p: change_smplx(p, poses=lambda v: [v[0][:-1]]),
