@@ -91,7 +91,7 @@ def _check(values: Any) -> None:
     level, depth = [values], 0
     while level:
         depth += 1
-        if depth > JSON_DEPTH + 1:  # the innermost level is that of numbers
+        if depth > JSON_DEPTH and any(isinstance(value, dict | list) for value in level):
             raise RecursionError
         level = [part for value in level for part in _parts(value)]
 
