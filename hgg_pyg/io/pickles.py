@@ -305,6 +305,8 @@ def _npy_header(head: IO[bytes]) -> tuple[tuple[int, ...], np.dtype]:
     if version not in readers:
         raise ValueError(f"version {version} of the .npy format, which is for named columns")
     shape, _fortran, dtype = readers[version](head)
+    if dtype.kind not in "biufSUO":
+        raise ValueError(f"an array of {shown(dtype)}")
     return shape, dtype
 
 

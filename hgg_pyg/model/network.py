@@ -19,6 +19,7 @@ from hgg_pyg.avatar import Avatar
 from hgg_pyg.config import config_from_json, config_json
 from hgg_pyg.io.files import write_atomically
 from hgg_pyg.io.json_files import read_json_object
+from hgg_pyg.io.shown import shown
 from hgg_pyg.io.weights import own_names
 from hgg_pyg.model.config import ModelConfig
 from hgg_pyg.model.direct_binding import as_avatar, bound_gaussians
@@ -212,18 +213,18 @@ class HGGNet(nn.Module):
         try:
             model = cls(config_from_json(ModelConfig, read_json_object(config_path, "a model configuration")))
         except (ValueError, TypeError, AttributeError) as error:
-            raise UserError(f"{config_path}: expected a model configuration ({error})") from None
+            raise UserError(f"{config_path}: expected a model configuration ({shown(error, 300)})") from None
         try:
             state = load_file(weights_path)
         except SafetensorError as error:
-            raise UserError(f"{weights_path}: expected a safetensors file ({error})") from None
+            raise UserError(f"{weights_path}: expected a safetensors file ({shown(error, 300)})") from None
         expected = {name: tuple(tensor.shape) for name, tensor in model.state_dict().items()}
         state = own_names(state, expected)
         found = {name: tuple(tensor.shape) for name, tensor in state.items()}
         for name in sorted(expected | found):
             if expected.get(name) != found.get(name):
                 raise UserError(
-                    f"{weights_path}: {name}: expected {expected.get(name, 'no such weight')} by {config_path.name}, "
+                    f"{weights_path}: {shown(name)}: expected {expected.get(name, 'no such weight')} by {config_path.name}, "
                     f"found {found.get(name, 'nothing')}"
                 )
         model.load_state_dict(state)

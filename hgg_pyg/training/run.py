@@ -20,6 +20,7 @@ from hgg_pyg.config import ClipConfig, check_choices, config_from_json, config_j
 from hgg_pyg.data.protocols import ProtocolName
 from hgg_pyg.io.files import write_atomically
 from hgg_pyg.io.json_files import read_json_object
+from hgg_pyg.io.shown import shown
 from hgg_pyg.model.config import ModelConfig
 from hgg_pyg.synthetic import DEMO
 from hgg_pyg.training.losses import LossConfig
@@ -224,7 +225,7 @@ def read_config(folder: Path, kind: type[Record] = TrainConfig) -> Record:
     try:
         return config_from_json(kind, read_json_object(path, "the configuration of a run"))
     except (ValueError, TypeError, AttributeError) as error:
-        raise UserError(f"{path}: expected a configuration that can be used here ({error})") from None
+        raise UserError(f"{path}: expected a configuration that can be used here ({shown(error, 300)})") from None
 
 
 def _check_same(path: Path, found: RunConfig, wanted: RunConfig) -> None:

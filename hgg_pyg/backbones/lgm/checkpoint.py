@@ -14,6 +14,7 @@ from torch import Tensor
 
 from hgg_pyg.backbones.lgm.network import LGM, PRESETS, Preset
 from hgg_pyg.io.files import write_atomically
+from hgg_pyg.io.shown import shown
 from hgg_pyg.io.weights import own_names
 from hgg_pyg.types import UserError
 
@@ -52,7 +53,7 @@ def load_lgm(checkpoint: Path | None, preset: Preset | None = None, size: int | 
             said = file.metadata() or {}
             state = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  (not a dict)
     except SafetensorError as error:
-        raise UserError(f"{checkpoint}: expected a safetensors file ({error})") from None
+        raise UserError(f"{checkpoint}: expected a safetensors file ({shown(error, 300)})") from None
     named = said.get("preset", "big")
     if preset is None and named not in PRESETS:
         raise UserError(f"{checkpoint}: preset: expected one of {', '.join(PRESETS)}, found {named[:40]!r}")
@@ -77,7 +78,7 @@ def save_lgm(network: LGM, preset: Preset, size: int, path: Path) -> None:
 def _check_state(path: Path, preset: Preset, expected: Mapping[str, Tensor], found: Mapping[str, Tensor]) -> None:
     """Name the first three weights that do not fit."""
     wrong = [
-        f"{name}: expected {_shape(expected.get(name))}, found {_shape(found.get(name))}"
+        f"{shown(name)}: expected {_shape(expected.get(name))}, found {_shape(found.get(name))}"
         for name in sorted(expected.keys() | found.keys())
         if _shape(expected.get(name)) != _shape(found.get(name))
     ]
