@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
 
@@ -17,7 +17,7 @@ from benchmarks.suite import Limits, Result, run_case
 from benchmarks.timing import machine, write_table
 from benchmarks.workers import Worker, start_workers
 from hgg_pyg.attention import variants
-from hgg_pyg.config import check_choices
+from hgg_pyg.config import Channels, GaussianCount, Hops, Processes, Repeats, VertexCount, check_choices
 from hgg_pyg.runtime import run_command
 from hgg_pyg.types import UserError
 
@@ -38,37 +38,37 @@ class AttentionBenchmark:
     """variants to measure; by default all that run here"""
     task: Literal["both", "intra", "inter"] = "both"
     """intra: Gaussians to vertices; inter: vertices to vertices; or both"""
-    edges: int = 524_288
+    edges: GaussianCount = 524_288
     """E, edges of the intra graph, one per Gaussian"""
-    targets: int = graphs.VERTICES
+    targets: VertexCount = graphs.VERTICES
     """N, vertices"""
     skew: graphs.Skew = "body"
     """degrees of the intra graph: those of a person, all equal, or half of all edges at one vertex"""
-    hops: int = 2
+    hops: Hops = 2
     """largest distance of neighbours on the mesh, in edges"""
-    heads: int = 8
+    heads: Channels = 8
     """H, heads"""
-    hidden_channels: int = 128
+    hidden_channels: Channels = 128
     """D, width of queries, keys and values over all heads"""
     dtype: Literal["float32", "bfloat16", "float16"] = "float32"
     """number format of queries, keys and values"""
-    sweep_edges: tuple[int, ...] = (65_536, 131_072, 262_144, 524_288, 1_048_576, 2_097_152)
+    sweep_edges: tuple[GaussianCount, ...] = (65_536, 131_072, 262_144, 524_288, 1_048_576, 2_097_152)
     """values of E"""
-    sweep_targets: tuple[int, ...] = (1722, 6890, 27_560)
+    sweep_targets: tuple[VertexCount, ...] = (1722, 6890, 27_560)
     """values of N; inter graphs of other sizes than the body's are spheres"""
-    sweep_heads: tuple[int, ...] = (1, 8, 16)
+    sweep_heads: tuple[Channels, ...] = (1, 8, 16)
     """values of H"""
-    sweep_dims: tuple[int, ...] = (64, 128, 256)
+    sweep_dims: tuple[Channels, ...] = (64, 128, 256)
     """values of D"""
     sweep_skews: tuple[graphs.Skew, ...] = graphs.SKEWS
     """values of skew"""
     sweep_variants: tuple[str, ...] = ()
     """variants of the sweeps; by default scatter and those that compute the same faster at the main size"""
-    repeats: int = 5
+    repeats: Repeats = 5
     """samples per time in the main table, after a warm-up"""
-    sweep_repeats: int = 3
+    sweep_repeats: Repeats = 3
     """samples per time in the sweeps"""
-    threads: int = torch.get_num_threads()
+    threads: Processes = field(default_factory=torch.get_num_threads)
     """threads of torch and numba"""
     quick: bool = False
     """a sixteenth of the edges, few variants, three samples, few sweeps: about two minutes"""

@@ -15,7 +15,7 @@ import torch
 import tyro
 from accelerate import PartialState
 
-from hgg_pyg.config import check_choices
+from hgg_pyg.config import Bounds, check_choices
 from hgg_pyg.evaluation.evaluator import METHODS, Contender, Extras, evaluate
 from hgg_pyg.evaluation.lpips import load_all_lpips
 from hgg_pyg.evaluation.reporting import Report, parse_methods
@@ -29,17 +29,13 @@ _SHARED = ("image_size", "crop", "protocol", "backbone")  # what runs must agree
 
 @dataclass(frozen=True)
 class EvaluateConfig:
-    """What to evaluate, on what, and beside what.
-
-    Raises:
-        UserError: a number is too small.
-    """
+    """What to evaluate, on what, and beside what."""
 
     run: Annotated[Path, tyro.conf.Positional]
     """folder of a training run"""
     data: Path | None = None
     """folder of captures; by default those of the run"""
-    views: int | None = None
+    views: Annotated[int, Bounds(1, 10**9)] | None = None
     """largest number of images per subject and task, evenly spaced; by default all"""
     out: Path | None = None
     """folder for metrics.json, scores.csv, table.md, sheet.png and report.html; by default the run's"""
@@ -53,14 +49,11 @@ class EvaluateConfig:
     """folder to which ground truth, renders and cameras are written, laid out as for --method"""
     regions: bool = False
     """show the scores inside the mask and its bounding box in the tables, too"""
-    shown: int = 4
+    shown: Annotated[int, Bounds(0, 1000)] = 4
     """images of each kind in report.html"""
 
     def __post_init__(self) -> None:
         check_choices(self)
-        for name, value, least in (("views", self.views, 1), ("shown", self.shown, 0)):
-            if value is not None and value < least:
-                raise UserError(f"--{name}: expected at least {least}, found {value}")
 
 
 def main(config: EvaluateConfig) -> Report:

@@ -17,7 +17,7 @@ from accelerate import Accelerator
 from accelerate.utils import broadcast_object_list
 
 from hgg_pyg.backbones import BackboneConfig, make_backbone
-from hgg_pyg.config import check_choices
+from hgg_pyg.config import Pixels, ViewCount, check_choices
 from hgg_pyg.data.capture_set import SPLITS, load_body_for, open_captures
 from hgg_pyg.data.frames import FrameSource, Shard, all_shards, compute_missing, compute_shards, frame_sources
 from hgg_pyg.data.protocols import ProtocolName
@@ -41,13 +41,13 @@ class PrecomputeConfig:
     """split to precompute, or all; training samples its clips from train"""
     body: Path | None = None
     """body model file of SMPL or SMPL-X (.npz, .pkl) or its folder; by default $HGG_BODY_MODELS, else the open body"""
-    image_size: int = 128
+    image_size: Pixels = 128
     """longest side of the images, in pixels; larger images are shrunk to it"""
     crop: bool = False
     """crop each image to a square around the person, image_size pixels wide"""
     protocol: ProtocolName = "own"
     """own: splits from splits.json, or by order of names; paper: its ten test scans, 60 frames per subject"""
-    input_views: int = 4
+    input_views: ViewCount = 4
     """input cameras of the per-frame network; as clip.input_views of training"""
     cache: Path = Path("runs/cache")
     """folder where per-frame Gaussians are stored"""
@@ -57,9 +57,6 @@ class PrecomputeConfig:
 
     def __post_init__(self) -> None:
         check_choices(self)
-        for name in ("image_size", "input_views"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"{name}: expected at least 1, found {getattr(self, name)}")
 
     @property
     def captures(self) -> Path:

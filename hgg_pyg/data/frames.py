@@ -28,9 +28,7 @@ from hgg_pyg.data.shards import (
     DamagedShard,
     halve,
     read_frame,
-    remove_leftovers,
     write_shard,
-    writing,
 )
 from hgg_pyg.data.views import spread_cameras
 from hgg_pyg.io.files import write_atomically
@@ -157,8 +155,7 @@ class FrameSource:
             "format": FORMAT,
         }
         file = self.folder / ABOUT_FILE
-        with writing(file):
-            write_atomically(file, lambda path: path.write_text(json.dumps(about, indent=1)))
+        write_atomically(file, lambda path: path.write_text(json.dumps(about, indent=1)))
 
     def _shard(self, frame: int) -> Shard:
         first = frame - frame % self.per_shard
@@ -231,8 +228,6 @@ def compute_shards(shards: Sequence[Shard], quiet: bool = False) -> None:
     """
     if not shards:
         return
-    for folder in {shard.folder for shard in shards}:
-        remove_leftovers(folder)
     frames = [(shard, frame) for shard in shards for frame in shard.frames]
     ahead = len(shards[0].frames) + torch.get_num_threads()
     bar = tqdm(total=len(frames), desc="per-frame Gaussians", unit="frame", disable=quiet, smoothing=0.05)
