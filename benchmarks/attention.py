@@ -17,7 +17,8 @@ from benchmarks.suite import Limits, Result, run_case
 from benchmarks.timing import machine, write_table
 from benchmarks.workers import Worker, start_workers
 from hgg_pyg.attention import variants
-from hgg_pyg.config import Channels, GaussianCount, Hops, Processes, Repeats, VertexCount, check_choices
+from hgg_pyg.config import Channels, GaussianCount, Hops, Processes, Repeats, VertexCount, check_choices, check_heads
+from hgg_pyg.io.files import make_folder
 from hgg_pyg.runtime import run_command
 from hgg_pyg.types import UserError
 
@@ -77,6 +78,7 @@ class AttentionBenchmark:
 
     def __post_init__(self) -> None:
         check_choices(self)
+        check_heads(self.heads, self.hidden_channels)
 
     def sized(self) -> AttentionBenchmark:
         """What is measured in the end, `quick` taken into account."""
@@ -129,8 +131,9 @@ def sweep_cases(config: AttentionBenchmark, chief: Case) -> dict[str, list[Case]
 def main(config: AttentionBenchmark) -> None:
     """Check every variant of attention against float64, time it, and write a table and plots."""
     config = config.sized()
-    _check_names(config)
     about = machine(config.device, config.threads)
+    _check_names(config)
+    make_folder(config.out.parent, "--out")
     print(", ".join(f"{k} {v}" for k, v in about.items()))
     _print_graph(config)
     with start_workers(config.device, config.threads) as workers:

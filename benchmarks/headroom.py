@@ -23,9 +23,10 @@ from hgg_pyg.backbones import BackboneConfig, make_backbone
 from hgg_pyg.config import FrameCount, Pixels, Steps, SubjectCount, ViewCount, check_choices
 from hgg_pyg.data.capture_set import load_body_for, open_captures
 from hgg_pyg.data.clips import Target, clip_graph, even_frames, input_range, load_target
-from hgg_pyg.data.frames import FrameSource, frame_sources
+from hgg_pyg.data.frames import FrameSource, check_views, frame_sources
 from hgg_pyg.evaluation.evaluator import TASKS
 from hgg_pyg.evaluation.metrics import psnr
+from hgg_pyg.io.files import make_folder
 from hgg_pyg.model.direct_binding import DirectBinding
 from hgg_pyg.model.residual import apply_residual
 from hgg_pyg.render import render
@@ -180,10 +181,12 @@ def table(fits: Sequence[Fit]) -> str:
 
 def main(config: HeadroomBenchmark) -> None:
     """Fit the network's residual to single subjects, whole and in parts; say what each part gains."""
-    body = load_body_for(config.data, config.body)
+    body, backbone = load_body_for(config.data, config.body), make_backbone(config.backbone)
+    check_views(backbone, config.input_views)
+    make_folder(config.out.parent, "--out")
     captures = open_captures(config.data, config.image_size, body)
     chosen = list(dict.fromkeys((*captures.val, *captures.train)))[: config.subjects]
-    sources = frame_sources(chosen, config.input_views, make_backbone(config.backbone), body, Path("runs/cache"))
+    sources = frame_sources(chosen, config.input_views, backbone, body, Path("runs/cache"))
     fits = []
     with tqdm(total=len(sources) * len(PARTS), desc="fits", unit="fit") as bar:
         for source in sources:

@@ -23,7 +23,18 @@ from benchmarks.timing import machine
 from benchmarks.workers import start_workers
 from benchmarks.yardsticks import measure_floors
 from hgg_pyg.attention import variants
-from hgg_pyg.config import Channels, GaussianCount, Hops, Layers, Processes, Repeats, VertexCount, check_choices
+from hgg_pyg.config import (
+    Channels,
+    GaussianCount,
+    Hops,
+    Layers,
+    Processes,
+    Repeats,
+    VertexCount,
+    check_choices,
+    check_heads,
+)
+from hgg_pyg.io.files import make_folder
 from hgg_pyg.runtime import run_command
 
 _MODEL_LIMITS = Limits(slow_s=100, patience_s=30)
@@ -62,6 +73,7 @@ class LayersBenchmark:
 
     def __post_init__(self) -> None:
         check_choices(self)
+        check_heads(self.heads, self.hidden_channels)
 
     def sized(self) -> LayersBenchmark:
         """What is measured in the end, `quick` taken into account."""
@@ -107,6 +119,7 @@ def main(config: LayersBenchmark) -> None:
     """Check whole layers against float64, time them, and write tables, plots and whether the bars are reached."""
     config = config.sized()
     about = machine(config.device, config.threads)
+    make_folder(config.out.parent, "--out")
     print(", ".join(f"{k} {v}" for k, v in about.items()))
     reasons = {name: layer.missing(config.device) for name, layer in LAYERS.items()} | LEFT_OUT
     for name, why in reasons.items():

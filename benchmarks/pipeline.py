@@ -26,12 +26,13 @@ from benchmarks.pipeline_report import AVATAR, SETTING, TRAINING, WHOLE_CLIP, Ro
 from benchmarks.pipeline_stages import WHOLE_AVATAR, Stage, avatar_stages, training_stages
 from benchmarks.plots import draw_ranking
 from benchmarks.rates import Rates
-from benchmarks.timing import Spread, interleaved, machine, make_folder, write_table
+from benchmarks.timing import Spread, interleaved, machine, write_table
 from hgg_pyg.backbones import make_backbone
 from hgg_pyg.config import Bounds, Processes, Repeats, Steps, check_choices
 from hgg_pyg.data.capture_set import load_body_for, open_captures
 from hgg_pyg.data.frames import compute_missing, frame_sources
 from hgg_pyg.evaluation.lpips import load_lpips
+from hgg_pyg.io.files import make_folder
 from hgg_pyg.runtime import run_command
 from hgg_pyg.synthetic import SynthesizeConfig, synthesize
 from hgg_pyg.training.run import StepRecord, TrainConfig
@@ -80,7 +81,8 @@ class PipelineBenchmark:
 def main(config: PipelineBenchmark) -> None:
     """Time every stage from images to an avatar, and of a training step, beside the least that it can take."""
     config = config.sized()
-    make_folder(config.out.parent)
+    make_folder(config.out.parent, "--out")
+    make_folder(config.captures, "--captures")
     torch.set_num_threads(config.threads)
     about = machine("cpu", config.threads)
     print(", ".join(f"{k} {v}" for k, v in about.items()))

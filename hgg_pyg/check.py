@@ -26,6 +26,7 @@ from hgg_pyg.capture_check import Examination, describe, examine, save_sheet, su
 from hgg_pyg.config import Bounds, FrameCount, SubjectCount, ViewCount, check_choices
 from hgg_pyg.data.capture_set import SubjectFolder, find_subjects
 from hgg_pyg.data.clips import even_frames
+from hgg_pyg.io.files import make_folder
 from hgg_pyg.runtime import run_command
 from hgg_pyg.types import UserError
 
@@ -57,6 +58,8 @@ def main(config: CheckConfig) -> None:
     """Look at a capture as training would read it: files, masks, cameras, poses; name the likely fault."""
     found = find_subjects(config.data)
     names = list(found)
+    out = config.out or Path("runs") / "check" / config.data.resolve().name
+    make_folder(out, "--out")
     chosen = [found[names[i]] for i in even_frames(0, len(names), config.subjects)]
     examinations, body = _examine_all(chosen, config)
     title = body.name if body is not None else "none: no subject says which"
@@ -66,11 +69,8 @@ def main(config: CheckConfig) -> None:
         print(summarise(examinations, title, len(names) - len(chosen)))
     seen = [examination for examination in examinations if examination.capture is not None]
     if seen:
-        path = (config.out or Path("runs") / "check" / config.data.resolve().name) / "check.png"
-        try:
-            save_sheet(path, seen, config.image_size)
-        except OSError as error:
-            raise UserError(f"--out {path.parent}: expected a folder that can be written ({error.strerror})") from error
+        path = out / "check.png"
+        save_sheet(path, seen, config.image_size)
         print(f"images: {path}")
     if not all(examination.trainable for examination in examinations):
         sys.exit(1)

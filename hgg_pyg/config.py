@@ -152,6 +152,16 @@ def _described(hint: Any) -> str:
     )
 
 
+def check_heads(heads: int, channels: int) -> None:
+    """Refuse a number of attention heads that does not divide the channels.
+
+    Raises:
+        ValueError: it does not.
+    """
+    if channels % heads:
+        raise ValueError(f"heads: expected a divisor of hidden_channels {channels}, found {heads}")
+
+
 def config_json(config: Any) -> str:
     """A configuration dataclass as readable JSON."""
     return json.dumps(asdict(config), indent=2, default=str)

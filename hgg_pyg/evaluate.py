@@ -19,6 +19,7 @@ from hgg_pyg.config import Bounds, check_choices
 from hgg_pyg.evaluation.evaluator import METHODS, Contender, Extras, evaluate
 from hgg_pyg.evaluation.lpips import load_all_lpips
 from hgg_pyg.evaluation.reporting import Report, parse_methods
+from hgg_pyg.io.files import make_folder
 from hgg_pyg.runtime import run_command
 from hgg_pyg.training.run import TrainConfig, read_config
 from hgg_pyg.training.trained import load_network, open_run
@@ -64,16 +65,22 @@ def main(config: EvaluateConfig) -> Report:
     if len({name.casefold() for name in names}) < len(names):
         raise UserError(f"--also: expected folders of different names, found {', '.join(names[3:])}")
     folders = parse_methods(config.method, names)
+    for folder in folders:
+        folder.check_folder()
     device = PartialState().device or torch.device("cpu")
     run = open_run(config.run, config.data, device)
-    sources = run.test_sources()
     also = tuple(
         Contender(name, load_network(path, run.body, run.backbone, device), other.graph, other.clip.frames)
         for name, path, other in zip(names[3:], config.also, others, strict=True)
     )
+    lpips, out = load_all_lpips(), config.out or config.run
+    make_folder(out, "--out")
+    if config.save_images is not None:
+        make_folder(config.save_images, "--save-images")
+    sources = run.test_sources()
     extras = Extras(
         shown=config.shown,
-        lpips=load_all_lpips(),
+        lpips=lpips,
         also=also,
         folders=folders,
         allow_missing=config.allow_missing,
@@ -82,7 +89,6 @@ def main(config: EvaluateConfig) -> Report:
     report = evaluate(
         run.model, sources, trained.graph, trained.clip.frames, config.views, run.captures.shared_subjects, extras
     )
-    out = config.out or config.run
     report.save(out, config.run, config.regions)
     print(f"{report.table(config.regions)}\n{out / 'report.html'} has the images")
     return report

@@ -180,6 +180,16 @@ class Shard:
         return halve(self.source.predict(frame), f"{self.path}: frame {self.source.capture.frames[frame]}")
 
 
+def check_views(backbone: Backbone, input_views: int) -> None:
+    """Refuse another number of input cameras than a backbone takes.
+
+    Raises:
+        UserError: it needs another one.
+    """
+    if backbone.views not in (None, input_views):
+        raise UserError(f"input_views: this backbone takes {backbone.views} views, found {input_views}")
+
+
 def frame_sources(
     captures: Sequence[Capture], input_views: int, backbone: Backbone, body: BodyModel, cache: Path
 ) -> tuple[FrameSource, ...]:
@@ -188,8 +198,7 @@ def frame_sources(
     Raises:
         UserError: a capture has fewer cameras than `input_views`, or the backbone needs another number of them.
     """
-    if backbone.views not in (None, input_views):
-        raise UserError(f"input_views: this backbone takes {backbone.views} views, found {input_views}")
+    check_views(backbone, input_views)
     return tuple(FrameSource(c, spread_cameras(c, input_views), backbone, body, cache) for c in captures)
 
 

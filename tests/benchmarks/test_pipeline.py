@@ -86,5 +86,5 @@ def test_options_that_cannot_be(options, message):
 def test_a_folder_that_cannot_be_made_is_said_before_anything_is_measured(tmp_path, monkeypatch):
     monkeypatch.setattr("benchmarks.pipeline.Rates.measure", lambda: pytest.fail("it measures"))
     (tmp_path / "file").touch()
-    with pytest.raises(UserError, match="--out .*file: expected a folder that can be written"):
+    with pytest.raises(UserError, match=r"--out .*file: expected a folder that can be written"):
         main(PipelineBenchmark(out=tmp_path / "file" / "pipeline.csv"))
