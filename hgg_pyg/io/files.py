@@ -57,10 +57,11 @@ def writing(path: Path) -> Iterator[None]:
     try:
         yield
     except (OSError, SafetensorError, RuntimeError) as error:
-        # torch.save hides what the system said.
-        if isinstance(error, RuntimeError) and not re.search("inline_container|PytorchStreamWriter", str(error)):
-            raise
         said = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+        if isinstance(error, RuntimeError):  # torch.save does not tell what the system said
+            if not re.search("inline_container|PytorchStreamWriter", said):
+                raise
+            said = "it was cut off"
         raise UserError(f"{path}: expected a folder that can be written, and room in it, found: {said}") from error
 
 
