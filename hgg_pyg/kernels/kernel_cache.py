@@ -1,7 +1,8 @@
 """Compiled kernels on disk: numba's cache, which here may fail and may be damaged without ending anything.
 
 Numba stops at import where no folder can be written, at the first call where a disk is full or a file of the cache is
-cut off, and runs machine code with a flipped bit. Here a kernel is then compiled anew; that none can be kept is said once.
+cut off, and runs machine code with a flipped bit. Here a kernel is then compiled anew, and that is said once where the
+reason is a folder that cannot be written.
 """
 
 from __future__ import annotations
@@ -15,10 +16,10 @@ import pickle
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numba
-from numba.core.caching import FunctionCache, NullCache
+from numba.core.caching import CompileResultCacheImpl, FunctionCache, NullCache, UserWideCacheLocator
 from numba.core.serialize import dumps
 
 log = logging.getLogger("hgg_pyg")
@@ -44,7 +45,25 @@ class _NoCache(NullCache):
         _say_once("neither the folder of the package nor the user's cache can be written")
 
 
+class _UsersCache(UserWideCacheLocator):
+    """Not for a user without a home: numba makes a folder called "~" where such a user stands."""
+
+    @classmethod
+    def from_function(cls, py_func: Any, py_file: str) -> Any:
+        known = not cls(py_func, py_file).get_cache_path().startswith("~")
+        return super().from_function(py_func, py_file) if known else None
+
+
+class _Folders(CompileResultCacheImpl):
+    _locator_classes: ClassVar = [
+        _UsersCache if locator is UserWideCacheLocator else locator
+        for locator in CompileResultCacheImpl._locator_classes
+    ]
+
+
 class _KernelCache(FunctionCache):
+    _impl_class = _Folders
+
     def __init__(self, function: Callable[..., Any], variant: str) -> None:
         super().__init__(function)
         name = f"{self._impl.filename_base}{variant and '.'}{variant}"
