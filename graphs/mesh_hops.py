@@ -36,7 +36,10 @@ def mesh_hop_edges(faces: Tensor, hops: int, num_vertices: int | None = None, se
     """
     num_vertices = _check(faces, hops, num_vertices)
     triangles = faces.detach().cpu().numpy().astype(np.int64)
-    path = _cache_dir() / f"mesh_hops_{_cache_key(triangles, hops, num_vertices, self_loops)}.npy"
+    folder = _cache_dir()
+    if folder is None:
+        return torch.from_numpy(_compute(triangles, hops, num_vertices, self_loops)).to(faces.device)
+    path = folder / f"mesh_hops_{_cache_key(triangles, hops, num_vertices, self_loops)}.npy"
     edges = _load(path, num_vertices)
     if edges is None:
         edges = _compute(triangles, hops, num_vertices, self_loops)
@@ -79,8 +82,12 @@ def _compute(triangles: np.ndarray, hops: int, num_vertices: int, self_loops: bo
     return np.stack([source[keep], target[keep]])
 
 
-def _cache_dir() -> Path:
-    return Path(os.environ.get("HGG_CACHE") or Path.home() / ".cache" / "hgg_pyg")
+def _cache_dir() -> Path | None:
+    """None for a user without a home, as in a container under a number that no user has."""
+    try:
+        return Path(os.environ.get("HGG_CACHE") or Path.home() / ".cache" / "hgg_pyg")
+    except RuntimeError:
+        return None
 
 
 def _cache_key(triangles: np.ndarray, hops: int, num_vertices: int, self_loops: bool) -> str:

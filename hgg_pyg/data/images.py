@@ -14,11 +14,10 @@ from pathlib import Path
 from typing import Literal
 
 import numpy as np
-from numba import njit
 from PIL import Image
 
 from hgg_pyg.data.lens import Lens
-from hgg_pyg.kernels.numba_tools import OPTIONS
+from hgg_pyg.kernels.numba_tools import kernel
 from hgg_pyg.types import UserError
 
 Mode = Literal["RGB", "L", "labels"]
@@ -231,7 +230,7 @@ def _weights(start: float, extent: float, count: int, pixels: int) -> tuple[np.n
     return first, (np.maximum(overlap, 0) / step).astype(np.float32)
 
 
-@njit(nogil=True, **OPTIONS)
+@kernel
 def _weigh(pixels, rows, row_weights, starts, column_weights, channels):
     """Sums of weighted rows, then of weighted columns of these. [h, w * C] -> [H, W * C] float32; C is 1 or 3"""
     height, width = rows.shape[0], starts.shape[0]
@@ -265,7 +264,7 @@ def _weigh(pixels, rows, row_weights, starts, column_weights, channels):
     return out
 
 
-@njit(nogil=True, **OPTIONS)
+@kernel
 def put_on_white(image: np.ndarray, alpha: np.ndarray, out: np.ndarray) -> None:
     """image * alpha + (1 - alpha) [h, w, 3] into `out`, for image [h, w, 3] and alpha [h, w], all float32."""
     for y in range(alpha.shape[0]):

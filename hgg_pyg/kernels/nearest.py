@@ -8,9 +8,8 @@ ball. All vertices within a ball that holds one are compared, so that the guess 
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
 
-from hgg_pyg.kernels.numba_tools import OPTIONS
+from hgg_pyg.kernels.numba_tools import kernel
 
 _CELLS_PER_VERTEX = 3.0  # of the box around the vertices; those of a body are then 2 cm wide, one in ten not empty
 _FIRST_REACH = 0.7  # radius of the first ball, sides of a cell
@@ -40,13 +39,13 @@ def nearest_vertices(points: np.ndarray, vertices: np.ndarray) -> np.ndarray:
     return _search(points, vertices, origin, side, (extent / side).astype(np.int64) + 1)
 
 
-@njit(nogil=True, **OPTIONS)
+@kernel
 def _cell(place, origin, side, count):
     """Where along an axis a place is, in cells; of a place outside the first or the last."""
     return int(min(max((place - origin) / side, 0.0), count - 1.0))
 
 
-@njit(nogil=True, **OPTIONS)
+@kernel
 def _search(points, vertices, origin, side, shape):
     # Vertices in the order of their cells, and where each cell begins: a column of cells along z is one run of them.
     cells = np.empty(len(vertices), np.int64)

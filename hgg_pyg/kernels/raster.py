@@ -9,9 +9,8 @@ from __future__ import annotations
 import math
 
 import numpy as np
-from numba import njit
 
-from hgg_pyg.kernels.numba_tools import OPTIONS
+from hgg_pyg.kernels.numba_tools import kernel
 
 _NEAREST = 1e-6  # depth, in whatever unit the world has; a triangle that reaches nearer is not rendered
 
@@ -55,7 +54,7 @@ def surface(
     return nearness > 0, rendered
 
 
-@njit(nogil=True, **OPTIONS)
+@kernel
 def _project(vertices, viewmat, K):
     """Pixels and 1 / depth of each vertex, 0 for one that is too near or behind the camera. [N, 3]"""
     points = np.empty((vertices.shape[0], 3))
@@ -71,7 +70,7 @@ def _project(vertices, viewmat, K):
     return points
 
 
-@njit(nogil=True, **OPTIONS)
+@kernel
 def _span(first, second, third, count):
     """The pixels between the least and the greatest of three places: the first, and one after the last."""
     low = min(max(min(first, second, third), 0.0), float(count))
@@ -79,7 +78,7 @@ def _span(first, second, third, count):
     return math.ceil(low - 0.5), math.floor(high - 0.5) + 1
 
 
-@njit(nogil=True, **OPTIONS)
+@kernel
 def _fill(points, faces, width, height):
     covered = np.zeros((height, width), np.bool_)
     left = width * height
@@ -107,7 +106,7 @@ def _fill(points, faces, width, height):
     return covered
 
 
-@njit(nogil=True, **OPTIONS)
+@kernel
 def _shade(points, faces, values, width, height):
     nearness, rendered = np.zeros((height, width)), np.zeros((height, width))
     for f in range(faces.shape[0]):
