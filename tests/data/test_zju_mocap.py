@@ -175,7 +175,10 @@ def test_what_is_missing_is_left_out_with_reasons(subject, body):
 @pytest.mark.parametrize(
     ("edit", "reason"),
     [
-        (lambda p: p.update(poses=p["poses"][:, :71]), "key 'poses': expected 72 numbers, or 69 without the root's, found 71"),
+        (
+            lambda p: p.update(poses=p["poses"][:, :71]),
+            "key 'poses': expected 72 numbers, or 69 without the root's, found 71",
+        ),
         (lambda p: p["Rh"].fill(np.nan), "key 'Rh': expected finite numbers, found NaN or Inf"),
         (lambda p: p.pop("Th"), "key 'Th' is missing; found Rh, poses, shapes"),
         (lambda p: p.update(shapes=p["shapes"][:, :8]), "key 'shapes': expected 10 numbers, found 8"),
