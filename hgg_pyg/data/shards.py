@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import json
 import logging
 import math
 import os
@@ -18,6 +17,8 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from hgg_pyg.io.files import write_atomically
+from hgg_pyg.io.json_files import parse_json
+from hgg_pyg.io.limits import JSON_FILE
 from hgg_pyg.types import Gaussians
 
 FORMAT = "shards 1"  # change it whenever the files are written in another way
@@ -135,7 +136,7 @@ def _read_header(file: FileIO, path: Path) -> Mapping[str, _Entry]:
     size = os.fstat(file.fileno()).st_size
     length = int.from_bytes(file.read(8), "little")
     try:
-        if 8 + length > size:
+        if 8 + length > size or length > JSON_FILE:
             raise ValueError(f"a header of {length} bytes in a file of {size}")
         return _parse_header(file.read(length), size)
     except (ValueError, KeyError, TypeError, AttributeError) as error:
@@ -147,7 +148,7 @@ def _parse_header(text: bytes, size: int) -> Mapping[str, _Entry]:
     """The tensors that a header describes, in a file of so many bytes."""
     start = 8 + len(text)
     entries, filled = {}, 0
-    for name, value in json.loads(text).items():
+    for name, value in parse_json(text).items():
         begin, end = value["data_offsets"]
         entry = _Entry(_DTYPES[value["dtype"]], tuple(value["shape"]), start + begin)
         if not all(type(n) is int and n >= 0 for n in (begin, end, *entry.shape)):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
@@ -19,6 +18,8 @@ from hgg_pyg.attention import Edges
 from hgg_pyg.avatar import Avatar
 from hgg_pyg.config import config_from_json, config_json
 from hgg_pyg.io.files import write_atomically
+from hgg_pyg.io.json_files import read_json_object
+from hgg_pyg.io.weights import own_names
 from hgg_pyg.model.config import ModelConfig
 from hgg_pyg.model.direct_binding import as_avatar, bound_gaussians
 from hgg_pyg.model.feedback import FEEDBACK_DIM
@@ -199,7 +200,7 @@ class HGGNet(nn.Module):
 
     @classmethod
     def load(cls, folder: Path) -> HGGNet:
-        """Read what `save` wrote.
+        """Read what `save` wrote. Prefixes of DistributedDataParallel, torch.compile and trainers are understood.
 
         Raises:
             UserError: a file is missing or damaged, or the weights are of another configuration.
@@ -209,7 +210,7 @@ class HGGNet(nn.Module):
             if not path.is_file():
                 raise UserError(f"{path}: expected a saved model, found nothing")
         try:
-            model = cls(config_from_json(ModelConfig, json.loads(config_path.read_text())))
+            model = cls(config_from_json(ModelConfig, read_json_object(config_path, "a model configuration")))
         except (ValueError, TypeError, AttributeError) as error:
             raise UserError(f"{config_path}: expected a model configuration ({error})") from None
         try:
@@ -217,6 +218,7 @@ class HGGNet(nn.Module):
         except SafetensorError as error:
             raise UserError(f"{weights_path}: expected a safetensors file ({error})") from None
         expected = {name: tuple(tensor.shape) for name, tensor in model.state_dict().items()}
+        state = own_names(state, expected)
         found = {name: tuple(tensor.shape) for name, tensor in state.items()}
         for name in sorted(expected | found):
             if expected.get(name) != found.get(name):

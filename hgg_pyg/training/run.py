@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 import pickle
 import subprocess
 from collections.abc import Mapping
@@ -32,6 +31,7 @@ from hgg_pyg.config import (
 )
 from hgg_pyg.data.protocols import ProtocolName
 from hgg_pyg.io.files import LONGEST_NAME, is_folder_name, write_atomically
+from hgg_pyg.io.json_files import read_json_object
 from hgg_pyg.model.config import ModelConfig
 from hgg_pyg.synthetic import DEMO
 from hgg_pyg.training.losses import LossConfig
@@ -225,7 +225,7 @@ def read_config(folder: Path, kind: type[Record] = TrainConfig) -> Record:
     if not path.is_file():
         raise UserError(f"{path}: expected the configuration of a run, found nothing")
     try:
-        return config_from_json(kind, json.loads(path.read_text()))
+        return config_from_json(kind, read_json_object(path, "the configuration of a run"))
     except (ValueError, TypeError, AttributeError) as error:
         raise UserError(f"{path}: expected a configuration that can be used here ({error})") from None
 

@@ -2,6 +2,7 @@ from dataclasses import replace
 
 import pytest
 import torch
+from safetensors.torch import save_file
 from torch_geometric.data import Batch
 from torch_geometric.nn import SAGEConv
 
@@ -238,6 +239,16 @@ def test_saved_and_loaded_it_is_the_same(make_clip, tmp_path):
     assert loaded.config == CONFIG
     assert torch.equal(loaded(graph).means, model(graph).means)
     assert sorted(p.name for p in tmp_path.iterdir()) == ["model.json", "model.safetensors"]
+
+
+def test_weights_of_a_wrapped_network_are_loaded(tmp_path):
+    model = disturb(HGGNet(CONFIG))
+    model.save(tmp_path)
+    for prefix in ("module.", "_orig_mod.", "module._orig_mod."):
+        state = {prefix + name: tensor.contiguous() for name, tensor in model.state_dict().items()}
+        save_file(state, tmp_path / "model.safetensors")
+        loaded = HGGNet.load(tmp_path).state_dict()
+        assert all(torch.equal(loaded[name], tensor) for name, tensor in model.state_dict().items())
 
 
 def test_loading_what_is_not_a_model_says_what_is_wrong(tmp_path):

@@ -14,6 +14,7 @@ from torch import Tensor
 
 from hgg_pyg.backbones.lgm.network import LGM, PRESETS, Preset
 from hgg_pyg.io.files import write_atomically
+from hgg_pyg.io.weights import own_names
 from hgg_pyg.types import UserError
 
 PUBLIC_FILE, PUBLIC_SIZE = "model_fp16_fixrot.safetensors", 256
@@ -31,6 +32,8 @@ class LoadedLGM:
 
 def load_lgm(checkpoint: Path | None, preset: Preset | None = None, size: int | None = None) -> LoadedLGM:
     """Read weights. Preset and size are those that the file names, where it does, else big and 256.
+
+    Prefixes of DistributedDataParallel, torch.compile and trainers before the names of weights are understood.
 
     Args:
         checkpoint: the public file, or one that `save_lgm` wrote.
@@ -56,6 +59,7 @@ def load_lgm(checkpoint: Path | None, preset: Preset | None = None, size: int | 
     chosen = preset or cast(Preset, named)
     with torch.device("meta"):
         model = LGM(PRESETS[chosen])
+    state = own_names(state, model.state_dict())
     _check_state(checkpoint, chosen, model.state_dict(), state)
     model.load_state_dict({name: tensor.float() for name, tensor in state.items()}, strict=True, assign=True)
     known = said.get("size", "")
