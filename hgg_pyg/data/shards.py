@@ -29,7 +29,8 @@ FRAMES_PER_SHARD = 8
 
 _FIELDS = tuple(field.name for field in fields(Gaussians))
 _DTYPES = {"F16": torch.float16, "F32": torch.float32}
-_CHECKSUMS = "crc32"  # of the metadata: NUMBER=CHECKSUM of each frame, hexadecimal, between blanks
+_CHECKSUMS = "checksums"  # of the metadata: NUMBER=CHECKSUM of each frame, hexadecimal, between blanks
+_BLOCK = 4096  # bytes that are summed up in a checksum, as 64-bit numbers
 _LARGEST = torch.finfo(torch.float16).max
 _LEFTOVER_S = 24 * 3600
 
@@ -154,12 +155,15 @@ _Header = tuple[Mapping[str, _Entry], Mapping[str, int]]
 
 
 def _describe(tensor: Tensor) -> str:
-    """All that a tensor's numbers depend on: its type, its shape, and the CRC-32 of its bytes.
+    """All that a tensor's numbers depend on: its type, its shape, and the CRC-32 of sums over blocks of its bytes.
 
-    That finds every burst of up to 32 bits, in a third of the time that SHA-256 takes, and other threads run meanwhile.
+    A flipped bit changes a block's sum, and so does a run of wrong bits, up to 32, or a block of zeros; blocks that are
+    exchanged change the CRC. Summed, the bytes cost a tenth of what their CRC would, and other threads run meanwhile.
     """
-    content = tensor.contiguous().view(-1).view(torch.uint8).numpy().data
-    return f"{tensor.dtype} {tuple(tensor.shape)} {zlib.crc32(content):08x}"
+    content = tensor.contiguous().view(-1).view(torch.uint8).numpy()
+    whole = len(content) - len(content) % _BLOCK
+    sums = content[:whole].view("<u8").reshape(-1, _BLOCK // 8).sum(1)
+    return f"{tensor.dtype} {tuple(tensor.shape)} {zlib.crc32(content[whole:].data, zlib.crc32(sums.data)):08x}"
 
 
 def _checksum(number: int, described: Mapping[str, str]) -> int:
