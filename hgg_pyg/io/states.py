@@ -17,7 +17,11 @@ _COMMENT = len(_LABEL) + LENGTH  # bytes of the archive's comment: the last thin
 
 
 def save_state(path: Path, state: dict[str, Any]) -> None:
-    """Write a state that `torch.load` reads; a reader finds the file of before or this one, whole."""
+    """Write a state that `torch.load` reads; a reader finds the file of before or this one, whole.
+
+    Raises:
+        UserError: it cannot be written, or the disk is full.
+    """
 
     def write(temporary: Path) -> None:
         torch.save(state, temporary)
@@ -26,7 +30,11 @@ def save_state(path: Path, state: dict[str, Any]) -> None:
             file.write(_COMMENT.to_bytes(2, "little") + _LABEL + BLANK)
         seal(temporary, temporary.stat().st_size - LENGTH)
 
-    write_atomically(path, write)
+    try:
+        write_atomically(path, write)
+    except (OSError, RuntimeError) as error:  # torch says RuntimeError when the disk is full
+        said = (str(error).splitlines() or [type(error).__name__])[0]
+        raise UserError(f"{path}: expected a file that can be written, and room for it, found: {said}") from None
 
 
 def load_state(path: Path) -> dict[str, Any]:
