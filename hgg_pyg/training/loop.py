@@ -9,7 +9,7 @@ import sys
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing, contextmanager, nullcontext
+from contextlib import contextmanager
 from typing import Generic, TypeVar
 
 import numpy as np
@@ -127,7 +127,7 @@ class TrainingLoop(ABC, Generic[Item]):
         )
         # A thread's first matrix product may take another number of threads than torch's, unless it has asked for that.
         loading = ThreadPoolExecutor(1, initializer=torch.get_num_threads)
-        with self._signals(), bar, closing(board) if board else nullcontext(), loading as loader:
+        with self._signals(), bar, loading as loader:
             items = self._load_ahead(done, loader)
             for step in range(done, config.steps):
                 record = self.train_step(step, items, bar)
