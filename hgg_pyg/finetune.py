@@ -13,6 +13,7 @@ from hgg_pyg.evaluation.lpips import BACKBONE_FILE, load_lpips
 from hgg_pyg.finetuning.config import FinetuneConfig
 from hgg_pyg.finetuning.scores import score_lgm
 from hgg_pyg.finetuning.tuner import CameraSplit, Tuner
+from hgg_pyg.io.files import make_folder
 from hgg_pyg.runtime import join_processes, run_command
 from hgg_pyg.synthetic import DEMO, synthesize
 from hgg_pyg.training.run import create_run, find_checkpoint
@@ -40,14 +41,14 @@ def main(config: FinetuneConfig) -> None:
     accelerator = join_processes(config.precision, config.accumulation)
     checkpoint = find_checkpoint(config)
     network = start_network(config)
+    body, lpips = load_body_for(config.data, config.body), load_lpips()
+    make_folder(config.out, "--out")
     if accelerator.is_main_process and config.data is None:
         synthesize(DEMO)
     accelerator.wait_for_everyone()
-    body = load_body_for(config.captures, config.body)
     captures = open_captures(config.captures, config.image_size, body, config.crop, config.protocol)
     if not captures.train:
         raise UserError(f"{config.captures}: expected training subjects, found none")
-    lpips = load_lpips()
     tuner = Tuner(config, accelerator, network, body, captures.train, captures.val, lpips)
     if accelerator.is_main_process:
         log.info("%s: %s", config.captures, captures.describe())

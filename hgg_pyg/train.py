@@ -9,13 +9,14 @@ import torch
 from hgg_pyg.attention import get_variant
 from hgg_pyg.backbones import make_backbone
 from hgg_pyg.data.capture_set import CaptureSet, load_body_for, open_captures
-from hgg_pyg.data.frames import compute_missing, frame_sources
+from hgg_pyg.data.frames import check_views, compute_missing, frame_sources
 from hgg_pyg.evaluation.evaluator import Extras, evaluate
 from hgg_pyg.evaluation.lpips import BACKBONE_FILE, load_all_lpips, load_lpips
+from hgg_pyg.io.files import make_folder
 from hgg_pyg.runtime import join_processes, run_command
 from hgg_pyg.synthetic import DEMO, synthesize
 from hgg_pyg.training.run import MODEL_FOLDER, TrainConfig, create_run, find_checkpoint
-from hgg_pyg.training.trainer import Trainer
+from hgg_pyg.training.trainer import Trainer, fitting, try_network
 from hgg_pyg.types import UserError
 
 log = logging.getLogger("hgg_pyg")
@@ -37,10 +38,15 @@ def main(config: TrainConfig) -> None:
     accelerator = join_processes(config.precision, config.accumulation)
     _check_attention(config, accelerator.device.type)
     checkpoint = find_checkpoint(config)
+    body, backbone = load_body_for(config.data, config.body), make_backbone(config.backbone, accelerator.device)
+    check_views(backbone, config.clip.input_views)
+    try_network(config, body, backbone)
+    lpips, all_lpips = load_lpips(), load_all_lpips()
+    make_folder(config.out, "--out")
+    make_folder(config.cache, "--cache")
     if accelerator.is_main_process and config.data is None:
         synthesize(DEMO)
     accelerator.wait_for_everyone()
-    body, backbone = load_body_for(config.captures, config.body), make_backbone(config.backbone, accelerator.device)
     captures = open_captures(config.captures, config.image_size, body, config.crop, config.protocol)
     train, val, test = (
         frame_sources(part, config.clip.input_views, backbone, body, config.cache)
@@ -48,15 +54,12 @@ def main(config: TrainConfig) -> None:
     )
     if not train:
         raise UserError(f"{config.captures}: expected training subjects, found none")
-    lpips = load_lpips()
     if accelerator.is_main_process:
         _say_what_is_trained_on(config, captures, lpips is not None)
     compute_missing(train, (accelerator.process_index, accelerator.num_processes))
     accelerator.wait_for_everyone()
-    try:
+    with fitting():
         trainer = Trainer(config, accelerator, train, val, captures.shared_subjects, lpips)
-    except ValueError as error:  # a conv or a relation of the user's own that does not fit
-        raise UserError(str(error)) from error
     if accelerator.is_main_process and checkpoint is None:
         create_run(config)
     trainer.run_from(checkpoint)
@@ -69,7 +72,7 @@ def main(config: TrainConfig) -> None:
                 config.graph,
                 config.clip.frames,
                 seen_in_training=captures.shared_subjects,
-                extras=Extras(lpips=load_all_lpips()),
+                extras=Extras(lpips=all_lpips),
             )
             report.save(config.folder)
             print(report.table())

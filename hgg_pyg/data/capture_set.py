@@ -67,12 +67,16 @@ class CaptureSet:
         return "\n".join(lines)
 
 
-def load_body_for(data: Path, path: Path | None = None) -> BodyModel:
+def load_body_for(data: Path | None, path: Path | None = None) -> BodyModel:
     """The body that the poses of a data folder are for: from `path` if one is given; see `load_body`.
+
+    Without a folder, the body that synthetic people have, which need not be there yet.
 
     Raises:
         UserError: no subject, or no such body.
     """
+    if data is None:
+        return load_body(path)
     subject = next(iter(find_subjects(data).values()))
     kinds = subject.kinds
     try:

@@ -7,6 +7,7 @@ Reading is what a training run on photographs waits for, so nothing is touched t
 
 from __future__ import annotations
 
+import math
 import struct
 import zlib
 from dataclasses import dataclass
@@ -24,6 +25,7 @@ Mode = Literal["RGB", "L", "labels"]
 
 # What Pillow raises of files that are broken, missing, or of a size that nobody can mean.
 _BROKEN = (OSError, ValueError, SyntaxError, EOFError, struct.error, zlib.error, Image.DecompressionBombError)
+_BEYOND = 2.0**40  # pixels: no image reaches as far, and an integer does
 _LENS_SAMPLES = 2  # look-ups along each axis of a pixel when a distorted image is shrunk
 
 
@@ -32,12 +34,19 @@ class Window:
     """A rectangle of an image: pixels of the file's full size, edges at 0 and its width, pixel centres at +0.5.
 
     It may reach beyond the image: what lies outside reads as zero.
+
+    Raises:
+        ValueError: a number is not finite, or it has no area.
     """
 
     left: float
     top: float
     width: float
     height: float
+
+    def __post_init__(self) -> None:
+        if not (math.isfinite(self.left + self.top) and 0 < self.width < math.inf and 0 < self.height < math.inf):
+            raise ValueError(f"Window: expected finite numbers and an area, found {self}")
 
 
 def header_size(path: Path) -> tuple[int, int]:
@@ -219,9 +228,9 @@ def _weights(start: float, extent: float, count: int, pixels: int) -> tuple[np.n
         weights = np.concatenate([1 - after, after], 1)[:, : min(2, pixels)]
         weights[(places < 0) | (places > pixels)] = 0
         return first, weights.astype(np.float32)
-    ends = start + np.arange(count + 1) * step
+    ends = np.clip(start + np.arange(count + 1) * step, -_BEYOND, _BEYOND)
     lower, upper = ends[:-1, None], ends[1:, None]
-    slack = 1e-9 * max(pixels, extent)  # by so much rounding may move an end into the next pixel
+    slack = 1e-9 * max(pixels, min(extent, _BEYOND))  # by so much rounding may move an end into the next pixel
     first = np.floor(lower[:, 0] + slack).astype(np.int64)
     taps = min(int((np.ceil(upper[:, 0] - slack) - first).max()), pixels)
     first = np.clip(first, 0, pixels - taps)

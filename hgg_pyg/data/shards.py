@@ -7,21 +7,18 @@ import json
 import logging
 import math
 import os
-import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
 from dataclasses import dataclass, fields, replace
 from io import FileIO
 from pathlib import Path
 from types import MappingProxyType
 
 import torch
-from safetensors import SafetensorError
 from safetensors.torch import save_file
 from torch import Tensor
 
 from hgg_pyg.io.files import write_atomically
-from hgg_pyg.types import Gaussians, UserError
+from hgg_pyg.types import Gaussians
 
 FORMAT = "shards 1"  # change it whenever the files are written in another way
 FRAMES_PER_SHARD = 8
@@ -29,7 +26,6 @@ FRAMES_PER_SHARD = 8
 _FIELDS = tuple(field.name for field in fields(Gaussians))
 _DTYPES = {"F16": torch.float16, "F32": torch.float32}
 _LARGEST = torch.finfo(torch.float16).max
-_LEFTOVER_S = 24 * 3600
 
 log = logging.getLogger("hgg_pyg")
 
@@ -69,17 +65,7 @@ def write_shard(path: Path, frames: Mapping[int, Gaussians]) -> None:
         UserError: the folder cannot be written, or the disk is full.
     """
     tensors = {f"{n:08d}.{f}": getattr(g, f).contiguous() for n, g in frames.items() for f in _FIELDS}
-    with writing(path):
-        write_atomically(path, lambda temporary: save_file(tensors, temporary))
-
-
-@contextmanager
-def writing(path: Path) -> Iterator[None]:
-    """Say in one line that a file of the cache cannot be written."""
-    try:
-        yield
-    except (OSError, SafetensorError) as error:
-        raise UserError(f"{path}: expected a folder that can be written, and room in it, found: {error}") from None
+    write_atomically(path, lambda temporary: save_file(tensors, temporary))
 
 
 def read_frame(path: Path, number: int) -> Gaussians:
@@ -113,14 +99,6 @@ def read_frame(path: Path, number: int) -> Gaussians:
         return Gaussians(**found)
     except ValueError as error:
         raise DamagedShard(f"{path}: frame {number}: {error}") from None
-
-
-def remove_leftovers(folder: Path) -> None:
-    """Remove temporary files that runs left when they were killed, a day old or more: younger ones may be in use."""
-    for path in folder.glob(".*"):
-        with suppress(FileNotFoundError):  # another process does the same
-            if time.time() - path.stat().st_mtime > _LEFTOVER_S:
-                path.unlink()
 
 
 @dataclass(frozen=True)

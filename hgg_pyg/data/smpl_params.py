@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import zipfile
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +13,7 @@ from torch import Tensor
 
 from hgg_pyg.body import BodyModel
 from hgg_pyg.body.parameters import hands_from_pca, smplx_body_pose
+from hgg_pyg.data.layouts.base import one_shape
 from hgg_pyg.types import BodyPose, UserError
 
 _SMPL = {"global_orient": 3, "transl": 3, "body_pose": 69}
@@ -30,41 +32,46 @@ def params_kind(path: Path) -> str:
     return _kind(_read_npz(path))
 
 
-def read_smpl_params(path: Path, body: BodyModel, flat_hands: bool = True) -> tuple[str, BodyPose]:
+def read_smpl_params(
+    path: Path, body: BodyModel, origin: Sequence[float] = (0.0, 0.0, 0.0), flat_hands: bool = True
+) -> tuple[str, BodyPose]:
     """Read and check the parameters of F frames; radians and metres.
 
-    SMPL has betas (1, B), global_orient (F, 3), transl (F, 3) and body_pose (F, 69). SMPL-X has body_pose (F, 63) and
+    Betas are (1, B), (B,), or (F, B), of which the median is taken. SMPL has global_orient (F, 3), transl (F, 3) and body_pose (F, 69). SMPL-X has body_pose (F, 63) and
     may have jaw_pose, leye_pose, reye_pose (F, 3), expression (F, E), left_hand_pose and right_hand_pose (F, 45), or
     (F, K) for K components of the body's hands. Rows that are not finite are kept: they are the caller's to leave out.
 
     Args:
         path: the file.
-        body: whose hand components are meant.
+        body: whose hand components are meant, and that is to take the shape.
+        origin: what is subtracted from transl, before it becomes float32; see `make_calibration`.
         flat_hands: components are added to flat hands, else to the body's mean hands.
 
     Returns:
         "smpl" or "smplx", and the poses.
 
     Raises:
-        UserError: the file is missing or not an .npz, a key is missing or of the wrong shape, betas are not finite.
+        UserError: the file is missing or not an .npz, a key is missing or of the wrong shape, as `one_shape`.
     """
     arrays = _read_npz(path)
     kind = _kind(arrays)
-    betas = _entry(path, arrays, "betas")
-    if betas.ndim != 2 or len(betas) != 1 or not betas.shape[1]:
-        raise UserError(f"{path}: key 'betas': expected shape (1, 10), found {betas.shape}")
-    if not np.isfinite(betas).all():
-        raise UserError(f"{path}: key 'betas': expected finite numbers, found NaN or Inf")
     widths = dict(_SMPL if kind == "smpl" else _SMPLX)
     frames = _rows(path, "global_orient", _entry(path, arrays, "global_orient"))
+    betas = _entry(path, arrays, "betas")
+    if betas.ndim not in (1, 2) or not betas.shape[-1] or (betas.ndim == 2 and len(betas) not in (1, frames)):
+        raise UserError(
+            f"{path}: key 'betas': expected shape (1, 10), (10,) or ({frames}, 10), one for all frames or one for each, "
+            f"found {betas.shape}"
+        )
+    shape = one_shape(torch.from_numpy(np.atleast_2d(betas).astype(np.float32)), path, path.parent, body)
+    if "transl" in arrays and arrays["transl"].shape == (frames, 3):
+        arrays["transl"] = _entry(path, arrays, "transl") - np.asarray(origin)
     parts = {key: _part(path, arrays, key, frames, width) for key, width in widths.items()}
     expression = None
     if kind == "smplx":
         parts["body_pose"] = _whole_pose(path, arrays, frames, parts["body_pose"], body, flat_hands)
         expression = _part(path, arrays, "expression", frames, None) if "expression" in arrays else None
-    return kind, BodyPose(
-        betas=torch.from_numpy(np.ascontiguousarray(betas[0], np.float32)), expression=expression, **parts
-    )
+    return kind, BodyPose(betas=shape, expression=expression, **parts)
 
 
 def _whole_pose(

@@ -77,6 +77,8 @@ def _project(vertices, origin, projection, height, width, corners, spans):
 
 @kernel
 def _span(place, count):
+    if math.isnan(place):  # it has no pixels, and no number that could be made an integer
+        return 0, 0
     first = math.ceil(min(max(place - 0.5 - _MARGIN, 0.0), float(count)))
     return first, math.floor(min(max(place - 0.5 + _MARGIN, -1.0), count - 1.0)) + 1
 

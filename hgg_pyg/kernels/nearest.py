@@ -12,6 +12,7 @@ import numpy as np
 from hgg_pyg.kernels.numba_tools import kernel
 
 _CELLS_PER_VERTEX = 3.0  # of the box around the vertices; those of a body are then 2 cm wide, one in ten not empty
+_FARTHEST = 1e60  # metres; volumes and squares of distances must not overflow
 _FIRST_REACH = 0.7  # radius of the first ball, sides of a cell
 
 
@@ -31,8 +32,8 @@ def nearest_vertices(points: np.ndarray, vertices: np.ndarray) -> np.ndarray:
     points, vertices = np.ascontiguousarray(points, np.float64), np.ascontiguousarray(vertices, np.float64)
     if len(vertices) == 0:
         raise ValueError("nearest_vertices: expected at least one vertex, found none")
-    if not (np.isfinite(points).all() and np.isfinite(vertices).all()):
-        raise ValueError("nearest_vertices: expected finite points and vertices, found others")
+    if not (abs(points).max(initial=0) < _FARTHEST and abs(vertices).max() < _FARTHEST):
+        raise ValueError(f"nearest_vertices: expected finite points and vertices, within {_FARTHEST:g}, found others")
     origin, extent = vertices.min(0), np.ptp(vertices, 0)
     extent = np.maximum(extent, max(extent.max() / 100, 1e-12))  # a flat body has cells as well
     side = float(np.cbrt(extent.prod() / (_CELLS_PER_VERTEX * len(vertices))))

@@ -56,7 +56,7 @@ def surface(
 
 @kernel
 def _project(vertices, viewmat, K):
-    """Pixels and 1 / depth of each vertex, 0 for one that is too near or behind the camera. [N, 3]"""
+    """Pixels and 1 / depth of each vertex, 0 for one that is too near, behind the camera or at no finite place. [N, 3]"""
     points = np.empty((vertices.shape[0], 3))
     for n in range(vertices.shape[0]):
         a, b, c = vertices[n, 0], vertices[n, 1], vertices[n, 2]
@@ -66,7 +66,7 @@ def _project(vertices, viewmat, K):
         y = viewmat[1, 0] * a + viewmat[1, 1] * b + viewmat[1, 2] * c + viewmat[1, 3]
         points[n, 0] = K[0, 0] * x * nearness + K[0, 2]
         points[n, 1] = K[1, 1] * y * nearness + K[1, 2]
-        points[n, 2] = nearness
+        points[n, 2] = nearness if math.isfinite(points[n, 0]) and math.isfinite(points[n, 1]) else 0.0
     return points
 
 

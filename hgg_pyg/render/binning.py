@@ -74,8 +74,9 @@ def _depth_order(keys):
 @kernel
 def _tile_range(center: float, radius: float, tiles: int) -> tuple[int, int]:
     """Tiles along one axis that [center - radius, center + radius] touches: first, and one after the last."""
-    first = max(math.floor((center - radius) / TILE), 0.0)
-    last = min(math.ceil((center + radius) / TILE), float(tiles))
+    # Bounded first: what is beyond 64 bits, as of a Gaussian that has exploded, has no integer
+    first = math.floor(min(max((center - radius) / TILE, 0.0), float(tiles)))
+    last = math.ceil(min(max((center + radius) / TILE, 0.0), float(tiles)))
     return int(first), int(last)
 
 

@@ -19,7 +19,7 @@ from tqdm import tqdm
 from hgg_pyg.body import BodyModel, load_body
 from hgg_pyg.body.arrays import write_body
 from hgg_pyg.body.open_smplx import open_smplx
-from hgg_pyg.io.files import write_atomically
+from hgg_pyg.io.files import make_folder, write_atomically
 from hgg_pyg.synthetic.capture_writer import held_out, subject_path, write_subject
 from hgg_pyg.synthetic.config import SynthesizeConfig
 from hgg_pyg.synthetic.layouts import WRITERS
@@ -42,10 +42,7 @@ def synthesize(config: SynthesizeConfig) -> Path:
     Raises:
         UserError: the folder cannot be made, or holds something else.
     """
-    try:
-        config.out.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise UserError(f"--out {config.out}: expected a folder that can be written ({error.strerror})") from error
+    make_folder(config.out, "--out")
     _claim(config)
     if (config.out / "splits.json").exists():
         return config.out

@@ -15,11 +15,12 @@ import numpy as np
 import torch
 from accelerate import Accelerator
 from torch import Tensor, nn
-from torch.utils.tensorboard import SummaryWriter
 from tqdm import tqdm
 
 from hgg_pyg.training.curves import save_curves
 from hgg_pyg.training.run import Checkpoint, RunConfig, StepRecord
+from hgg_pyg.training.scalars import Scalars
+from hgg_pyg.types import UserError
 
 Item = TypeVar("Item")
 log = logging.getLogger("hgg_pyg")
@@ -87,7 +88,7 @@ class TrainingLoop(ABC, Generic[Item]):
         """
         config, main = self.run_config, self.accelerator.is_main_process
         done = len(self.history)
-        board = SummaryWriter(config.folder / "tensorboard", purge_step=done) if main else None
+        board = Scalars(config.folder / "tensorboard", done) if main else None
         bar = tqdm(
             total=config.steps * config.accumulation,
             initial=done * config.accumulation,
@@ -105,12 +106,10 @@ class TrainingLoop(ABC, Generic[Item]):
                     break
                 self.history.append(record)
                 if board is not None:
-                    _write_scalars(board, record)
+                    board.add(record)
                 last = step + 1 == config.steps
                 if main and (last or (step + 1) % config.checkpoint_every == 0):
                     self.save()
-        if board is not None:
-            board.close()
         if self.stop_requested and main:
             self.save()
         return len(self.history) == config.steps
@@ -146,8 +145,14 @@ class TrainingLoop(ABC, Generic[Item]):
         return StepRecord(step + 1, loss, quality, rate, self.validate() if look else None)
 
     def save(self) -> None:
-        """Write the checkpoint, then the curves."""
+        """Write the checkpoint, then the curves.
+
+        Raises:
+            UserError: they cannot be written; what was there stays.
+        """
         folder = self.run_config.folder
+        if not folder.is_dir():  # it would be made anew, without what belongs to the checkpoint
+            raise UserError(f"{folder}: expected the run's folder, found nothing: it was removed during the run")
         Checkpoint(
             step=len(self.history),
             model=self.accelerator.unwrap_model(self.model).state_dict(),
@@ -189,11 +194,3 @@ class TrainingLoop(ABC, Generic[Item]):
         finally:
             for number, handler in before.items():
                 signal.signal(number, handler)
-
-
-def _write_scalars(board: SummaryWriter, record: StepRecord) -> None:
-    board.add_scalar("train/loss", record.loss, record.step)
-    board.add_scalar("train/psnr", record.psnr, record.step)
-    board.add_scalar("train/lr", record.lr, record.step)
-    if record.val_psnr is not None:
-        board.add_scalar("val/psnr", record.val_psnr, record.step)

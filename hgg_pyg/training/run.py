@@ -4,22 +4,34 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import math
 import pickle
 import subprocess
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any, ClassVar, Literal, Self, TypeVar
+from typing import Annotated, Any, ClassVar, Literal, Self, TypeVar
 
 import torch
 
 from graphs import GraphSpec
 from hgg_pyg.backbones import BackboneConfig
-from hgg_pyg.config import ClipConfig, check_choices, config_from_json, config_json, flat_config
+from hgg_pyg.config import (
+    Bounds,
+    ClipConfig,
+    LearningRate,
+    Pixels,
+    Repeats,
+    Seed,
+    Steps,
+    Weight,
+    check_choices,
+    config_from_json,
+    config_json,
+    flat_config,
+)
 from hgg_pyg.data.protocols import ProtocolName
-from hgg_pyg.io.files import write_atomically
+from hgg_pyg.io.files import LONGEST_NAME, is_folder_name, write_atomically
 from hgg_pyg.model.config import ModelConfig
 from hgg_pyg.synthetic import DEMO
 from hgg_pyg.training.losses import LossConfig
@@ -45,47 +57,38 @@ class RunConfig:
     """continue from the run's last checkpoint, if there is one"""
     body: Path | None = None
     """body model file of SMPL or SMPL-X (.npz, .pkl) or its folder; by default $HGG_BODY_MODELS, else the open body"""
-    image_size: int = 128
+    image_size: Pixels = 128
     """longest side of the images, in pixels; larger images are shrunk to it"""
     crop: bool = False
     """crop each image to a square around the person, image_size pixels wide"""
     protocol: ProtocolName = "own"
     """own: splits from splits.json, or by order of names; paper: its ten test scans, 60 frames per subject, evenly
     spaced training clips"""
-    steps: int = 960
+    steps: Steps = 960
     """number of optimiser steps"""
-    accumulation: int = 1
+    accumulation: Repeats = 1
     """clips per process and optimiser step, whose gradients are added up (the paper: 8)"""
-    lr: float = 2e-3
+    lr: LearningRate = 2e-3
     """highest learning rate of the one-cycle schedule (the paper: 4e-4)"""
-    weight_decay: float = 0.05
+    weight_decay: Weight = 0.05
     """weight decay of AdamW"""
-    clip_norm: float = 1.0
+    clip_norm: Annotated[float, Bounds(0, 1e30, above=True)] = 1.0
     """norm to which larger gradients are clipped"""
-    seed: int = 0
+    seed: Seed = 0
     """random seed of weights, clips and dropout"""
     precision: Literal["no", "bf16"] = "no"
     """number format of the network: no for float32, bf16 for bfloat16; rendering is always in float32"""
-    checkpoint_every: int = 80
+    checkpoint_every: Steps = 80
     """optimiser steps between checkpoints"""
-    validate_every: int = 160
+    validate_every: Steps = 160
     """optimiser steps between validations, each on one subject"""
     loss: LossConfig = field(default_factory=LossConfig)
 
     def __post_init__(self) -> None:
         check_choices(self)
-        for name in ("image_size", "steps", "accumulation", "checkpoint_every", "validate_every"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"{name}: expected at least 1, found {getattr(self, name)}")
-        if not 0 <= self.seed < 2**63:
-            raise ValueError(f"seed: expected 0 to 2^63 - 1, found {self.seed}")
-        if not 0 <= self.weight_decay < math.inf:
-            raise ValueError(f"weight_decay: expected 0 or more, found {self.weight_decay}")
-        for name in ("lr", "clip_norm"):
-            if not 0 < getattr(self, name) < math.inf:
-                raise ValueError(f"{name}: expected a positive number, found {getattr(self, name)}")
-        if not self.name.strip() or self.name == ".." or Path(self.name).name != self.name:
-            raise ValueError(f"name: expected a plain folder name, found {self.name!r}")
+        if not is_folder_name(self.name):
+            found = repr(self.name) if len(self.name) <= 60 else f"{len(self.name)} characters, {self.name[:40]!r}..."
+            raise ValueError(f"name: expected a plain folder name of at most {LONGEST_NAME} bytes, found {found}")
 
     @property
     def captures(self) -> Path:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 
 import torch
@@ -31,9 +32,18 @@ class TrainedRun:
     config: TrainConfig
     model: HGGNet  # on the device, in evaluation mode
     data: Path
-    captures: CaptureSet
     body: BodyModel
     backbone: Backbone
+
+    @cached_property
+    def captures(self) -> CaptureSet:
+        """All of `data`, opened when they are first asked for.
+
+        Raises:
+            UserError: they cannot be opened.
+        """
+        config = self.config
+        return open_captures(self.data, config.image_size, self.body, config.crop, config.protocol)
 
     def sources(self, captures: Sequence[Capture]) -> tuple[FrameSource, ...]:
         """Per-frame Gaussians of some of the captures, from the views that the run was trained on."""
@@ -67,8 +77,7 @@ def open_run(run: Path, data: Path | None = None, device: torch.device | None = 
     body = load_body_for(data, config.body)
     backbone = make_backbone(config.backbone, device)
     model = load_network(run, body, backbone, device)
-    captures = open_captures(data, config.image_size, body, config.crop, config.protocol)
-    return TrainedRun(config, model, data, captures, body, backbone)
+    return TrainedRun(config, model, data, body, backbone)
 
 
 def _check_same_network(run: Path, config: TrainConfig, saved: ModelConfig) -> None:

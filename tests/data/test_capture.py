@@ -342,8 +342,8 @@ ERRORS: dict[str, tuple[Callable[[Path], Any], str]] = {
     "no betas": (lambda s: change_params(s, betas=None), "key 'betas' is missing; found body_pose,"),
     "no transl": (lambda s: change_params(s, transl=None), "key 'transl' is missing"),
     "betas shape": (
-        lambda s: change_params(s, betas=lambda v: v[0]),
-        r"'betas': expected shape \(1, 10\), found \(10,\)",
+        lambda s: change_params(s, betas=lambda v: np.repeat(v, 3, 0)),
+        r"'betas': expected shape \(1, 10\), \(10,\) or \(4, 10\), .* found \(3, 10\)",
     ),
     "betas inf": (lambda s: change_params(s, betas=lambda v: v / 0), "key 'betas': expected finite numbers, found NaN"),
     "orient shape": (
@@ -424,7 +424,11 @@ def leave_out(folder: Path, spoil: Callable[[Path], Any]) -> tuple[tuple[int, ..
     [
         (lambda s: (s / "cam01/00000002.jpg").unlink(), (0, 1, 3), ("an image is missing", ("2",))),
         (lambda s: (s / "cam01/mask/pha/00000000.jpg").unlink(), (1, 2, 3), ("a mask is missing", ("0",))),
-        (lambda s: change_params(s, body_pose=with_nan), (0, 1, 3), ("NaN or Inf in the pose", ("2",))),
+        (
+            lambda s: change_params(s, body_pose=with_nan),
+            (0, 1, 3),
+            ("NaN or Inf in the pose, or a number above 1e+07", ("2",)),
+        ),
         (lambda s: shutil.rmtree(s / "cam01"), (0, 1, 2, 3), ("no images", ("cam01",))),
         (lambda s: shutil.rmtree(s / "cam00/mask"), (0, 1, 2, 3), ("no masks", ("cam00",))),
         (

@@ -325,10 +325,10 @@ DAMAGES: dict[str, tuple[str, Callable[[Path], Any], str]] = {
         lambda p: change_smpl(p, joints=lambda v: v.repeat(2, 1, 1)),
         r"key 'joints': expected shape \(1, 45, 3\), found \(2, 45, 3\)",
     ),
-    "betas of 300": (
+    "betas twice": (
         "smpl",
-        lambda p: change_smpl(p, betas=torch.zeros(1, 300)),
-        r"key 'betas': expected shape \(1, 10\), found \(1, 300\)",
+        lambda p: change_smpl(p, betas=torch.zeros(2, 10)),
+        r"key 'betas': expected shape \(1, 10\), found \(2, 10\)",
     ),
     "betas none": (
         "smpl",
@@ -359,7 +359,7 @@ DAMAGES: dict[str, tuple[str, Callable[[Path], Any], str]] = {
     "86 values": (
         "smplx",
         lambda p: change_smplx(p, poses=lambda v: [v[0][:-1]]),
-        "key 'poses': expected 87 numbers, found 86",
+        "key 'poses': expected 87 numbers, or 84 without the root's, found 86",
     ),
     "two persons": (
         "smplx",

@@ -75,7 +75,7 @@ def read_mvhumannet(folder: Path, body: BodyModel) -> Recording:
         for place, pattern in zip(places, (_IMAGE, _MASK), strict=True)
     )
     ticks = sorted(set().union(*(listing.names for listing in images)))
-    poses, damaged = read_poses(folder, body, ticks)
+    poses, damaged = read_poses(folder, body, ticks, calibration.origin)
     spoilt = {int(tick) for item in damaged for tick in item.names}
     return Recording(
         calibration=calibration,
@@ -133,7 +133,7 @@ def _read_intrinsics(path: Path, size: tuple[int, int]) -> tuple[np.ndarray, np.
     K = numbers(where, "intrinsics", require(where, content, "intrinsics"), 9)
     distortion = numbers(where, "dist", content.get("dist", ()), None)
     # Checked here, so that what is wrong with it is said of this file and not of every camera.
-    make_calibration([Entry("", where, K, np.eye(3), np.zeros(3), distortion, size, _KEYS)])
+    make_calibration([Entry("any", where, K, np.eye(3), np.zeros(3), distortion, size, _KEYS)])
     middle = K[[2, 5]] / size
     if abs(middle - 0.5).max() > 0.15:  # wrong by a factor, everything would be rendered beside the images
         raise UserError(

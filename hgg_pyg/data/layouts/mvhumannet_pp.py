@@ -52,7 +52,7 @@ def read_mvhumannet_pp(folder: Path, body: BodyModel) -> Recording:
     )
     # Asked first, so that a body without hands is told that it is another one, not that it lacks their components.
     body.check_fits(stated_kinds(folder, ("smplx",))[0], str(folder))
-    kind, poses = read_smpl_params(folder / PARAMS, body)
+    kind, poses = read_smpl_params(folder / PARAMS, body, calibration.origin)
     return Recording(
         calibration=calibration,
         images=images,
