@@ -208,4 +208,4 @@ def flat_config(config: Any) -> dict[str, Any]:
 def config_digest(*parts: Any) -> str:
     """A short hash of strings and configuration dataclasses, for cache keys."""
     text = "\n".join(part if isinstance(part, str) else config_json(part) for part in parts)
-    return hashlib.sha256(text.encode()).hexdigest()[:16]
+    return hashlib.sha256(text.encode(errors="surrogateescape")).hexdigest()[:16]

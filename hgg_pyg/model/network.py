@@ -18,7 +18,7 @@ from graphs import REFINES
 from hgg_pyg.attention import Edges
 from hgg_pyg.avatar import Avatar
 from hgg_pyg.config import config_from_json, config_json
-from hgg_pyg.io.files import write_atomically
+from hgg_pyg.io.files import write_atomically, write_text
 from hgg_pyg.model.config import ModelConfig
 from hgg_pyg.model.direct_binding import as_avatar, bound_gaussians
 from hgg_pyg.model.feedback import FEEDBACK_DIM
@@ -193,7 +193,7 @@ class HGGNet(nn.Module):
     def save(self, folder: Path) -> None:
         """Write `model.safetensors` and `model.json` into a folder, each at once or not at all."""
         folder.mkdir(parents=True, exist_ok=True)
-        write_atomically(folder / "model.json", lambda path: path.write_text(config_json(self.config)))
+        write_text(folder / "model.json", config_json(self.config))
         state = {name: tensor.detach().cpu().contiguous() for name, tensor in self.state_dict().items()}
         write_atomically(folder / "model.safetensors", lambda path: save_file(state, path))
 
