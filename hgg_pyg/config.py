@@ -7,7 +7,7 @@ import hashlib
 import json
 import types
 import typing
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
@@ -203,6 +203,26 @@ def flat_config(config: Any) -> dict[str, Any]:
         else:
             found[field.name] = value
     return found
+
+
+def settings_of(config: Any) -> dict[str, Any]:
+    """A configuration dataclass as plain JSON values by dotted names, to be kept beside what was made under it."""
+    return json.loads(json.dumps(flat_config(config), default=str))
+
+
+def changed_setting(kept: Mapping[str, Any], config: Any, free: Collection[str] = ()) -> str | None:
+    """Where a configuration differs from what `settings_of` said earlier; None where it does not.
+
+    Args:
+        kept: what was said.
+        config: the configuration now; fields that it has gained since are not looked at.
+        free: dotted names of fields that may differ.
+    """
+    now = settings_of(config)
+    for name, value in kept.items():
+        if name not in free and now.get(name) != value:
+            return f"{name}: expected {value}, found {now.get(name)}"
+    return None
 
 
 def config_digest(*parts: Any) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 
 import torch
@@ -15,7 +16,7 @@ from hgg_pyg.evaluation.lpips import BACKBONE_FILE, load_all_lpips, load_lpips
 from hgg_pyg.io.files import make_folder
 from hgg_pyg.runtime import join_processes, run_command
 from hgg_pyg.synthetic import DEMO, synthesize
-from hgg_pyg.training.run import MODEL_FOLDER, TrainConfig, create_run, find_checkpoint
+from hgg_pyg.training.run import MODEL_FOLDER, RUN_SETTINGS, TrainConfig, create_run, find_checkpoint
 from hgg_pyg.training.trainer import Trainer, fitting, try_network
 from hgg_pyg.types import UserError
 
@@ -64,7 +65,7 @@ def main(config: TrainConfig) -> None:
         create_run(config)
     trainer.run_from(checkpoint)
     if accelerator.is_main_process:
-        trainer.network.save(config.folder / MODEL_FOLDER)
+        trainer.network.save(config.folder / MODEL_FOLDER, {RUN_SETTINGS: json.dumps(trainer.settings)})
         if test:
             report = evaluate(
                 trainer.network,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -13,6 +12,8 @@ import numpy as np
 import torch
 
 from hgg_pyg.data.lens import Lens
+from hgg_pyg.io.json_files import read_json_object
+from hgg_pyg.io.shown import shown
 from hgg_pyg.types import Cameras, UserError
 
 _SAME_PLACE = 1e-5  # metres, and radians: two cameras nearer than this are one camera written twice
@@ -153,41 +154,20 @@ def read_calibration(path: Path) -> Calibration:
     """Read {camera: {K, R, T, imgSize?, distCoeff?}} from a JSON file.
 
     Raises:
-        UserError: not JSON, no camera, a camera twice, a key missing, or as `make_calibration`.
+        UserError: no camera, a key missing, or as `read_json` and `make_calibration`.
     """
-    content = read_json(path)
-    if not isinstance(content, dict) or not content:
-        raise UserError(f"{path}: expected {{camera: {{K, R, T}}}} with at least one camera, found {str(content)[:60]}")
+    expected = "{camera: {K, R, T}} with at least one camera"
+    content = read_json_object(path, expected)
+    if not content:
+        raise UserError(f"{path}: expected {expected}, found {{}}")
     entries = []
     for name, camera in content.items():
         where = f"{path}: camera '{name}'"
         if not isinstance(camera, dict):
-            raise UserError(f"{where}: expected {{K, R, T}}, found {str(camera)[:60]}")
+            raise UserError(f"{where}: expected {{K, R, T}}, found {shown(camera)}")
         K, R, T = (require(where, camera, key) for key in ("K", "R", "T"))
         entries.append(Entry(name, where, K, R, T, camera.get("distCoeff", ()), camera.get("imgSize")))
     return make_calibration(entries)
-
-
-def read_json(path: Path) -> Any:
-    """The content of a JSON file.
-
-    Raises:
-        UserError: no such file, not JSON, or a key twice in one place.
-    """
-
-    def once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-        found = dict(pairs)
-        if len(found) != len(pairs):
-            keys = [key for key, _ in pairs]
-            raise UserError(f"{path}: expected every key once, found '{max(keys, key=keys.count)}' twice")
-        return found
-
-    try:
-        return json.loads(path.read_bytes(), object_pairs_hook=once)
-    except OSError as error:
-        raise UserError(f"{path}: cannot be read ({error.strerror})") from error
-    except ValueError as error:
-        raise UserError(f"{path}: not JSON ({error})") from error
 
 
 def require(where: str, record: dict[str, Any], key: str) -> Any:
@@ -209,8 +189,8 @@ def numbers(where: str, key: str, value: Any, count: int | None) -> np.ndarray:
     """
     try:
         values = np.asarray(value, dtype=np.float64).reshape(-1)
-    except (TypeError, ValueError, OverflowError) as error:  # the last of integers beyond float64
-        raise UserError(f"{where}: key '{key}': expected numbers, found {str(value)[:60]}") from error
+    except (TypeError, ValueError, OverflowError) as error:
+        raise UserError(f"{where}: key '{key}': expected numbers, found {shown(value)}") from error
     if count is not None and len(values) != count:
         raise UserError(f"{where}: key '{key}': expected {count} numbers, found {len(values)}")
     if not np.isfinite(values).all():

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import io
-import zipfile
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -14,10 +12,12 @@ from torch import Tensor
 from hgg_pyg.body import BodyModel
 from hgg_pyg.body.parameters import hands_from_pca, smplx_body_pose
 from hgg_pyg.data.layouts.base import one_shape
+from hgg_pyg.io.npz import load_npz
 from hgg_pyg.types import BodyPose, UserError
 
 _SMPL = {"global_orient": 3, "transl": 3, "body_pose": 69}
 _SMPLX = {"global_orient": 3, "transl": 3, "body_pose": 63}
+_REQUIRED = ("betas", *_SMPL)
 _FACE = ("jaw_pose", "leye_pose", "reye_pose")
 _HANDS = ("left_hand_pose", "right_hand_pose")
 _ONLY_SMPLX = (*_FACE, *_HANDS, "expression")
@@ -99,14 +99,7 @@ def _kind(arrays: dict[str, np.ndarray]) -> str:
 def _read_npz(path: Path) -> dict[str, np.ndarray]:
     if not path.is_file():
         raise UserError(f"{path}: missing; it holds the body's parameters: betas, global_orient, transl, body_pose")
-    try:
-        # From memory, so that np.load leaves no open file behind when the content is not what it should be.
-        loaded = np.load(io.BytesIO(path.read_bytes()), allow_pickle=False)
-        if isinstance(loaded, np.ndarray):
-            raise UserError(f"{path}: expected an .npz archive, found a single array of shape {loaded.shape}")
-        return {key: loaded[key] for key in loaded.files}
-    except (ValueError, OSError, EOFError, zipfile.BadZipFile) as error:
-        raise UserError(f"{path}: expected an .npz archive of plain arrays ({error})") from error
+    return load_npz(path, (*_REQUIRED, *_ONLY_SMPLX), frozenset(), "an .npz archive of plain arrays", _REQUIRED)
 
 
 def _rows(path: Path, key: str, value: np.ndarray) -> int:
@@ -124,8 +117,6 @@ def _part(path: Path, arrays: dict[str, np.ndarray], key: str, frames: int, widt
 
 
 def _entry(path: Path, arrays: dict[str, np.ndarray], key: str) -> np.ndarray:
-    if key not in arrays:
-        raise UserError(f"{path}: key '{key}' is missing; found {', '.join(sorted(arrays)) or 'no keys'}")
     value = arrays[key]
     if not (np.issubdtype(value.dtype, np.floating) or np.issubdtype(value.dtype, np.integer)):
         raise UserError(f"{path}: key '{key}': expected numbers, found {value.dtype}")

@@ -20,6 +20,7 @@ from hgg_pyg.body import BodyModel, load_body
 from hgg_pyg.body.arrays import write_body
 from hgg_pyg.body.open_smplx import open_smplx
 from hgg_pyg.io.files import make_folder, write_text
+from hgg_pyg.io.json_files import read_json_object
 from hgg_pyg.synthetic.capture_writer import held_out, subject_path, write_subject
 from hgg_pyg.synthetic.config import SynthesizeConfig
 from hgg_pyg.synthetic.layouts import WRITERS
@@ -75,12 +76,8 @@ def _claim(config: SynthesizeConfig) -> None:
     options = {name: getattr(config, name) for name in ("subjects", "frames", "views", "size", "seed")}
     options |= {"version": _VERSION, "layout": config.layout, "clothes": config.clothes}
     if path.exists():
-        try:
-            found = json.loads(path.read_text())
-        except ValueError:
-            found = None
-        if isinstance(found, dict):
-            found = {"layout": "avatarrex", "clothes": "any", **found}  # all there was before there was a choice
+        found = {"layout": "avatarrex", "clothes": "any"}  # all there was before there was a choice
+        found |= read_json_object(path, "the options that these captures were made with")
         if found != options:
             raise UserError(f"{path}: expected {options}, found {found}; choose another --out or remove this folder")
         return

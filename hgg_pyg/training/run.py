@@ -2,17 +2,12 @@
 
 from __future__ import annotations
 
-import dataclasses
-import json
-import pickle
 import subprocess
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
 from typing import Annotated, Any, ClassVar, Literal, Self, TypeVar
-
-import torch
 
 from graphs import GraphSpec
 from hgg_pyg.backbones import BackboneConfig
@@ -25,6 +20,7 @@ from hgg_pyg.config import (
     Seed,
     Steps,
     Weight,
+    changed_setting,
     check_choices,
     config_from_json,
     config_json,
@@ -32,13 +28,18 @@ from hgg_pyg.config import (
 )
 from hgg_pyg.data.protocols import ProtocolName
 from hgg_pyg.io.files import LONGEST_NAME, is_folder_name, write_atomically, write_text
+from hgg_pyg.io.json_files import read_json_object
 from hgg_pyg.model.config import ModelConfig
 from hgg_pyg.synthetic import DEMO
+from hgg_pyg.training.checkpoint import CHECKPOINT_FILE, Checkpoint
 from hgg_pyg.training.losses import LossConfig
 from hgg_pyg.types import UserError
 
-CONFIG_FILE, CHECKPOINT_FILE, MODEL_FOLDER = "config.json", "checkpoint.pt", "model"
+CONFIG_FILE, MODEL_FOLDER = "config.json", "model"
+RUN_SETTINGS = "run"  # of the metadata of a trained network's weights: what the run's configuration was
 _MAY_CHANGE = {"resume", "out", "checkpoint_every"}  # options that do not change what is learnt
+_PLACES = {"data", "out", "name", "cache", "body", "checkpoint", "backbone.lgm.checkpoint", "backbone.ply.folder"}
+_FREE = _MAY_CHANGE | _PLACES | {"model.backend"}  # options of a finished run that another machine may need otherwise
 
 Record = TypeVar("Record")
 
@@ -148,65 +149,43 @@ class TrainConfig(RunConfig):
         return cls(model=model, graph=graph)
 
 
-@dataclass(frozen=True)
-class StepRecord:
-    """What is known of one optimiser step."""
-
-    step: int
-    loss: float
-    psnr: float  # of the training images, dB
-    lr: float
-    val_psnr: float | None  # of the validation subject, dB, where it was looked at
-
-
-@dataclass(frozen=True)
-class Checkpoint:
-    """State after `step` optimiser steps, enough to go on as if nothing had happened."""
-
-    step: int
-    model: dict[str, Any]
-    optimizer: dict[str, Any]
-    scheduler: dict[str, Any]
-    history: tuple[StepRecord, ...]
-
-    def save(self, folder: Path) -> None:
-        """Write into a run's folder: a reader finds the old checkpoint or this one, whole."""
-        state = {f.name: getattr(self, f.name) for f in dataclasses.fields(self)}
-        state["history"] = [dataclasses.astuple(record) for record in self.history]
-        write_atomically(folder / CHECKPOINT_FILE, lambda path: torch.save(state, path))
-
-    @staticmethod
-    def load(folder: Path) -> Checkpoint:
-        """Read a run's checkpoint; nothing in it is executed.
-
-        Raises:
-            UserError: missing or damaged.
-        """
-        path = folder / CHECKPOINT_FILE
-        try:
-            state = torch.load(path, weights_only=True, map_location="cpu")
-            state["history"] = tuple(StepRecord(*record) for record in state["history"])
-            return Checkpoint(**state)
-        except FileNotFoundError:
-            raise UserError(f"{path}: expected a checkpoint, found nothing") from None
-        except (RuntimeError, pickle.UnpicklingError, EOFError, KeyError, TypeError) as error:
-            said = (str(error).splitlines() or [type(error).__name__])[0]
-            raise UserError(f"{path}: expected a checkpoint of this program ({said})") from None
-
-
 def find_checkpoint(config: RunConfig) -> Checkpoint | None:
     """The checkpoint to go on from, None to start afresh. Writes nothing.
 
     Raises:
-        UserError: the folder already holds a run and `resume` is off, or one of another configuration.
+        UserError: the folder already holds a run and `resume` is off, or one of another configuration, or a checkpoint
+            that is damaged or of another run.
     """
     folder = config.folder
     if not (folder / CONFIG_FILE).is_file():
         return None
     if not config.resume:
         raise UserError(f"{folder}: already holds a run; --resume goes on with it, --name starts another")
-    _check_same(folder / CONFIG_FILE, read_config(folder, type(config)), config)
-    return Checkpoint.load(folder) if (folder / CHECKPOINT_FILE).is_file() else None
+    found = read_config(folder, type(config))
+    _check_same(folder / CONFIG_FILE, found, config)
+    if not (folder / CHECKPOINT_FILE).exists():
+        return None
+    checkpoint = Checkpoint.load(folder)
+    check_settings(folder, checkpoint.settings, found, CHECKPOINT_FILE)
+    return checkpoint
+
+
+def check_settings(folder: Path, kept: Mapping[str, Any], config: RunConfig, file: str) -> None:
+    """Refuse a run whose configuration is not the one that a file of the run was made under.
+
+    Where things lie may differ, and how attention is computed: a run may be moved to another machine.
+
+    Args:
+        folder: the run's.
+        kept: what `settings_of` said when the file was made.
+        config: what the configuration says now.
+        file: name of the file.
+
+    Raises:
+        UserError: the first option that differs.
+    """
+    if change := changed_setting(kept, config, _FREE):
+        raise UserError(f"{folder / CONFIG_FILE}: {change}: it is not the one that {file} was made under")
 
 
 def create_run(config: RunConfig) -> None:
@@ -225,7 +204,7 @@ def read_config(folder: Path, kind: type[Record] = TrainConfig) -> Record:
     if not path.is_file():
         raise UserError(f"{path}: expected the configuration of a run, found nothing")
     try:
-        return config_from_json(kind, json.loads(path.read_text()))
+        return config_from_json(kind, read_json_object(path, "the configuration of a run"))
     except (ValueError, TypeError, AttributeError) as error:
         raise UserError(f"{path}: expected a configuration that can be used here ({error})") from None
 

@@ -12,7 +12,7 @@ from tensorboard.compat.proto.summary_pb2 import Summary  # pyright: ignore[repo
 from tensorboard.summary.writer.record_writer import RecordWriter
 
 from hgg_pyg.io.files import writing
-from hgg_pyg.training.run import StepRecord
+from hgg_pyg.training.checkpoint import StepRecord
 
 
 class Scalars:

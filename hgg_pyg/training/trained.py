@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -19,9 +20,10 @@ from hgg_pyg.data.capture_set import CaptureSet, load_body_for, open_captures
 from hgg_pyg.data.clips import even_frames, input_range
 from hgg_pyg.data.frames import FrameSource, frame_sources
 from hgg_pyg.evaluation.inspection.subject import RunSubject
+from hgg_pyg.io.tensors import read_metadata
 from hgg_pyg.model.config import ModelConfig
-from hgg_pyg.model.network import HGGNet
-from hgg_pyg.training.run import CONFIG_FILE, MODEL_FOLDER, TrainConfig, read_config
+from hgg_pyg.model.network import WEIGHTS_FILE, HGGNet
+from hgg_pyg.training.run import CONFIG_FILE, MODEL_FOLDER, RUN_SETTINGS, TrainConfig, check_settings, read_config
 from hgg_pyg.types import UserError
 
 
@@ -101,7 +103,9 @@ def load_network(run: Path, body: BodyModel, backbone: Backbone, device: torch.d
         UserError: no network, one that is not of the run's configuration, one for another body or per-frame network, or
             one that cannot run on the device.
     """
-    model = HGGNet.load(run / MODEL_FOLDER)
+    model, config = HGGNet.load(run / MODEL_FOLDER), read_config(run)
+    kept = read_metadata(run / MODEL_FOLDER / WEIGHTS_FILE).get(RUN_SETTINGS, "{}")
+    check_settings(run, json.loads(kept), config, f"{MODEL_FOLDER}/{WEIGHTS_FILE}")
     try:
         get_variant(model.config.backend, device.type, torch.float32)
     except ValueError as error:
@@ -112,7 +116,7 @@ def load_network(run: Path, body: BodyModel, backbone: Backbone, device: torch.d
     if backbone.feature_dim != model.config.in_channels:
         found = f"the per-frame network gives {backbone.feature_dim}"
         raise UserError(f"{run}: expected {model.config.in_channels} features per Gaussian, {found}")
-    _check_same_network(run, read_config(run), model.config)
+    _check_same_network(run, config, model.config)
     return model.to(device).eval()
 
 

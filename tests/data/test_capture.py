@@ -229,9 +229,9 @@ def test_splits_file_is_honoured(tmp_path: Path) -> None:
 
 
 SPLIT_ERRORS = {
-    "not json": ("{", r"splits\.json: not JSON"),
+    "not json": ("{", r"splits\.json: expected the keys train, val and test, found what is not JSON"),
     "missing key": ('{"train": ["a"], "val": []}', "expected the keys train, val and test, found train, val"),
-    "a list": ('["a"]', "expected the keys train, val and test, found list"),
+    "a list": ('["a"]', "expected the keys train, val and test, found a list"),
     "not names": ('{"train": "a", "val": [], "test": []}', "key 'train': expected a list of subject names, found"),
     "unknown": ('{"train": ["a"], "val": ["z"], "test": []}', "key 'val': no subject 'z'; found a, b, c"),
     "overlap": ('{"train": ["a"], "val": ["b"], "test": ["a"]}', "subject 'a' is in 'train' and again in 'test'"),
@@ -282,7 +282,10 @@ MIRROR = [[1, 0, 0], [0, 1, 0], [0, 0, -1]]
 K_SKEW = [[60, 3, 24], [0, 60, 32], [0, 0, 1]]
 ERRORS: dict[str, tuple[Callable[[Path], Any], str]] = {
     "no calibration": (lambda s: (s / "calibration_full.json").unlink(), "anna: expected calibration_full.json or"),
-    "calibration not json": (lambda s: (s / "calibration_full.json").write_text("{'"), "_full.json: not JSON"),
+    "calibration not json": (
+        lambda s: (s / "calibration_full.json").write_text("{'"),
+        "_full.json: .* not JSON",
+    ),
     "calibration empty": (lambda s: (s / "calibration_full.json").write_text("{}"), "with at least one camera, found"),
     "camera not a record": (lambda s: (s / "calibration_full.json").write_text('{"a": 3}'), "'a': expected .* found 3"),
     "no K": (lambda s: change_camera(s, K=None), "camera 'cam01': key 'K' is missing; found R, T, distCoeff, imgSize"),
@@ -335,7 +338,7 @@ ERRORS: dict[str, tuple[Callable[[Path], Any], str]] = {
     "params cut": (lambda s: cut(s / "smpl_params.npz", 500), "smpl_params.npz: expected an .npz archive"),
     "params npy": (
         lambda s: save_array(s / "smpl_params.npz", np.zeros(3)),
-        r"expected an .npz archive, found a single array of shape \(3,\)",
+        r"expected an .npz archive of plain arrays, .* \(a single array, as numpy.save writes it\)",
     ),
     "params pickled": (lambda s: change_params(s, transl=lambda v: v.astype(object)), "npz archive of plain arrays"),
     "params text": (lambda s: change_params(s, transl=lambda v: v.astype(str)), "key 'transl': expected numbers"),

@@ -14,10 +14,12 @@ from torch import Tensor
 
 from hgg_pyg.body import BodyModel
 from hgg_pyg.body.parameters import easymocap_to_smplx, hands_from_pca, matrix_to_axis_angle, smplx_body_pose
-from hgg_pyg.data.calibration import numbers, read_json, require
+from hgg_pyg.data.calibration import numbers, require
 from hgg_pyg.data.capture import LeftOut
 from hgg_pyg.data.layouts.base import PoseTable, list_files, one_shape, with_root
+from hgg_pyg.io.json_files import read_json
 from hgg_pyg.io.pickles import NUMPY, TORCH, as_array, load_pickle
+from hgg_pyg.io.shown import shown
 from hgg_pyg.types import BodyPose, UserError
 
 TICKS = 5  # of the file names, from one frame to the next; the first frame's is 5
@@ -143,7 +145,7 @@ def _array(path: Path, content: dict[str, Any], key: str, shape: tuple[int | Non
     if array is None or array.shape != shape:
         usual = tuple(10 if wanted is None else wanted for wanted in shape)
         raise UserError(
-            f"{path}: key '{key}': expected shape {usual}, found {str(value)[:40] if array is None else array.shape}"
+            f"{path}: key '{key}': expected shape {usual}, found {shown(value, 40) if array is None else array.shape}"
         )
     return numbers(str(path), key, array, None).reshape(array.shape)
 
@@ -157,9 +159,9 @@ def _from_smpl(body: BodyModel, betas: Tensor, values: Sequence[Tensor]) -> Body
 
 def _read_smplx(path: Path) -> Values:
     """shapes [B], Rh [3], Th [3], poses [87], expression [10]."""
-    content = read_json(path)
+    content = read_json(path, "a list of one person")
     if not isinstance(content, list) or len(content) != 1 or not isinstance(content[0], dict):
-        found = f"a list of {len(content)}" if isinstance(content, list) else str(content)[:60]
+        found = f"a list of {len(content)}" if isinstance(content, list) else shown(content)
         raise UserError(f"{path}: expected a list of one person, found {found}")
     where, person = str(path), content[0]
     values = {key: numbers(where, key, require(where, person, key), count) for key, count in _SMPLX_NUMBERS.items()}

@@ -17,6 +17,7 @@ from hgg_pyg.data.calibration import Calibration, Entry, check_camera_name, make
 from hgg_pyg.data.capture import LeftOut
 from hgg_pyg.data.layouts.base import Layout, Listing, PoseTable, Recording, one_shape, scan, with_root
 from hgg_pyg.io.pickles import NUMPY, load_npy
+from hgg_pyg.io.shown import shown
 from hgg_pyg.types import BodyPose, UserError
 
 ANNOTATIONS = "annots.npy"
@@ -105,13 +106,13 @@ def read_zju_mocap(folder: Path, body: BodyModel) -> Recording:
 def _shots(path: Path, ims: Any) -> tuple[list[str], list[_Shot]]:
     """The folders of the V cameras, and what their images are called in each frame."""
     if not isinstance(ims, (list, tuple, np.ndarray)) or not len(ims):
-        raise UserError(f"{path}: key 'ims': expected a list with an entry for each frame, found {str(ims)[:60]}")
+        raise UserError(f"{path}: key 'ims': expected a list with an entry for each frame, found {shown(ims)}")
     cameras: list[str] = []
     shots = []
     for index, entry in enumerate(ims):
         where = f"{path}: key 'ims', entry {index}"
         if not isinstance(entry, dict):
-            raise UserError(f"{where}: expected {{'ims': [a path for each camera]}}, found {str(entry)[:60]}")
+            raise UserError(f"{where}: expected {{'ims': [a path for each camera]}}, found {shown(entry)}")
         paths = [
             str(name).replace("\\", "/").rpartition("/") for name in _items(where, "ims", require(where, entry, "ims"))
         ]
@@ -142,7 +143,7 @@ def _camera_names(where: str, folders: list[str]) -> list[str]:
 def _calibration(path: Path, cameras: Sequence[str], cams: Any) -> Calibration:
     where = f"{path}: key 'cams'"
     if not isinstance(cams, dict):
-        raise UserError(f"{where}: expected {{K, D, R, T}}, found {str(cams)[:60]}")
+        raise UserError(f"{where}: expected {{K, D, R, T}}, found {shown(cams)}")
     columns = {key: _items(where, key, require(where, cams, key)) for key in ("K", "D", "R", "T")}
     for key, values in columns.items():
         if len(values) != len(cameras):
@@ -224,7 +225,7 @@ def _dictionary(path: Path, expected: str) -> dict[str, Any]:
 
 def _items(where: str, key: str, value: Any) -> Sequence[Any]:
     if not isinstance(value, (list, tuple, np.ndarray)) or (isinstance(value, np.ndarray) and not value.ndim):
-        raise UserError(f"{where}: key '{key}': expected a list with an entry for each camera, found {str(value)[:60]}")
+        raise UserError(f"{where}: key '{key}': expected a list with an entry for each camera, found {shown(value)}")
     return list(value)
 
 
