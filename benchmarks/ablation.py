@@ -46,7 +46,7 @@ from hgg_pyg.data.capture import Capture
 from hgg_pyg.data.capture_set import CaptureSet, load_body_for, open_captures
 from hgg_pyg.data.clips import input_range
 from hgg_pyg.data.frames import FrameSource, check_views, compute_missing, frame_sources
-from hgg_pyg.io.files import make_folder, write_atomically
+from hgg_pyg.io.files import make_folder, write_text
 from hgg_pyg.runtime import run_command
 from hgg_pyg.synthetic import SynthesizeConfig, synthesize
 from hgg_pyg.training.run import TrainConfig
@@ -276,7 +276,7 @@ def _report(config: AblationBenchmark, studies: Mapping[StudyName, Study], captu
     by_subject = config.table.with_name(f"{config.table.stem}_subjects.csv")
     write_table(config.table, table_rows(tables, config.split, subjects))
     write_table(by_subject, subject_rows(list(shown.values())))
-    write_atomically(markdown, lambda path: path.write_text(as_markdown(tables, about)))
+    write_text(markdown, as_markdown(tables, about))
     title = f"What each setting gains over direct binding on novel poses of {_count(subjects[1], config.split)}"
     effort = f"{_count(subjects[0], 'training')}, {_size(_scored(config, captures)[0])}, {_effort(config)}"
     draw(plot, tables, f"{title}\n({effort})")

@@ -155,7 +155,7 @@ def read_outcome(run: TrainConfig, split: Split) -> Outcome:
     with safe_open(run.folder / MODEL_FOLDER / "model.safetensors", "pt") as weights:
         parameters = sum(math.prod(weights.get_slice(name).get_shape()) for name in weights.keys())  # noqa: SIM118
     machine = run.folder / MACHINE_FILE
-    about = next(csv.DictReader(machine.read_text().splitlines()), {}) if machine.is_file() else {}
+    about = next(csv.DictReader(machine.read_text("utf-8").splitlines()), {}) if machine.is_file() else {}
     return Outcome(run, view, pose, subjects, training_seconds(run), parameters, about)
 
 

@@ -158,7 +158,7 @@ class _Task:
         """The line that the process ended with."""
         if self.stopped:
             return f"stopped by someone or by the system, {self.attempts} times"
-        lines = [line.strip() for line in log_file(self.run).read_text(errors="replace").splitlines() if line.strip()]
+        lines = [line.strip() for line in log_file(self.run).read_text("utf-8", "replace").splitlines() if line.strip()]
         return lines[-1].removeprefix("error: ") if lines else f"ended with code {self.process.exitcode}"
 
 

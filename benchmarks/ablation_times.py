@@ -50,7 +50,7 @@ def read_times(folder: Path) -> dict[str, ClipTime]:
     try:
         return {
             row["setting"]: ClipTime(row["setting"], float(row["clip_ms"]), float(row["ratio"]), int(row["clips"]))
-            for row in csv.DictReader(path.read_text().splitlines())
+            for row in csv.DictReader(path.read_text("utf-8").splitlines())
         }
     except (KeyError, ValueError, TypeError) as error:
         raise UserError(f"{path}: expected times of settings ({type(error).__name__}: {error})") from None

@@ -11,6 +11,7 @@ import torch
 from hgg_pyg.attention import variants
 from hgg_pyg.body.files import DEFAULT_BODY, installed_bodies
 from hgg_pyg.evaluation.lpips import BACKBONE_FILE, find_lpips_weights
+from hgg_pyg.io.streams import lasting_streams
 
 COMMANDS = (
     ("train", "captures to a trained, evaluated model; the defaults are a demo"),
@@ -56,6 +57,7 @@ def _package(name: str, missing: str = "not installed") -> tuple[bool, str]:
         return True, "installed"
 
 
+@lasting_streams()
 def main() -> None:
     """Print the commands, the variants of attention and the backends."""
     print("commands, each with --help:")

@@ -228,4 +228,4 @@ def changed_setting(kept: Mapping[str, Any], config: Any, free: Collection[str] 
 def config_digest(*parts: Any) -> str:
     """A short hash of strings and configuration dataclasses, for cache keys."""
     text = "\n".join(part if isinstance(part, str) else config_json(part) for part in parts)
-    return hashlib.sha256(text.encode()).hexdigest()[:16]
+    return hashlib.sha256(text.encode(errors="surrogateescape")).hexdigest()[:16]

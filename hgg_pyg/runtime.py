@@ -20,6 +20,7 @@ import tyro
 import tyro.extras
 from accelerate import Accelerator
 
+from hgg_pyg.io.streams import lasting_streams
 from hgg_pyg.types import UserError
 
 Config = TypeVar("Config")
@@ -28,6 +29,7 @@ Config = TypeVar("Config")
 _M_TRIM_THRESHOLD, _M_MMAP_MAX = -1, -4  # from glibc's malloc.h
 
 
+@lasting_streams()
 def run_command(config: type[Config], work: Callable[[Config], object]) -> None:
     """Parse the command line into a configuration and do the work. The process exits with
 

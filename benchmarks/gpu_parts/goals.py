@@ -20,7 +20,7 @@ def read_tables(out: Path, parts: Iterable[str]) -> dict[str, list[Row]]:
     for part in parts:
         path = out / f"{part}.csv"
         if path.is_file():
-            with path.open(newline="") as file:
+            with path.open(newline="", encoding="utf-8") as file:
                 tables[part] = list(csv.DictReader(file))
     return tables
 

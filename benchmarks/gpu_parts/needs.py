@@ -127,7 +127,7 @@ class Job:
     def __init__(self, plan: Plan, log: Path) -> None:
         self.name, self.what, self.log, self._stopped = plan.name, plan.what, log, False
         log.parent.mkdir(parents=True, exist_ok=True)
-        with log.open("w") as file:
+        with log.open("w", encoding="utf-8") as file:
             self._process = subprocess.Popen(
                 ["nice", "-n", "10", "sh", "-c", plan.command],
                 stdout=file,
@@ -171,7 +171,7 @@ def end_group(process: subprocess.Popen, grace_s: float = 3.0) -> None:
 
 def last_line(log: Path) -> str:
     """The last line of a log, shortened; "nothing said" of an empty one."""
-    lines = [line.strip() for line in log.read_text(errors="replace").splitlines() if line.strip()]
+    lines = [line.strip() for line in log.read_text("utf-8", "replace").splitlines() if line.strip()]
     return lines[-1][:200] if lines else "nothing said"
 
 

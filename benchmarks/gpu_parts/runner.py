@@ -136,7 +136,7 @@ def _run(part: Part, setting: Setting, requests: Requests, progress: Progress) -
     """Run a part to its end, that of its time or a request to end it."""
     begin, log = time.monotonic(), setting.work / "logs" / f"{setting.part}.txt"
     log.parent.mkdir(parents=True, exist_ok=True)
-    with log.open("w") as file:
+    with log.open("w", encoding="utf-8") as file:
         process = subprocess.Popen(
             _command(setting),
             stdout=file,

@@ -10,7 +10,7 @@ from benchmarks.bars import Bar
 from benchmarks.gpu_parts.goals import Row, Tables
 from benchmarks.gpu_parts.runner import Outcome
 from benchmarks.timing import write_table
-from hgg_pyg.io.files import write_atomically
+from hgg_pyg.io.files import write_text
 
 _DRY = "**A dry run: toy sizes on a CPU, whose numbers mean nothing; no goal is judged.**"
 
@@ -44,7 +44,7 @@ def write_summary(
         *(f"## {title}\n\n{table}" for title, table in _found(tables)),
     ]
     text = "\n\n".join(sections) + "\n"
-    write_atomically(out / "summary.md", lambda path: path.write_text(text, "utf-8"))
+    write_text(out / "summary.md", text)
     write_table(out / "summary.csv", [{**bar.row(), **about} for bar in bars])
     return text
 

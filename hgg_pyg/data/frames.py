@@ -31,7 +31,7 @@ from hgg_pyg.data.shards import (
     write_shard,
 )
 from hgg_pyg.data.views import spread_cameras
-from hgg_pyg.io.files import write_atomically
+from hgg_pyg.io.files import write_text
 from hgg_pyg.kernels.threads import one_thread
 from hgg_pyg.types import Gaussians, UserError
 
@@ -155,7 +155,7 @@ class FrameSource:
             "format": FORMAT,
         }
         file = self.folder / ABOUT_FILE
-        write_atomically(file, lambda path: path.write_text(json.dumps(about, indent=1)))
+        write_text(file, json.dumps(about, indent=1))
 
     def _shard(self, frame: int) -> Shard:
         first = frame - frame % self.per_shard

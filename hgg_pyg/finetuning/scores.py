@@ -19,7 +19,7 @@ from hgg_pyg.evaluation.reporting.sheet import Comparison, save_sheet
 from hgg_pyg.evaluation.reporting.tables import task_tables
 from hgg_pyg.evaluation.scores import Score, summarise
 from hgg_pyg.finetuning.tuner import CameraSplit, ViewLoader, render_views
-from hgg_pyg.io.files import write_atomically
+from hgg_pyg.io.files import write_text
 
 TASKS = ("held-out cameras", "input cameras")
 METHODS = ("mean image", "LGM")
@@ -47,7 +47,7 @@ class LGMReport:
             "machine": f"{platform.machine()}, {torch.get_num_threads()} threads, torch {torch.__version__}",
             "scores": [asdict(score) for score in self.scores],
         }
-        write_atomically(folder / "metrics.json", lambda path: path.write_text(json.dumps(content, indent=2)))
+        write_text(folder / "metrics.json", json.dumps(content, indent=2))
         columns = ("ground truth", *METHODS)
         save_sheet(folder / "sheet.png", *self.comparisons, titles=TASKS, columns=columns)
 

@@ -47,6 +47,17 @@ def write_atomically(path: Path, write: Callable[[Path], object]) -> None:
                 temporary.unlink()
 
 
+def write_text(path: Path, text: str) -> None:
+    """Write a text atomically, as UTF-8 on every machine.
+
+    A byte of a file's name that is not UTF-8, which Python has as half a letter, is written as JSON has it: \\udce9.
+
+    Raises:
+        UserError: as `write_atomically`.
+    """
+    write_atomically(path, lambda partial: partial.write_text(text, "utf-8", "backslashreplace"))
+
+
 @contextmanager
 def writing(path: Path) -> Iterator[None]:
     """Say in one line that a file cannot be written.

@@ -1,4 +1,4 @@
-"""What was found, in a few words of one line, for messages."""
+"""What was found, in a few words of one line, for messages; names for pictures."""
 
 from __future__ import annotations
 
@@ -9,3 +9,8 @@ def shown(value: object, length: int = 60) -> str:
         return " ".join(str(value).split())[:length]
     except (ValueError, RecursionError):
         return f"a {type(value).__name__} that is too large to show"
+
+
+def drawable(name: str) -> str:
+    """A name for matplotlib, which stops at a byte that is not UTF-8, and at dollars that hold no formula."""
+    return name.encode("utf-8", "backslashreplace").decode().replace("$", r"\$")

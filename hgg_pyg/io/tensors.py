@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -50,7 +51,7 @@ def load_tensors(path: Path) -> TensorFile:
             is NaN or infinite.
     """
     try:
-        with safe_open(path, "pt") as file:
+        with open_tensors(path) as file:
             metadata = dict(file.metadata() or {})
             if sealed := _KEY in metadata:
                 place = _place_of_seal(path)
@@ -68,8 +69,23 @@ def load_tensors(path: Path) -> TensorFile:
 
 def read_metadata(path: Path) -> dict[str, str]:
     """The texts about the tensors alone, of a file that `load_tensors` has found intact."""
-    with safe_open(path, "pt") as file:
+    with open_tensors(path) as file:
         return {name: text for name, text in (file.metadata() or {}).items() if name != _KEY}
+
+
+@contextmanager
+def open_tensors(path: Path) -> Iterator[safe_open]:
+    """A safetensors file by any name, which the library takes in UTF-8 only.
+
+    Raises:
+        OSError, SafetensorError: there is no such file, or it is not one.
+    """
+    with path.open("rb") as file:
+        name = str(path)
+        if name.encode("utf-8", "ignore").decode() != name:
+            name = f"/proc/self/fd/{file.fileno()}"
+        with safe_open(name, "pt") as tensors:
+            yield tensors
 
 
 def misfit(expected: Mapping[str, Tensor], found: Mapping[str, Tensor]) -> str | None:

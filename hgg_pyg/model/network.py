@@ -18,7 +18,7 @@ from graphs import REFINES
 from hgg_pyg.attention import Edges
 from hgg_pyg.avatar import Avatar
 from hgg_pyg.config import changed_setting, config_from_json, config_json, settings_of
-from hgg_pyg.io.files import write_atomically
+from hgg_pyg.io.files import write_text
 from hgg_pyg.io.json_files import read_json_object
 from hgg_pyg.io.shown import shown
 from hgg_pyg.io.tensors import TensorFile, load_tensors, misfit, save_tensors
@@ -206,7 +206,7 @@ class HGGNet(nn.Module):
             folder: made if need be.
             about: texts to keep with the weights, which are under the file's digest as the weights are.
         """
-        write_atomically(folder / CONFIG_FILE, lambda path: path.write_text(config_json(self.config)))
+        write_text(folder / CONFIG_FILE, config_json(self.config))
         metadata = {**about, "model": json.dumps(settings_of(self.config))}
         save_tensors(folder / WEIGHTS_FILE, self.state_dict(), metadata)
 

@@ -49,7 +49,7 @@ def write_subject(config: SynthesizeConfig, index: int, body: BodyModel, written
     cameras = writer.cameras(config.views)
     footage = Footage(final.name, cameras, tuple(views), body, person.betas, rotvecs, transl, extras)
     writer.write(folder, footage)
-    (folder / "body.txt").write_text(f"{writer.body}\n")
+    (folder / "body.txt").write_text(f"{writer.body}\n", "utf-8")
     for camera in cameras:
         for path in (writer.image(final.name, camera, 0), writer.mask(final.name, camera, 0)):
             (folder / path).parent.mkdir(parents=True, exist_ok=True)

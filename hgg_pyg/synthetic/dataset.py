@@ -19,7 +19,7 @@ from tqdm import tqdm
 from hgg_pyg.body import BodyModel, load_body
 from hgg_pyg.body.arrays import write_body
 from hgg_pyg.body.open_smplx import open_smplx
-from hgg_pyg.io.files import make_folder, write_atomically
+from hgg_pyg.io.files import make_folder, write_text
 from hgg_pyg.io.json_files import read_json_object
 from hgg_pyg.synthetic.capture_writer import held_out, subject_path, write_subject
 from hgg_pyg.synthetic.config import SynthesizeConfig
@@ -89,7 +89,7 @@ def _claim(config: SynthesizeConfig) -> None:
 
 
 def _write_json(path: Path, content: object) -> None:
-    write_atomically(path, lambda partial: partial.write_text(json.dumps(content, indent=1)))
+    write_text(path, json.dumps(content, indent=1))
 
 
 def _write_all(config: SynthesizeConfig, indices: list[int]) -> Iterator[int]:

@@ -27,7 +27,7 @@ from hgg_pyg.config import (
     flat_config,
 )
 from hgg_pyg.data.protocols import ProtocolName
-from hgg_pyg.io.files import LONGEST_NAME, is_folder_name, write_atomically
+from hgg_pyg.io.files import LONGEST_NAME, is_folder_name, write_atomically, write_text
 from hgg_pyg.io.json_files import read_json_object
 from hgg_pyg.io.shown import shown
 from hgg_pyg.model.config import ModelConfig
@@ -191,8 +191,8 @@ def check_settings(folder: Path, kept: Mapping[str, Any], config: RunConfig, fil
 
 def create_run(config: RunConfig) -> None:
     """Make the run's folder with the state of the source tree and the configuration."""
-    write_atomically(config.folder / "git.txt", lambda path: path.write_text(_git_state()))
-    write_atomically(config.folder / CONFIG_FILE, lambda path: path.write_text(config_json(config)))
+    write_atomically(config.folder / "git.txt", lambda path: path.write_bytes(_git_state()))
+    write_text(config.folder / CONFIG_FILE, config_json(config))
 
 
 def read_config(folder: Path, kind: type[Record] = TrainConfig) -> Record:
@@ -220,14 +220,14 @@ def _check_same(path: Path, found: RunConfig, wanted: RunConfig) -> None:
             )
 
 
-def _git_state() -> str:
-    """Commit and uncommitted changes of the source tree, so that a result can be traced to its code."""
+def _git_state() -> bytes:
+    """Commit and uncommitted changes of the source tree, in its own letters: what a result can be traced to."""
     here = Path(__file__).parent
     try:
         parts = [
-            subprocess.run(["git", *args], cwd=here, capture_output=True, text=True, check=True).stdout
+            subprocess.run(["git", *args], cwd=here, capture_output=True, check=True).stdout
             for args in (("rev-parse", "HEAD"), ("status", "--short"), ("diff", "HEAD"))
         ]
     except (OSError, subprocess.CalledProcessError):
-        return "not a git checkout\n"
-    return "\n".join(parts)
+        return b"not a git checkout\n"
+    return b"\n".join(parts)

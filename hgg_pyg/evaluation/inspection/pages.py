@@ -18,6 +18,7 @@ from hgg_pyg.evaluation.inspection.body_map import BodyMap
 from hgg_pyg.evaluation.inspection.findings import Findings, View
 from hgg_pyg.evaluation.inspection.summary import led_by_most, mean_shares
 from hgg_pyg.io.files import write_atomically
+from hgg_pyg.io.shown import drawable
 
 PAGES = (
     "01_gaussians.png",
@@ -166,7 +167,7 @@ def _renders(found: Findings) -> Figure:
     for axes, view, moved, gained in zip(rows, found.views, change, gain, strict=True):
         before, after = view.scores
         titles = (
-            f"ground truth, {view.camera}",
+            f"ground truth, {drawable(view.camera)}",
             f"before: direct binding\n{before:.2f} dB",
             f"after: ours\n{after:.2f} dB ({after - before:+.2f})",
         )
@@ -204,7 +205,7 @@ def _person(view: View) -> tuple[float, float, float, float]:
 def _page(rows: int, row: float, title: str, found: Findings, note: str = "") -> Figure:
     """An empty page for rows of some inches."""
     figure = Figure(figsize=(_WIDTH, 0.8 + row * rows), layout="constrained")
-    figure.suptitle(f"{title}\n{found.subject}" + (f"; {note}" if note else ""), fontsize=15)
+    figure.suptitle(f"{title}\n{drawable(found.subject)}" + (f"; {note}" if note else ""), fontsize=15)
     return figure
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from torch import Tensor
 
 from hgg_pyg.evaluation.inspection.findings import Findings, InterFindings
-from hgg_pyg.io.files import write_atomically
+from hgg_pyg.io.files import write_text
 
 CONVENTION = (
     "median, mean and 95th percentile over vertices, or over the Gaussians of frame t0 for the read-out; of quantities "
@@ -144,7 +144,7 @@ def save_summary(path: Path, found: Findings) -> None:
         "left_out": found.left_out,
     }
     text = json.dumps(content, indent=2, allow_nan=False)
-    write_atomically(path, lambda p: p.write_text(text))
+    write_text(path, text)
 
 
 def _figure(value: float | None) -> str:

@@ -13,6 +13,7 @@ import numpy as np
 from PIL import Image
 
 from hgg_pyg.evaluation.scores import ImageScore
+from hgg_pyg.io.shown import drawable
 
 matplotlib.use("Agg")
 import matplotlib.pyplot as plt
@@ -75,7 +76,8 @@ def psnr_over_frames(scores: Sequence[ImageScore], tasks: Sequence[str], methods
             if values:
                 frames = sorted(values)
                 color = "0.45" if number == 0 else f"C{number - 1}"
-                axis.plot(frames, [np.mean(values[f]) for f in frames], "o-", ms=4, lw=1.4, color=color, label=method)
+                means, name = [np.mean(values[f]) for f in frames], drawable(method)
+                axis.plot(frames, means, "o-", ms=4, lw=1.4, color=color, label=name)
         axis.set_title(task)
         pose = any(score.after > 0 for score in scores if score.task == task)
         axis.set_xlabel("frames after the input range" if pose else "input frames (0: the last of the input range)")

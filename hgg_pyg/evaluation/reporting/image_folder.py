@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, UnidentifiedImageError
 
-from hgg_pyg.io.files import write_atomically
+from hgg_pyg.io.files import write_atomically, write_text
 from hgg_pyg.types import Cameras, UserError
 
 
@@ -147,4 +147,4 @@ class SavedImages:
         """Write `targets.json`."""
         about = "images on white; K in pixels, centres of pixels at +0.5; world_to_camera 4x4, metres, x right, y down"
         text = json.dumps({"about": about, "targets": self._targets}, indent=1)
-        write_atomically(self.folder / "targets.json", lambda path: path.write_text(text))
+        write_text(self.folder / "targets.json", text)

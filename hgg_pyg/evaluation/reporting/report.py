@@ -29,7 +29,7 @@ from hgg_pyg.evaluation.scores import (
     spreads,
     summarise,
 )
-from hgg_pyg.io.files import write_atomically
+from hgg_pyg.io.files import write_atomically, write_text
 
 TASKS = ("novel view", "novel pose")
 DIRECT, OURS = "direct binding", "ours"
@@ -145,14 +145,13 @@ class Report:
             regions: with the mask's and the box's columns in the tables.
         """
         content = json.dumps(self._content(), indent=2, allow_nan=False)
-        write_atomically(folder / "metrics.json", lambda path: path.write_text(content))
+        write_text(folder / "metrics.json", content)
         write_atomically(folder / "scores.csv", self._write_csv)
-        write_atomically(folder / "table.md", lambda path: path.write_text(self.markdown(regions)))
+        write_text(folder / "table.md", self.markdown(regions))
         if self.gallery.shown and self.images:
             left, right = ([_comparison(shot, self.methods) for shot in self.gallery.typical(task)] for task in TASKS)
             save_sheet(folder / "sheet.png", left, right, titles=TASKS, columns=("ground truth", *self.methods))
-        shown = page(self._page(run or folder, regions))
-        write_atomically(folder / "report.html", lambda path: path.write_text(shown, encoding="utf-8"))
+        write_text(folder / "report.html", page(self._page(run or folder, regions)))
 
     def markdown(self, regions: bool = False) -> str:
         """The summary as a document."""
@@ -204,7 +203,7 @@ class Report:
 
     def _write_csv(self, path: Path) -> None:
         names = [f.name for f in fields(ImageScore) if f.name not in METRICS] + list(METRICS)
-        with path.open("w", newline="", encoding="utf-8") as file:
+        with path.open("w", newline="", encoding="utf-8", errors="backslashreplace") as file:
             for line in (f"{self.region}; {CONVENTION}", *(f"{name}: {text}" for name, text in REGIONS.items())):
                 file.write(f"# {line}\n")
             writer = csv.writer(file)

@@ -111,7 +111,7 @@ class THuman4(LayoutWriter):
             for frame in range(footage.frames)
             if not self.has_image(footage.frames, camera, frame)
         ]
-        (folder / "missing_img_files.txt").write_text("".join(f"{path}\n" for path in lost))
+        (folder / "missing_img_files.txt").write_text("".join(f"{path}\n" for path in lost), "utf-8")
 
 
 def _write_smplx(path: Path, footage: Footage) -> None:

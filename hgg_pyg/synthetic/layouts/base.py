@@ -101,7 +101,7 @@ def to_bytes(pixels: np.ndarray) -> np.ndarray:
 def write_json(path: Path, content: object) -> None:
     """Write JSON, in a folder that is made if need be."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps(content, indent=1))
+    path.write_text(json.dumps(content, indent=1), "utf-8")
 
 
 @cache
