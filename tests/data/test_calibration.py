@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 import json
+import logging
+import shutil
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
+from hgg_pyg.check import CheckConfig
+from hgg_pyg.check import main as check
+from hgg_pyg.data import open_captures
 from hgg_pyg.data.calibration import Entry, make_calibration, read_calibration
 from hgg_pyg.types import UserError
+from tests.silhouettes import in_cameras, silhouette_overlaps
 
 GOOD: dict[str, Any] = {
     "K": [[60.0, 0, 24], [0, 61.0, 32], [0, 0, 1]],
@@ -108,3 +114,38 @@ def test_cameras_on_a_map_are_brought_near_the_origin():
     millimetres = [Entry(e.name, e.where, e.K, e.R, 1000 * (e.T + e.R @ (middle - [0, 0, 12]))) for e in entries]
     assert make_calibration(millimetres).origin == (0, 0, 0)
     np.testing.assert_array_equal(make_calibration(millimetres).T, [entry.T for entry in millimetres])
+
+
+def test_a_capture_on_a_map_is_the_one_at_the_origin(tmp_path, tiny_captures, body, caplog):
+    """The same images, squares around the person and overlaps, at 4000 km; that it was moved is said once."""
+    subject = shutil.copytree(next(path for path in sorted(tiny_captures.iterdir()) if path.is_dir()), tmp_path / "a")
+    before = open_captures(subject, 24, body, crop=True).train[0]
+    overlaps = silhouette_overlaps(open_captures(subject).train[0], body)
+    middle = np.array([4_210_034.0, 172_000.5, 4_780_000.25])
+    path = next(subject.glob("calibration*.json"))
+    content = json.loads(path.read_text())
+    for camera in content.values():
+        camera["T"] = (np.ravel(camera["T"]) - np.reshape(camera["R"], (3, 3)) @ middle).tolist()
+    path.write_text(json.dumps(content))
+    params = dict(np.load(subject / "smpl_params.npz"))
+    np.savez(subject / "smpl_params.npz", **{**params, "transl": params["transl"].astype(np.float64) + middle})
+    with caplog.at_level(logging.INFO, "hgg_pyg"):
+        after = open_captures(subject, 24, body, crop=True).train[0]
+    (said,) = (text for text in caplog.messages if "coordinates of a map" in text)
+    assert said.startswith(f"{subject}: coordinates of a map: cameras and poses are read about 4,210,0")
+    np.testing.assert_allclose(after.windows, before.windows, atol=0.01)
+    np.testing.assert_allclose(after.image(1, 2), before.image(1, 2), atol=0.01)
+    np.testing.assert_allclose(in_cameras(after, body), in_cameras(before, body), atol=1e-4)
+    np.testing.assert_allclose(silhouette_overlaps(open_captures(subject).train[0], body), overlaps, atol=0.02)
+
+
+def test_check_says_in_a_line_what_is_wrong_with_a_camera(tmp_path, tiny_captures, capsys):
+    subject = shutil.copytree(next(path for path in sorted(tiny_captures.iterdir()) if path.is_dir()), tmp_path / "a")
+    path = next(subject.glob("calibration*.json"))
+    content = json.loads(path.read_text())
+    content[sorted(content)[1]]["K"] = pinhole(1e300)
+    path.write_text(json.dumps(content))
+    with pytest.raises(SystemExit) as caught:
+        check(CheckConfig(subject, out=tmp_path / "check"))
+    assert caught.value.code == 1
+    assert f"{path}: camera '{sorted(content)[1]}': key 'K': expected pixels" in capsys.readouterr().out
