@@ -23,6 +23,9 @@ class ImageFiles:
     folders: tuple[Path, ...]  # V
     names: tuple[tuple[str, ...], ...]  # V x F; cameras that name their files alike share one row
     labels: bool = False  # masks of body parts: every value but 0 is the person
+    white: int | None = (
+        None  # of masks of brightness, the value that is all person; None: the largest their files can hold
+    )
 
     def path(self, frame: int, camera: int) -> Path:
         """The file of a frame from a camera, both by position."""
@@ -122,4 +125,4 @@ class Capture:
             left, top, side = self.windows[frame, camera].tolist()
             window = Window(left, top, side, side)
         lens = None if self.lenses is None else self.lenses[camera]
-        return read_pixels(files.path(frame, camera), mode, self.file_size, self.size(), window, lens)
+        return read_pixels(files.path(frame, camera), mode, self.file_size, self.size(), window, lens, files.white)
