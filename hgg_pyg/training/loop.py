@@ -28,8 +28,9 @@ log = logging.getLogger("hgg_pyg")
 class TrainingLoop(ABC, Generic[Item]):
     """AdamW under a one-cycle learning rate; what is trained, and on what, a subclass says.
 
-    Every random draw is seeded by the optimiser step, the turn and the process, so a run that goes on from a
-    checkpoint takes the same items as one that was never stopped.
+    Every random draw is seeded by the optimiser step and the item's number in it, so a run that goes on from a
+    checkpoint takes the same items as one that was never stopped, and N processes take those of one process with N
+    times the accumulation.
 
     Args:
         config: the run.
@@ -49,7 +50,8 @@ class TrainingLoop(ABC, Generic[Item]):
         self.scheduler = torch.optim.lr_scheduler.OneCycleLR(optimizer, config.lr, total_steps=total, pct_start=rise)
         self.model, self.optimizer = accelerator.prepare(model, optimizer)
         self.history: list[StepRecord] = []
-        self.stop_requested = False
+        self.stop_requested = False  # of this process
+        self.stopping = False  # as all of them have agreed
 
     @abstractmethod
     def load(self, rng: np.random.Generator) -> Item:
@@ -71,12 +73,12 @@ class TrainingLoop(ABC, Generic[Item]):
         self.history = list(checkpoint.history)
 
     def run_from(self, checkpoint: Checkpoint | None) -> None:
-        """Train from a checkpoint on, or from the start, to the end; stopped before it, the process exits with 130."""
+        """Train from a checkpoint on, or from the start, to the end; stopped before it, every process exits with 130."""
         if checkpoint is not None:
             self.restore(checkpoint)
-            log.info("going on from step %d of %d", checkpoint.step, self.run_config.steps)
+            if self.accelerator.is_main_process:
+                log.info("going on from step %d of %d", checkpoint.step, self.run_config.steps)
         if not self.run():
-            log.info("stopped at step %d and saved; --resume goes on", len(self.history))
             sys.exit(130)
 
     def run(self) -> bool:
@@ -102,6 +104,7 @@ class TrainingLoop(ABC, Generic[Item]):
             for step in range(done, config.steps):
                 record = self.train_step(step, items, bar)
                 if record is None:
+                    self.stopping = True
                     break
                 self.history.append(record)
                 if board is not None:
@@ -109,22 +112,30 @@ class TrainingLoop(ABC, Generic[Item]):
                 last = step + 1 == config.steps
                 if main and (last or (step + 1) % config.checkpoint_every == 0):
                     self.save()
+                if self.stopping:
+                    break
+            finished = len(self.history) == config.steps
+            if self.stopping and main:
+                self.save()
+                if not finished:
+                    log.info("stopped at step %d and saved; --resume goes on", len(self.history))
+            # A launcher ends all processes when it sees one end: not before the main one has saved.
+            self.accelerator.wait_for_everyone()
         if board is not None:
             board.close()
-        if self.stop_requested and main:
-            self.save()
-        return len(self.history) == config.steps
+        return finished
 
     def train_step(self, step: int, items: Iterator[Item], bar: tqdm) -> StepRecord | None:
         """One optimiser step over `accumulation` items per process; None if asked to stop before it was complete.
 
-        Parameters change only at its end, so stopping within it leaves the state of the step before.
+        Parameters change only at its end, so stopping within it leaves the state of the step before. Several processes
+        stop together: at the end of the step in which one of them was asked to.
         """
-        config = self.run_config
+        config, alone = self.run_config, self.accelerator.num_processes == 1
         losses, qualities = [], []
         self.model.train()
         for turn in range(config.accumulation):
-            if self.stop_requested:
+            if self.stop_requested and alone:
                 return None
             torch.manual_seed(int(self._seeds(step, turn).generate_state(1)[0]))  # of dropout
             with self.accelerator.accumulate(self.model):
@@ -140,8 +151,10 @@ class TrainingLoop(ABC, Generic[Item]):
             bar.set_postfix(loss=f"{loss.item():.4f}", psnr=f"{quality.item():.2f}", refresh=False)
         rate = float(self.scheduler.get_last_lr()[0])
         self.scheduler.step()
-        means = torch.stack([torch.stack(losses).mean(), torch.stack(qualities).mean()])
-        loss, quality = self.accelerator.reduce(means, "mean").tolist()  # pyright: ignore[reportAttributeAccessIssue]
+        asked = losses[0].new_tensor(float(self.stop_requested and not alone))
+        means = torch.stack([torch.stack(losses).mean(), torch.stack(qualities).mean(), asked])
+        loss, quality, asked = self.accelerator.reduce(means, "mean").tolist()  # pyright: ignore[reportAttributeAccessIssue]
+        self.stopping = asked > 0
         look = (step + 1) % config.validate_every == 0 or step + 1 == config.steps
         return StepRecord(step + 1, loss, quality, rate, self.validate() if look else None)
 
@@ -159,7 +172,8 @@ class TrainingLoop(ABC, Generic[Item]):
             save_curves(folder / "curves.png", self.history)
 
     def _seeds(self, step: int, turn: int) -> np.random.SeedSequence:
-        return np.random.SeedSequence([self.run_config.seed, step, turn, self.accelerator.process_index])
+        item = turn * self.accelerator.num_processes + self.accelerator.process_index
+        return np.random.SeedSequence([self.run_config.seed, step, item, 0])
 
     def _load_ahead(self, first_step: int, loader: ThreadPoolExecutor) -> Iterator[Item]:
         """Items in order, the next one loaded while one is trained on."""
@@ -177,11 +191,16 @@ class TrainingLoop(ABC, Generic[Item]):
 
     @contextmanager
     def _signals(self) -> Iterator[None]:
-        """Let Ctrl-C and SIGTERM finish the item at hand, then save; a second Ctrl-C stops at once."""
+        """Let Ctrl-C and SIGTERM finish the item at hand, then save; a second one stops at once.
+
+        Of several processes, each of which gets what its launcher gets and again what that passes on, the second one
+        changes nothing.
+        """
 
         def request_stop(number: int, frame: object) -> None:
             self.stop_requested = True
-            signal.signal(number, signal.SIG_DFL if number == signal.SIGTERM else signal.default_int_handler)
+            if self.accelerator.num_processes == 1:
+                signal.signal(number, signal.SIG_DFL if number == signal.SIGTERM else signal.default_int_handler)
 
         before = {number: signal.signal(number, request_stop) for number in (signal.SIGINT, signal.SIGTERM)}
         try:
