@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 
 import torch
+from accelerate import Accelerator
 
 from hgg_pyg.attention import get_variant
 from hgg_pyg.backbones import make_backbone
@@ -12,9 +13,11 @@ from hgg_pyg.data.capture_set import CaptureSet, load_body_for, open_captures
 from hgg_pyg.data.frames import compute_missing, frame_sources
 from hgg_pyg.evaluation.evaluator import Extras, evaluate
 from hgg_pyg.evaluation.lpips import BACKBONE_FILE, load_all_lpips, load_lpips
-from hgg_pyg.runtime import join_processes, run_command
+from hgg_pyg.runtime import join_processes, main_first, run_command, wait_for_all
 from hgg_pyg.synthetic import DEMO, synthesize
-from hgg_pyg.training.run import MODEL_FOLDER, TrainConfig, create_run, find_checkpoint
+from hgg_pyg.training.claim import begin_run
+from hgg_pyg.training.inputs import check_inputs, inputs_of, network_digest, write_inputs
+from hgg_pyg.training.run import MODEL_FOLDER, Checkpoint, TrainConfig, create_run, follow_paths
 from hgg_pyg.training.trainer import Trainer
 from hgg_pyg.types import UserError
 
@@ -36,10 +39,14 @@ def main(config: TrainConfig) -> None:
     """Train the Human Gaussian Graph on captures, evaluate it on test subjects, leave everything in runs/NAME."""
     accelerator = join_processes(config.precision, config.accumulation)
     _check_attention(config, accelerator.device.type)
-    checkpoint = find_checkpoint(config)
+    with begin_run(config, accelerator) as checkpoint:
+        _train(config, accelerator, checkpoint)
+
+
+def _train(config: TrainConfig, accelerator: Accelerator, checkpoint: Checkpoint | None) -> None:
     if accelerator.is_main_process and config.data is None:
         synthesize(DEMO)
-    accelerator.wait_for_everyone()
+    wait_for_all(accelerator)
     body, backbone = load_body_for(config.captures, config.body), make_backbone(config.backbone, accelerator.device)
     captures = open_captures(config.captures, config.image_size, body, config.crop, config.protocol)
     train, val, test = (
@@ -51,14 +58,19 @@ def main(config: TrainConfig) -> None:
     lpips = load_lpips()
     if accelerator.is_main_process:
         _say_what_is_trained_on(config, captures, lpips is not None)
+    inputs = inputs_of(captures, body, lpips is not None, network_digest(backbone))
+    main_first(accelerator, lambda: check_inputs(config, inputs))
     compute_missing(train, (accelerator.process_index, accelerator.num_processes))
-    accelerator.wait_for_everyone()
+    wait_for_all(accelerator)
     try:
         trainer = Trainer(config, accelerator, train, val, captures.shared_subjects, lpips)
     except ValueError as error:  # a conv or a relation of the user's own that does not fit
         raise UserError(str(error)) from error
     if accelerator.is_main_process and checkpoint is None:
+        write_inputs(config.folder, inputs)
         create_run(config)
+    elif accelerator.is_main_process:
+        follow_paths(config)
     trainer.run_from(checkpoint)
     if accelerator.is_main_process:
         trainer.network.save(config.folder / MODEL_FOLDER)

@@ -167,6 +167,7 @@ class TrainingLoop(ABC, Generic[Item]):
             optimizer=self.optimizer.state_dict(),
             scheduler=self.scheduler.state_dict(),
             history=tuple(self.history),
+            processes=self.accelerator.num_processes,
         ).save(folder)
         if self.history:
             save_curves(folder / "curves.png", self.history)

@@ -26,7 +26,7 @@ from hgg_pyg.training.losses import LossConfig
 from hgg_pyg.types import UserError
 
 CONFIG_FILE, CHECKPOINT_FILE, MODEL_FOLDER = "config.json", "checkpoint.pt", "model"
-_MAY_CHANGE = {"resume", "out", "checkpoint_every"}  # options that do not change what is learnt
+_MAY_CHANGE = {"resume", "out", "cache", "checkpoint_every"}  # options that do not change what is learnt
 
 Record = TypeVar("Record")
 
@@ -55,7 +55,8 @@ class RunConfig:
     steps: int = 960
     """number of optimiser steps"""
     accumulation: int = 1
-    """clips per process and optimiser step, whose gradients are added up (the paper: 8)"""
+    """clips per process and optimiser step, whose gradients are averaged (the paper: 8); N processes take N times as
+    many, and give what one process with N times the accumulation gives, up to rounding"""
     lr: float = 2e-3
     """highest learning rate of the one-cycle schedule (the paper: 4e-4)"""
     weight_decay: float = 0.05
@@ -165,6 +166,7 @@ class Checkpoint:
     optimizer: dict[str, Any]
     scheduler: dict[str, Any]
     history: tuple[StepRecord, ...]
+    processes: int = 1  # that worked together; others would take other items
 
     def save(self, folder: Path) -> None:
         """Write into a run's folder: a reader finds the old checkpoint or this one, whole."""
@@ -191,11 +193,16 @@ class Checkpoint:
             raise UserError(f"{path}: expected a checkpoint of this program ({said})") from None
 
 
-def find_checkpoint(config: RunConfig) -> Checkpoint | None:
+def find_checkpoint(config: RunConfig, processes: int = 1) -> Checkpoint | None:
     """The checkpoint to go on from, None to start afresh. Writes nothing.
 
+    Args:
+        config: the run. Paths may differ from the run's: what is there is compared once it is read, by `check_inputs`.
+        processes: that would go on.
+
     Raises:
-        UserError: the folder already holds a run and `resume` is off, or one of another configuration.
+        UserError: the folder already holds a run and `resume` is off, or one of another configuration, or of another
+            number of processes.
     """
     folder = config.folder
     if not (folder / CONFIG_FILE).is_file():
@@ -203,12 +210,33 @@ def find_checkpoint(config: RunConfig) -> Checkpoint | None:
     if not config.resume:
         raise UserError(f"{folder}: already holds a run; --resume goes on with it, --name starts another")
     _check_same(folder / CONFIG_FILE, read_config(folder, type(config)), config)
-    return Checkpoint.load(folder) if (folder / CHECKPOINT_FILE).is_file() else None
+    if not (folder / CHECKPOINT_FILE).is_file():
+        return None
+    checkpoint = Checkpoint.load(folder)
+    if checkpoint.processes != processes:
+        raise UserError(
+            f"{folder / CHECKPOINT_FILE}: expected as many processes as the run was trained by, "
+            f"{checkpoint.processes}, found {processes}: each takes items of its own"
+        )
+    return checkpoint
 
 
 def create_run(config: RunConfig) -> None:
     """Make the run's folder with the state of the source tree and the configuration."""
     write_atomically(config.folder / "git.txt", lambda path: path.write_text(_git_state()))
+    _write_config(config)
+
+
+def follow_paths(config: RunConfig) -> None:
+    """Let a run's configuration say where its files are now."""
+    before = read_config(config.folder, type(config))
+    if {name: flat_config(before)[name] for name in paths_of(config)} != {
+        name: flat_config(config)[name] for name in paths_of(config)
+    }:
+        _write_config(config)
+
+
+def _write_config(config: RunConfig) -> None:
     write_atomically(config.folder / CONFIG_FILE, lambda path: path.write_text(config_json(config)))
 
 
@@ -227,10 +255,16 @@ def read_config(folder: Path, kind: type[Record] = TrainConfig) -> Record:
         raise UserError(f"{path}: expected a configuration that can be used here ({error})") from None
 
 
+def paths_of(config: RunConfig) -> set[str]:
+    """Dotted names of the options that say where something is; what is there counts, not where."""
+    return {name for name, value in flat_config(config).items() if isinstance(value, Path)}
+
+
 def _check_same(path: Path, found: RunConfig, wanted: RunConfig) -> None:
     before, now = flat_config(found), flat_config(wanted)
+    free = _MAY_CHANGE | paths_of(found) | paths_of(wanted)
     for name in before:
-        if name not in _MAY_CHANGE and before[name] != now[name]:
+        if name not in free and before[name] != now[name]:
             raise UserError(
                 f"{path}: {name}: the run has {before[name]}, the command line says {now[name]}; "
                 "--resume needs the same options, --name starts another run"

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import torch
 
 from hgg_pyg.body import BodyModel
@@ -72,6 +73,7 @@ def make_capture(
             f"cropped to {side} by {body.digest}" if crop else "whole",
             *(_digest_of(part) for part in (recording, poses, frames)),
         ),
+        listing=_names_and_sizes((*recording.images, *recording.masks), frames),
     )
 
 
@@ -154,6 +156,15 @@ def _common_size(folder: Path, images: ImageFiles, masks: ImageFiles, calibratio
                 f"found {_text(expected)}"
             )
     return expected
+
+
+def _names_and_sizes(listings: Sequence[Listing], frames: Sequence[int]) -> str:
+    """A hash of the files of some frames: of what survives a copy."""
+    total = hashlib.sha256(repr(tuple(frames)).encode())
+    for listing in listings:
+        total.update("\0".join(listing.names[number] for number in frames).encode(errors="surrogateescape"))
+        total.update(np.array([listing.stamps[number][0] for number in frames], "<i8").tobytes())
+    return total.hexdigest()[:16]
 
 
 def _digest_of(part: Recording | BodyPose | tuple[int, ...]) -> str:
