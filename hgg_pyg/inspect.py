@@ -22,7 +22,11 @@ class InspectConfig:
     run: Annotated[Path, tyro.conf.Positional]
     """folder of a training run"""
     data: Path | None = None
-    """folder of captures; by default those of the run"""
+    """folder of captures; by default where the run found them"""
+    body: Path | None = None
+    """body model file of SMPL or SMPL-X (.npz, .pkl) or its folder; by default where the run found it"""
+    cache: Path | None = None
+    """folder where per-frame Gaussians are stored; by default the run's"""
     subject: str | None = None
     """name of a test subject; by default the first"""
     out: Path | None = None
@@ -34,7 +38,7 @@ class InspectConfig:
 
 def main(config: InspectConfig) -> None:
     """Show where a trained network's attention goes and what its read-out changes, on one test subject."""
-    found = findings_of(load_subject(config.run, config.data, config.subject))
+    found = findings_of(load_subject(config.run, config.data, config.subject, config.body, config.cache))
     out = config.out or config.run / "inspect"
     try:
         pages = save_pages(out, found)

@@ -54,8 +54,10 @@ def run_command(config: type[Config], work: Callable[[Config], object]) -> None:
     except RuntimeError as error:
         if not _lost_a_process(error):
             raise
-        said = " ".join(re.sub(r"\[\S*\.(cc|cpp|h):\d+\]", "", str(error)).split())[:100]
-        print(f"error: another process of this run has ended or cannot be reached ({said})", file=sys.stderr)
+        said = " ".join(re.sub(r"\[\S*\.(cc|cpp|h):\d+\]", "", str(error)).split()).split(". ")[0][:100]
+        whole = "what is on disk is whole: start again, training with --resume"
+        print(f"error: another process has ended or cannot be reached ({said}); {whole}", file=sys.stderr)
+        sys.stdout.flush()
         sys.stderr.flush()
         os._exit(1)  # at once: what the libraries do when they are closed waits for the others
 
@@ -64,7 +66,7 @@ def join_processes(precision: Literal["no", "bf16"] = "no", accumulation: int = 
     """This process among those that torchrun, mpirun or accelerate started.
 
     Raises:
-        UserError: several were asked for and one was started, there are not as many GPUs, or they do not find each other.
+        UserError: several were asked for and one was started, there are too few GPUs, or they do not find each other.
     """
     started = next((int(os.environ[name]) for name in _STARTED if name in os.environ), 1)
     if started == 1 and os.environ.get("ACCELERATE_USE_CPU") == "True" and "MASTER_PORT" in os.environ:

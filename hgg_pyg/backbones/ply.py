@@ -107,7 +107,7 @@ class PlyBackbone:
         return self._digest
 
     def contents(self) -> str:
-        """Hash of what a copy keeps: as `digest`, but for the folder and times; the ends of some files in their stead."""
+        """Hash of what a copy keeps: as `digest`, but for the folder and times, and with the ends of some files."""
         text = f"{_VERSION} {replace(self.config, folder=None)} {self._sizes}"
         total = hashlib.sha256(text.encode(errors="surrogateescape"))
         plys = [name for name in self._sizes if name.endswith(".ply")]

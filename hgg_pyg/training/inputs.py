@@ -20,7 +20,7 @@ from hgg_pyg.training.run import CONFIG_FILE, RunConfig, paths_of, read_config
 from hgg_pyg.types import UserError
 
 INPUTS_FILE = "inputs.json"
-_ROUNDING = 1e-6  # of the sum of absolute values: poses are brought into our convention, to the last digits a processor's
+_ROUNDING = 1e-6  # of the sum of absolute values: last digits of converted poses differ between processors
 _ANOTHER = "--name starts another run"
 
 Inputs = dict[str, Any]

@@ -73,7 +73,7 @@ class TrainingLoop(ABC, Generic[Item]):
         self.history = list(checkpoint.history)
 
     def run_from(self, checkpoint: Checkpoint | None) -> None:
-        """Train from a checkpoint on, or from the start, to the end; stopped before it, every process exits with 130."""
+        """Train from a checkpoint on, or from the start, to the end; stopped before it, processes exit with 130."""
         if checkpoint is not None:
             self.restore(checkpoint)
             if self.accelerator.is_main_process:
@@ -118,6 +118,7 @@ class TrainingLoop(ABC, Generic[Item]):
             if self.stopping and main:
                 self.save()
                 if not finished:
+                    bar.close()  # the line is not to go on that of the bar
                     log.info("stopped at step %d and saved; --resume goes on", len(self.history))
             # A launcher ends all processes when it sees one end: not before the main one has saved.
             self.accelerator.wait_for_everyone()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -20,8 +21,11 @@ from hgg_pyg.data.frames import FrameSource, frame_sources
 from hgg_pyg.evaluation.inspection.subject import RunSubject
 from hgg_pyg.model.config import ModelConfig
 from hgg_pyg.model.network import HGGNet
+from hgg_pyg.training.inputs import INPUTS_FILE, network_digest, read_inputs
 from hgg_pyg.training.run import CONFIG_FILE, MODEL_FOLDER, TrainConfig, read_config
 from hgg_pyg.types import UserError
+
+log = logging.getLogger("hgg_pyg")
 
 
 @dataclass(frozen=True)
@@ -50,25 +54,64 @@ class TrainedRun:
         return self.sources(self.captures.test)
 
 
-def open_run(run: Path, data: Path | None = None, device: torch.device | None = None) -> TrainedRun:
-    """Open a run and captures for it.
+def open_run(
+    run: Path,
+    data: Path | None = None,
+    device: torch.device | None = None,
+    body: Path | None = None,
+    cache: Path | None = None,
+) -> TrainedRun:
+    """Open a run and captures for it. Files that are others than those it was trained on are used, with a warning.
 
     Args:
         run: folder of a training run.
-        data: folder of captures; the run's own when none is given.
+        data: folder of captures; where the run found them when none is given.
         device: where the networks go; the CPU by default.
+        body: body model file or its folder; the run's own when none is given.
+        cache: folder of per-frame Gaussians; the run's own when none is given.
 
     Raises:
-        UserError: no run, no captures, another body or per-frame network, or a way of attention that cannot run here.
+        UserError: no run, no captures, another body or per-frame network, a way of attention that cannot run here, or
+            files that are no longer where the run found them.
     """
     device = device or torch.device("cpu")
     config = read_config(run)
-    data = data or config.captures
-    body = load_body_for(data, config.body)
+    given = {"data": data, "body": body, "cache": cache}
+    config = replace(config, **{name: path for name, path in given.items() if path is not None})
+    _find_files(run, config)
+    data = config.captures
+    body_model = load_body_for(data, config.body)
     backbone = make_backbone(config.backbone, device)
-    model = load_network(run, body, backbone, device)
-    captures = open_captures(data, config.image_size, body, config.crop, config.protocol)
-    return TrainedRun(config, model, data, captures, body, backbone)
+    _warn_of_others(run, body_model, backbone)
+    model = load_network(run, body_model, backbone, device)
+    captures = open_captures(data, config.image_size, body_model, config.crop, config.protocol)
+    return TrainedRun(config, model, data, captures, body_model, backbone)
+
+
+def _find_files(run: Path, config: TrainConfig) -> None:
+    """Refuse to look for files where they are no longer, and name the option that says where they are now."""
+    resume = "train --resume with it keeps another place"
+    wanted = {
+        "data": (config.captures, "--data says where they are now"),
+        "body": (config.body, "--body says where it is now"),
+    }
+    if config.backbone.name == "lgm":
+        wanted["backbone.lgm.checkpoint"] = (config.backbone.lgm.checkpoint, resume)
+    if config.backbone.name == "ply":
+        wanted["backbone.ply.folder"] = (config.backbone.ply.folder, resume)
+    for name, (path, advice) in wanted.items():
+        if path is not None and not path.exists():
+            found = "found nothing" if path.is_absolute() else f"found nothing in {Path.cwd()}"
+            raise UserError(f"{path}: expected what {run / CONFIG_FILE} names as {name}, {found}: {advice}")
+    if not config.cache.exists():
+        log.info("%s: no such folder: per-frame Gaussians are computed anew; --cache names another", config.cache)
+
+
+def _warn_of_others(run: Path, body: BodyModel, backbone: Backbone) -> None:
+    if inputs := read_inputs(run):
+        for key, now in (("body", body.digest), ("network", network_digest(backbone))):
+            if inputs[key] != now:
+                log.warning("%s: %s: the run was trained on %s, found %s", run / INPUTS_FILE, key, inputs[key], now)
 
 
 def _check_same_network(run: Path, config: TrainConfig, saved: ModelConfig) -> None:
@@ -107,18 +150,26 @@ def load_network(run: Path, body: BodyModel, backbone: Backbone, device: torch.d
     return model.to(device).eval()
 
 
-def load_subject(run: Path, data: Path | None = None, subject: str | None = None) -> RunSubject:
+def load_subject(
+    run: Path,
+    data: Path | None = None,
+    subject: str | None = None,
+    body: Path | None = None,
+    cache: Path | None = None,
+) -> RunSubject:
     """Load a run and open one of the test subjects, with the input frames that evaluation gives it.
 
     Args:
         run: folder of a training run.
         data: folder of captures; the run's own when none is given.
         subject: its name; the first test subject when none is given.
+        body: body model file or its folder; the run's own when none is given.
+        cache: folder of per-frame Gaussians; the run's own when none is given.
 
     Raises:
-        UserError: no run, no captures, another body, no such subject, or a way of attention that cannot run here.
+        UserError: as `open_run`, or no such subject.
     """
-    trained = open_run(run, data)
+    trained = open_run(run, data, body=body, cache=cache)
     sources = trained.test_sources()
     names = [source.capture.name for source in sources]
     if subject is not None and subject not in names:
