@@ -216,7 +216,7 @@ def find_checkpoint(config: RunConfig, processes: int = 1) -> Checkpoint | None:
     if checkpoint.processes != processes:
         raise UserError(
             f"{folder / CHECKPOINT_FILE}: expected as many processes as the run was trained by, "
-            f"{checkpoint.processes}, found {processes}: each takes items of its own"
+            f"{checkpoint.processes}, found {processes}: each takes items of its own; --name starts another run"
         )
     return checkpoint
 

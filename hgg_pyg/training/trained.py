@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -76,9 +76,10 @@ def open_run(
     """
     device = device or torch.device("cpu")
     config = read_config(run)
-    given = {"data": data, "body": body, "cache": cache}
-    config = replace(config, **{name: path for name, path in given.items() if path is not None})
-    _find_files(run, config)
+    places = {"data": data, "body": body, "cache": cache}
+    given = {name: path for name, path in places.items() if path is not None}
+    config = replace(config, **given)
+    _find_files(run, config, given)
     data = config.captures
     body_model = load_body_for(data, config.body)
     backbone = make_backbone(config.backbone, device)
@@ -88,8 +89,8 @@ def open_run(
     return TrainedRun(config, model, data, captures, body_model, backbone)
 
 
-def _find_files(run: Path, config: TrainConfig) -> None:
-    """Refuse to look for files where they are no longer, and name the option that says where they are now."""
+def _find_files(run: Path, config: TrainConfig, given: Collection[str]) -> None:
+    """Refuse to look where the run's files are no longer, and name the option that says where they are now."""
     resume = "train --resume with it keeps another place"
     wanted = {
         "data": (config.captures, "--data says where they are now"),
@@ -100,10 +101,10 @@ def _find_files(run: Path, config: TrainConfig) -> None:
     if config.backbone.name == "ply":
         wanted["backbone.ply.folder"] = (config.backbone.ply.folder, resume)
     for name, (path, advice) in wanted.items():
-        if path is not None and not path.exists():
+        if name not in given and path is not None and not path.exists():
             found = "found nothing" if path.is_absolute() else f"found nothing in {Path.cwd()}"
             raise UserError(f"{path}: expected what {run / CONFIG_FILE} names as {name}, {found}: {advice}")
-    if not config.cache.exists():
+    if "cache" not in given and not config.cache.exists():
         log.info("%s: no such folder: per-frame Gaussians are computed anew; --cache names another", config.cache)
 
 
