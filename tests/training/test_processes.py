@@ -35,9 +35,8 @@ class Line(TrainingLoop[torch.Tensor]):
 
     def loss(self, item):
         loss = self.model(item).square().mean()
-        rank = self.accelerator.process_index
-        if len(self.history) == 2 and os.environ.get(f"KILL_{rank}"):
-            os.kill(os.getpid(), int(os.environ[f"KILL_{rank}"]))
+        if self.accelerator.process_index == 1 and len(self.history) == int(os.environ["AFTER"]):
+            os.kill(os.getpid(), int(os.environ["SIGNAL"]))
         return loss, loss.detach()
 
     def validate(self):
@@ -79,31 +78,30 @@ def start(tmp_path: Path, count: int, *options: str, **environment: str) -> list
 
 
 @pytest.mark.slow
-def test_asked_of_one_they_stop_together_and_go_on_as_one_with_as_much_accumulation(tmp_path):
-    options = ("--steps", "5", "--name", "two")
-    (main, said), (other, quiet) = start(tmp_path, 2, *options, KILL_1=str(int(signal.SIGTERM)))
+def test_two_stop_together_go_on_as_one_with_twice_the_accumulation_and_end_when_one_is_killed(tmp_path):
+    options = ("--steps", "6", "--name", "two", "--checkpoint-every", "1")
+    (main, said), (other, quiet) = start(tmp_path, 2, *options, SIGNAL=str(int(signal.SIGTERM)), AFTER="2")
     assert (main, other) == (130, 130), said + quiet
     assert said.count("stopped at step 3 and saved; --resume goes on") == 1
     assert "stopped" not in quiet
     assert Checkpoint.load(tmp_path / "two").step == 3
     with pytest.raises(UserError, match=r"expected as many processes as the run was trained by, 2, found 1: "):
-        find_checkpoint(RunConfig(out=tmp_path, name="two", steps=5, resume=True))
-    assert [code for code, _ in start(tmp_path, 2, *options, "--resume")] == [0, 0]
-    alone: dict[str, Any] = {"__name__": "alone"}
-    exec(LOOP, alone)
-    alone["main"](RunConfig(out=tmp_path, name="one", steps=5, accumulation=2))
-    two, one = Checkpoint.load(tmp_path / "two"), Checkpoint.load(tmp_path / "one")
-    for name, weight in one.model.items():
-        torch.testing.assert_close(two.model[name], weight, rtol=1e-6, atol=1e-7)
-    assert [record.loss for record in two.history] == pytest.approx([record.loss for record in one.history], rel=1e-6)
+        find_checkpoint(RunConfig(out=tmp_path, name="two", steps=6, checkpoint_every=1, resume=True))
 
-
-@pytest.mark.slow
-def test_one_that_is_killed_ends_the_others_with_a_line(tmp_path):
-    (code, said), (killed, _) = start(tmp_path, 2, "--steps", "5", KILL_1=str(int(signal.SIGKILL)))
-    assert (code, killed) == (1, -signal.SIGKILL), said
+    killed = start(tmp_path, 2, *options, "--resume", SIGNAL=str(int(signal.SIGKILL)), AFTER="5")
+    (main, said), (other, _) = killed
+    assert (main, other) == (1, -signal.SIGKILL), said
     assert "Traceback" not in said
     assert said.count("error: another process has ended or cannot be reached (Connection closed by peer") == 1
+
+    alone: dict[str, Any] = {"__name__": "alone"}
+    exec(LOOP, alone)
+    alone["main"](RunConfig(out=tmp_path, name="one", steps=6, accumulation=2))
+    two, one = Checkpoint.load(tmp_path / "two"), Checkpoint.load(tmp_path / "one")
+    assert len(two.history) == 5
+    assert [record.loss for record in two.history] == pytest.approx(
+        [record.loss for record in one.history[:5]], rel=1e-6
+    )
 
 
 class Nothing(TrainingLoop[int]):
