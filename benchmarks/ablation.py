@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from types import MappingProxyType
-from typing import ClassVar, Literal
+from typing import Annotated, ClassVar, Literal
 
 import torch
 import tyro
@@ -41,12 +41,12 @@ from benchmarks.ablation_studies import (
 from benchmarks.ablation_times import measure_times, read_times
 from benchmarks.timing import write_table
 from hgg_pyg.backbones import make_backbone
-from hgg_pyg.config import ClipConfig
+from hgg_pyg.config import Bounds, ClipConfig, Processes, Repeats
 from hgg_pyg.data.capture import Capture
 from hgg_pyg.data.capture_set import CaptureSet, load_body_for, open_captures
 from hgg_pyg.data.clips import input_range
-from hgg_pyg.data.frames import FrameSource, compute_missing, frame_sources
-from hgg_pyg.io.files import write_atomically
+from hgg_pyg.data.frames import FrameSource, check_views, compute_missing, frame_sources
+from hgg_pyg.io.files import make_folder, write_atomically
 from hgg_pyg.runtime import run_command
 from hgg_pyg.synthetic import SynthesizeConfig, synthesize
 from hgg_pyg.training.run import TrainConfig
@@ -69,17 +69,17 @@ class AblationBenchmark(TrainConfig):
     settings: tuple[str, ...] = ()
     """settings of yours, to compare with the default one: "LABEL: FIELD=VALUE FIELD=VALUE" each, for example
     "GATv2: model.conv=GATv2Conv"; FIELD is an option of training, the parts of a VALUE that is a list have commas"""
-    seeds: int = 3
+    seeds: Repeats = 3
     """runs per setting, with seeds from `seed` on"""
     split: Split = "test"
     """split whose scores are shown: val for choosing, test for reporting"""
-    release_tokens: int = 8
+    release_tokens: Annotated[int, Bounds(1, 10_000)] = 8
     """S of the read-out as released, and the largest S compared; with the release's 20 a run takes ten times as long
     and 5 GB of memory"""
-    timed_clips: int = 24
+    timed_clips: Annotated[int, Bounds(0, 10**6)] = 24
     """clips on which the settings' times of training are compared, measured in alternation; the times are kept in
     times.csv beside the runs; 0 measures none"""
-    workers: int = field(default_factory=lambda: os.cpu_count() or 1)
+    workers: Processes = field(default_factory=lambda: os.cpu_count() or 1)
     """runs side by side, each on one thread"""
     quick: bool = False
     """small captures and networks, few steps, one seed: takes minutes, and its scores mean nothing"""
@@ -102,9 +102,6 @@ class AblationBenchmark(TrainConfig):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        for name, least in (("seeds", 1), ("release_tokens", 1), ("workers", 1), ("timed_clips", 0)):
-            if getattr(self, name) < least:
-                raise ValueError(f"{name}: expected at least {least}, found {getattr(self, name)}")
         if self.study == ():
             raise ValueError(f"study: expected all, or some of {', '.join(STUDY_NAMES)}, found none")
         if self.study and "settings" in self.study and not self.settings:
@@ -160,6 +157,12 @@ def main(config: AblationBenchmark) -> None:
     """Train what the studies need and is not there yet, and show what each setting gains over direct binding."""
     to_make = None if config.data is not None else _QUICK_CAPTURES if config.quick else _CAPTURES
     config = config.sized()
+    load_body_for(None if to_make else config.captures, config.body)
+    check_views(make_backbone(config.backbone), config.clip.input_views)
+    if not config.dry_run:
+        assert config.table is not None
+        for folder, option in ((config.table.parent, "--table"), (config.out, "--out"), (config.cache, "--cache")):
+            make_folder(folder, option)
     not_yet = to_make is not None and not (to_make.out / "splits.json").is_file()
     captures = None if config.dry_run and not_yet else _open(config, to_make)
     studies = config.studies(None if captures is None else _most_frames(captures))

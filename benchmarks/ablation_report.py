@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import itertools
-import json
 import logging
 import math
 import statistics
@@ -25,6 +24,7 @@ from benchmarks.ablation_studies import Study
 from benchmarks.ablation_times import ClipTime
 from hgg_pyg.evaluation.reporting.report import DIRECT, OURS, TASKS
 from hgg_pyg.io.files import write_atomically
+from hgg_pyg.io.json_files import read_json_object
 from hgg_pyg.training.run import MODEL_FOLDER, TrainConfig
 from hgg_pyg.types import UserError
 
@@ -145,7 +145,7 @@ def read_outcome(run: TrainConfig, split: Split) -> Outcome:
     """
     path = metrics_file(run, split)
     try:
-        content = json.loads(path.read_text())
+        content = read_json_object(path, "the scores of an evaluation")
         view, pose = (_scored(content["summary"].get(task)) for task in TASKS)
         subjects = _subjects(content["scores"]) if pose is not None else ()
     except (ValueError, KeyError, TypeError, AttributeError) as error:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
 
@@ -17,7 +17,8 @@ from benchmarks.suite import Limits, Result, run_case
 from benchmarks.timing import machine, write_table
 from benchmarks.workers import Worker, start_workers
 from hgg_pyg.attention import variants
-from hgg_pyg.config import check_choices
+from hgg_pyg.config import Channels, GaussianCount, Hops, Processes, Repeats, VertexCount, check_choices, check_heads
+from hgg_pyg.io.files import make_folder
 from hgg_pyg.runtime import run_command
 from hgg_pyg.types import UserError
 
@@ -38,37 +39,37 @@ class AttentionBenchmark:
     """variants to measure; by default all that run here"""
     task: Literal["both", "intra", "inter"] = "both"
     """intra: Gaussians to vertices; inter: vertices to vertices; or both"""
-    edges: int = 524_288
+    edges: GaussianCount = 524_288
     """E, edges of the intra graph, one per Gaussian"""
-    targets: int = graphs.VERTICES
+    targets: VertexCount = graphs.VERTICES
     """N, vertices"""
     skew: graphs.Skew = "body"
     """degrees of the intra graph: those of a person, all equal, or half of all edges at one vertex"""
-    hops: int = 2
+    hops: Hops = 2
     """largest distance of neighbours on the mesh, in edges"""
-    heads: int = 8
+    heads: Channels = 8
     """H, heads"""
-    hidden_channels: int = 128
+    hidden_channels: Channels = 128
     """D, width of queries, keys and values over all heads"""
     dtype: Literal["float32", "bfloat16", "float16"] = "float32"
     """number format of queries, keys and values"""
-    sweep_edges: tuple[int, ...] = (65_536, 131_072, 262_144, 524_288, 1_048_576, 2_097_152)
+    sweep_edges: tuple[GaussianCount, ...] = (65_536, 131_072, 262_144, 524_288, 1_048_576, 2_097_152)
     """values of E"""
-    sweep_targets: tuple[int, ...] = (1722, 6890, 27_560)
+    sweep_targets: tuple[VertexCount, ...] = (1722, 6890, 27_560)
     """values of N; inter graphs of other sizes than the body's are spheres"""
-    sweep_heads: tuple[int, ...] = (1, 8, 16)
+    sweep_heads: tuple[Channels, ...] = (1, 8, 16)
     """values of H"""
-    sweep_dims: tuple[int, ...] = (64, 128, 256)
+    sweep_dims: tuple[Channels, ...] = (64, 128, 256)
     """values of D"""
     sweep_skews: tuple[graphs.Skew, ...] = graphs.SKEWS
     """values of skew"""
     sweep_variants: tuple[str, ...] = ()
     """variants of the sweeps; by default scatter and those that compute the same faster at the main size"""
-    repeats: int = 5
+    repeats: Repeats = 5
     """samples per time in the main table, after a warm-up"""
-    sweep_repeats: int = 3
+    sweep_repeats: Repeats = 3
     """samples per time in the sweeps"""
-    threads: int = torch.get_num_threads()
+    threads: Processes = field(default_factory=torch.get_num_threads)
     """threads of torch and numba"""
     quick: bool = False
     """a sixteenth of the edges, few variants, three samples, few sweeps: about two minutes"""
@@ -77,6 +78,7 @@ class AttentionBenchmark:
 
     def __post_init__(self) -> None:
         check_choices(self)
+        check_heads(self.heads, self.hidden_channels)
 
     def sized(self) -> AttentionBenchmark:
         """What is measured in the end, `quick` taken into account."""
@@ -129,8 +131,9 @@ def sweep_cases(config: AttentionBenchmark, chief: Case) -> dict[str, list[Case]
 def main(config: AttentionBenchmark) -> None:
     """Check every variant of attention against float64, time it, and write a table and plots."""
     config = config.sized()
-    _check_names(config)
     about = machine(config.device, config.threads)
+    _check_names(config)
+    make_folder(config.out.parent, "--out")
     print(", ".join(f"{k} {v}" for k, v in about.items()))
     _print_graph(config)
     with start_workers(config.device, config.threads) as workers:

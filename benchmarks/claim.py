@@ -8,7 +8,7 @@ measure dense attention at sizes that end in seconds, to extrapolate it to all G
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
 
@@ -27,7 +27,8 @@ from benchmarks.report import Progress
 from benchmarks.suite import Contestant, Limits, Result, run_case
 from benchmarks.timing import machine, write_table
 from benchmarks.workers import start_workers
-from hgg_pyg.config import check_choices
+from hgg_pyg.config import Channels, FrameCount, GaussianCount, Processes, Repeats, check_choices, check_heads
+from hgg_pyg.io.files import make_folder
 from hgg_pyg.runtime import run_command
 
 _FITTED = 3  # the largest sizes, on which the growth is fitted: small ones are all overhead
@@ -41,19 +42,19 @@ class ClaimBenchmark:
 
     device: Literal["cpu", "cuda"] = "cpu"
     """device to measure on"""
-    gaussians: int = 65_536
+    gaussians: GaussianCount = 65_536
     """M, Gaussians per frame"""
-    frames: int = 8
+    frames: FrameCount = 8
     """T, frames"""
-    sizes: tuple[int, ...] = (2048, 4096, 8192, 16_384, 32_768)
+    sizes: tuple[GaussianCount, ...] = (2048, 4096, 8192, 16_384, 32_768)
     """numbers of Gaussians for which dense attention is measured"""
-    hidden_channels: int = 128
+    hidden_channels: Channels = 128
     """D, width of features and queries"""
-    heads: int = 8
+    heads: Channels = 8
     """H, heads"""
-    repeats: int = 3
+    repeats: Repeats = 3
     """samples per time, after a warm-up"""
-    threads: int = torch.get_num_threads()
+    threads: Processes = field(default_factory=torch.get_num_threads)
     """threads of torch and numba"""
     quick: bool = False
     """an eighth of the sizes, which leaves less to extrapolate from: about a minute"""
@@ -62,6 +63,7 @@ class ClaimBenchmark:
 
     def __post_init__(self) -> None:
         check_choices(self)
+        check_heads(self.heads, self.hidden_channels)
 
 
 @dataclass(frozen=True)
@@ -141,6 +143,7 @@ def main(config: ClaimBenchmark) -> None:
         config = replace(config, quick=False, sizes=tuple(size // 8 for size in config.sizes))
     about, everything = machine(config.device, config.threads), config.gaussians * config.frames
     sizes = sorted({*config.sizes, everything // 4, everything // 2, everything})
+    make_folder(config.out.parent, "--out")
     found: dict[tuple[str, int], Result] = {}
     dense, graph = ([weight * size**p for size in s] for weight, p, s in ((0.4, 2, config.sizes), (2e3, 1, sizes)))
     with start_workers(config.device, config.threads) as workers, Progress(sum(dense) + sum(graph)) as progress:

@@ -23,9 +23,9 @@ from safetensors.torch import load_file
 
 from benchmarks.report import Progress
 from benchmarks.timing import Spread, machine, write_table
-from hgg_pyg.config import check_choices
+from hgg_pyg.config import Channels, GaussianCount, Processes, Repeats, check_choices
 from hgg_pyg.data.shards import FRAMES_PER_SHARD, halve, read_frame, write_shard
-from hgg_pyg.io.files import write_atomically
+from hgg_pyg.io.files import make_folder, write_atomically
 from hgg_pyg.runtime import run_command
 from hgg_pyg.types import Gaussians
 
@@ -40,19 +40,19 @@ _FIELDS = [field.name for field in fields(Gaussians)]
 class FramesCacheBenchmark:
     """What to write and read."""
 
-    gaussians: int = 65_536
+    gaussians: GaussianCount = 65_536
     """Gaussians per frame, as LGM big gives at its own size"""
-    features: int = 149
+    features: Channels = 149
     """features per Gaussian"""
-    small_gaussians: int = 16_384
+    small_gaussians: GaussianCount = 16_384
     """Gaussians per frame of the second case"""
-    small_features: int = 53
+    small_features: Channels = 53
     """features per Gaussian of the second case"""
-    shards: int = 8
+    shards: Repeats = 8
     """files, in all 2.8 GB of disk"""
-    repeats: int = 7
+    repeats: Repeats = 7
     """samples per rate, each of one frame from every shard"""
-    threads: int = 2
+    threads: Processes = 2
     """threads that read side by side, compared with one alone"""
     folder: Path | None = None
     """folder on the disk to measure, whose files are removed again; by default the system's for temporary files"""
@@ -206,6 +206,9 @@ def main(config: FramesCacheBenchmark) -> None:
     """Write and read synthetic frames, and say what the paper's number of them takes."""
     config = config.sized()
     about = machine("cpu", config.threads)
+    make_folder(config.out.parent, "--out")
+    if config.folder is not None:
+        make_folder(config.folder, "--folder")
     print(", ".join(f"{k} {v}" for k, v in about.items()))
     del about["threads"]  # a column of its own
     torch.set_num_threads(1)  # a thread that reads converts what it has read

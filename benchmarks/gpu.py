@@ -10,12 +10,12 @@ if __name__ == "__main__":
     install_given(sys.argv[1:])  # before the imports that may need it
 
 import contextlib
-import math
 import os
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Annotated
 
 import torch
 
@@ -25,8 +25,8 @@ from benchmarks.gpu_parts.parts import PARTS, Part
 from benchmarks.gpu_parts.runner import NO_TIME, Outcome, run_parts
 from benchmarks.gpu_parts.setting import Setting, card, versions
 from benchmarks.gpu_parts.summary import write_summary
-from benchmarks.timing import make_folder
-from hgg_pyg.config import check_choices
+from hgg_pyg.config import Bounds, check_choices
+from hgg_pyg.io.files import make_folder
 from hgg_pyg.runtime import run_command
 from hgg_pyg.types import UserError
 
@@ -38,7 +38,7 @@ class GpuBenchmark:
     out: Path
     """folder for a CSV file of each part, written as it goes, and summary.md; captures, logs and what is built go into
     OUT_work beside it"""
-    minutes: float = 8.0
+    minutes: Annotated[float, Bounds(0, 1e6, above=True)] = 8.0
     """how long all of it may take"""
     parts: tuple[str, ...] = ()
     """parts to run, of tests, attention, layers, render_tests, render, avatar, training_step and training; by default
@@ -56,8 +56,6 @@ class GpuBenchmark:
         check_choices(self)
         if not self.out.absolute().name:
             raise UserError(f"out: expected a folder with a name, found {self.out}")
-        if not 0 < self.minutes < math.inf:
-            raise UserError(f"minutes: expected a positive number, found {self.minutes:g}")
         for name in self.parts:
             if name not in PARTS:
                 raise UserError(f"parts: expected some of {', '.join(PARTS)}; found {name!r}")
@@ -78,7 +76,7 @@ def main(config: GpuBenchmark) -> None:
     )  # fmt: skip
     chosen = {name: part for name, part in PARTS.items() if not config.parts or name in config.parts}
     for folder in (setting.out, work):
-        make_folder(folder)
+        make_folder(folder, "--out")
     for name in PARTS:
         (setting.out / f"{name}.csv").unlink(missing_ok=True)  # no part's table is another measurement's
     about = {name: value for name, value in versions(setting).items() if name != "built_meanwhile"}

@@ -17,10 +17,10 @@ from unittest import mock
 
 import numpy as np
 import torch
-from numba import njit
 from torch import Tensor
 
 from benchmarks.tile_lists import TILE, tile_lists
+from hgg_pyg.kernels.numba_tools import kernel
 from hgg_pyg.render.projection import ALPHA_MAX, ALPHA_MIN, TRANSMITTANCE_MIN
 from hgg_pyg.render.scene import Rendered, Scene
 
@@ -104,7 +104,7 @@ def _indices_in_range(
     return gaussian_ids, pixel_ids, image_ids
 
 
-@njit(cache=True, error_model="numpy")
+@kernel
 def _list_blended(span, arrays, limits):
     first, end, across, size = span
     transmittances, means2d, conics, opacities, starts, order = arrays

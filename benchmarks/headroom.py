@@ -20,18 +20,18 @@ from benchmarks.timing import machine, write_table
 from graphs import GraphSpec
 from hgg_pyg.avatar import Avatar
 from hgg_pyg.backbones import BackboneConfig, make_backbone
-from hgg_pyg.config import check_choices
+from hgg_pyg.config import FrameCount, Pixels, Steps, SubjectCount, ViewCount, check_choices
 from hgg_pyg.data.capture_set import load_body_for, open_captures
 from hgg_pyg.data.clips import Target, clip_graph, even_frames, input_range, load_target
-from hgg_pyg.data.frames import FrameSource, frame_sources
+from hgg_pyg.data.frames import FrameSource, check_views, frame_sources
 from hgg_pyg.evaluation.evaluator import TASKS
 from hgg_pyg.evaluation.metrics import psnr
+from hgg_pyg.io.files import make_folder
 from hgg_pyg.model.direct_binding import DirectBinding
 from hgg_pyg.model.residual import apply_residual
 from hgg_pyg.render import render
 from hgg_pyg.runtime import run_command
 from hgg_pyg.training.losses import LossConfig, rendering_loss
-from hgg_pyg.types import UserError
 
 _STEP = torch.tensor([0.3] * 3 + [0.5] * 3 + [1.0] * 3 + [2.0] + [0.5] * 3)  # per unit fitted, of each channel
 _RATE, _VIEWS, _SHIFT_MM = 0.02, 4, 50.0
@@ -67,17 +67,17 @@ class HeadroomBenchmark:
     """folder of captures; the default one is made by `make train`"""
     body: Path | None = None
     """body model file, or its folder; as in training"""
-    image_size: int = 128
+    image_size: Pixels = 128
     """longest side of the images, in pixels; as in training"""
-    input_views: int = 4
+    input_views: ViewCount = 4
     """input cameras of the per-frame network; as in training"""
-    frames: int = 8
+    frames: FrameCount = 8
     """T, input frames: the fit sees them from all cameras but those on which novel views are scored"""
-    subjects: int = 4
+    subjects: SubjectCount = 4
     """largest number of subjects, those of validation first"""
-    steps: int = 200
+    steps: Steps = 200
     """steps of Adam, four images each"""
-    views: int = 24
+    views: Steps = 24
     """images per subject and task that are scored, evenly spaced"""
     backbone: BackboneConfig = field(default_factory=BackboneConfig)
     out: Path = Path("benchmarks/results/headroom.csv")
@@ -85,9 +85,6 @@ class HeadroomBenchmark:
 
     def __post_init__(self) -> None:
         check_choices(self)
-        for name in ("frames", "subjects", "steps", "views", "input_views"):
-            if getattr(self, name) < 1:
-                raise UserError(f"{name}: expected at least 1, found {getattr(self, name)}")
 
 
 @dataclass(frozen=True)
@@ -184,10 +181,12 @@ def table(fits: Sequence[Fit]) -> str:
 
 def main(config: HeadroomBenchmark) -> None:
     """Fit the network's residual to single subjects, whole and in parts; say what each part gains."""
-    body = load_body_for(config.data, config.body)
+    body, backbone = load_body_for(config.data, config.body), make_backbone(config.backbone)
+    check_views(backbone, config.input_views)
+    make_folder(config.out.parent, "--out")
     captures = open_captures(config.data, config.image_size, body)
     chosen = list(dict.fromkeys((*captures.val, *captures.train)))[: config.subjects]
-    sources = frame_sources(chosen, config.input_views, make_backbone(config.backbone), body, Path("runs/cache"))
+    sources = frame_sources(chosen, config.input_views, backbone, body, Path("runs/cache"))
     fits = []
     with tqdm(total=len(sources) * len(PARTS), desc="fits", unit="fit") as bar:
         for source in sources:

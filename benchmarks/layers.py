@@ -23,7 +23,18 @@ from benchmarks.timing import machine
 from benchmarks.workers import start_workers
 from benchmarks.yardsticks import measure_floors
 from hgg_pyg.attention import variants
-from hgg_pyg.config import check_choices
+from hgg_pyg.config import (
+    Channels,
+    GaussianCount,
+    Hops,
+    Layers,
+    Processes,
+    Repeats,
+    VertexCount,
+    check_choices,
+    check_heads,
+)
+from hgg_pyg.io.files import make_folder
 from hgg_pyg.runtime import run_command
 
 _MODEL_LIMITS = Limits(slow_s=100, patience_s=30)
@@ -35,25 +46,25 @@ class LayersBenchmark:
 
     device: Literal["cpu", "cuda"] = "cpu"
     """device to measure on"""
-    edges: int = 524_288
+    edges: GaussianCount = 524_288
     """E, edges from Gaussians (the paper: 8 x 65,536)"""
-    targets: int = graphs.VERTICES
+    targets: VertexCount = graphs.VERTICES
     """N, vertices"""
-    features: int = 128
+    features: Channels = 128
     """C, features per Gaussian"""
-    hidden_channels: int = 128
+    hidden_channels: Channels = 128
     """D, width of queries"""
-    heads: int = 8
+    heads: Channels = 8
     """H, heads"""
-    hops: int = 2
+    hops: Hops = 2
     """largest distance of neighbours on the mesh, in edges"""
-    num_layers: int = 6
+    num_layers: Layers = 6
     """L, layers of the model"""
-    growth: tuple[int, ...] = (65_536, 131_072, 262_144, 524_288, 1_048_576, 2_097_152)
+    growth: tuple[GaussianCount, ...] = (65_536, 131_072, 262_144, 524_288, 1_048_576, 2_097_152)
     """values of E for the growth of the folded layer"""
-    repeats: int = 7
+    repeats: Repeats = 7
     """samples per time, after a warm-up; half as many for the model"""
-    threads: int = torch.get_num_threads()
+    threads: Processes = field(default_factory=torch.get_num_threads)
     """threads of torch and numba"""
     quick: bool = False
     """an eighth of the edges, three samples, two layers: a few minutes"""
@@ -62,6 +73,7 @@ class LayersBenchmark:
 
     def __post_init__(self) -> None:
         check_choices(self)
+        check_heads(self.heads, self.hidden_channels)
 
     def sized(self) -> LayersBenchmark:
         """What is measured in the end, `quick` taken into account."""
@@ -107,6 +119,7 @@ def main(config: LayersBenchmark) -> None:
     """Check whole layers against float64, time them, and write tables, plots and whether the bars are reached."""
     config = config.sized()
     about = machine(config.device, config.threads)
+    make_folder(config.out.parent, "--out")
     print(", ".join(f"{k} {v}" for k, v in about.items()))
     reasons = {name: layer.missing(config.device) for name, layer in LAYERS.items()} | LEFT_OUT
     for name, why in reasons.items():

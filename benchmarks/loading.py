@@ -14,6 +14,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
+from typing import Annotated
 
 import numpy as np
 import torch
@@ -21,9 +22,10 @@ from PIL import Image
 
 from benchmarks.report import Progress
 from benchmarks.timing import Spread, extra_peak_mb, interleaved, machine, write_table
-from hgg_pyg.config import check_choices
+from hgg_pyg.config import Bounds, FrameCount, Pixels, Processes, Repeats, ViewCount, check_choices
 from hgg_pyg.data.images import Window, fitted_size, read_pixels
 from hgg_pyg.data.lens import Lens
+from hgg_pyg.io.files import make_folder
 from hgg_pyg.runtime import run_command
 
 Read = Callable[[Path], np.ndarray]
@@ -40,23 +42,23 @@ _ZJU_LIKE = (-0.15, 0.05, 1e-3, -1e-3, -0.02)
 class LoadingBenchmark:
     """What to write and read."""
 
-    frames: int = 8
+    frames: FrameCount = 8
     """frames, one per sample"""
-    views: int = 8
+    views: ViewCount = 8
     """files per frame"""
-    width: int = 1224
+    width: Pixels = 1224
     """width of the files, in pixels"""
-    height: int = 1024
+    height: Pixels = 1024
     """height of the files, in pixels"""
-    quality: int = 90
+    quality: Annotated[int, Bounds(0, 100)] = 90
     """quality of the JPEG files, 0 to 100"""
-    sizes: tuple[int, ...] = (256, 512)
+    sizes: tuple[Pixels, ...] = (256, 512)
     """longest sides to which images are shrunk, in pixels"""
-    repeats: int = 15
+    repeats: Repeats = 15
     """samples per rate"""
-    threads: int = 2
+    threads: Processes = 2
     """threads that read side by side, compared with one alone"""
-    clips: int = 100
+    clips: Repeats = 100
     """times that all frames and masks are read, cropped, while memory is watched; and a tenth as often"""
     folder: Path | None = None
     """folder for the files, which are removed again; by default the system's folder for temporary files"""
@@ -213,6 +215,9 @@ def main(config: LoadingBenchmark) -> None:
     """Write synthetic photographs and masks, and say how many per second are read in which way."""
     config = config.sized()
     about = machine("cpu", config.threads)
+    make_folder(config.out.parent, "--out")
+    if config.folder is not None:
+        make_folder(config.folder, "--folder")
     print(", ".join(f"{k} {v}" for k, v in about.items()))
     del about["threads"]  # a column of its own
     torch.set_num_threads(1)

@@ -15,7 +15,8 @@ from benchmarks.report import Progress
 from benchmarks.suite import Limits, run_case
 from benchmarks.timing import machine
 from benchmarks.workers import start_workers
-from hgg_pyg.config import check_choices
+from hgg_pyg.config import GaussianCount, Pixels, Processes, Repeats, ViewCount, check_choices
+from hgg_pyg.io.files import make_folder
 from hgg_pyg.runtime import run_command
 
 _LIMITS = Limits(slow_s=25, patience_s=15)
@@ -27,23 +28,23 @@ class RenderBenchmark:
 
     device: Literal["cpu", "cuda"] = "cpu"
     """device to measure on"""
-    gaussians: int = 65_536
+    gaussians: GaussianCount = 65_536
     """Gaussians of the main scene and of the avatar"""
-    size: int = 512
+    size: Pixels = 512
     """width and height of the main image, in pixels"""
-    small: int = 256
+    small: Pixels = 256
     """width and height of a second image, for which tiles under autograd are timed as well"""
-    sweep_gaussians: tuple[int, ...] = (4096, 16_384, 65_536, 262_144, 1_048_576)
+    sweep_gaussians: tuple[GaussianCount, ...] = (4096, 16_384, 65_536, 262_144, 1_048_576)
     """numbers of Gaussians, at the main image size"""
-    sweep_sizes: tuple[int, ...] = (128, 256, 512, 1024)
+    sweep_sizes: tuple[Pixels, ...] = (128, 256, 512, 1024)
     """image sizes in pixels, at the main number of Gaussians"""
-    sweep_views: tuple[int, ...] = (1, 2, 4, 8)
+    sweep_views: tuple[ViewCount, ...] = (1, 2, 4, 8)
     """numbers of views of one avatar, at the small image size"""
-    threads: int = os.cpu_count() or 1
+    threads: Processes = field(default_factory=lambda: os.cpu_count() or 1)
     """threads of a second measurement of the main scene, and of posing; all else runs on one"""
-    repeats: int = 5
+    repeats: Repeats = 5
     """samples per time, after a warm-up"""
-    sweep_repeats: int = 2
+    sweep_repeats: Repeats = 2
     """samples per time in the sweeps"""
     quick: bool = False
     """a sixteenth of the Gaussians, a quarter of the size, three samples: about a minute"""
@@ -106,6 +107,7 @@ def main(config: RenderBenchmark) -> None:
     """Check rasterisers against float64, time them, and write tables, plots and whether the bars are reached."""
     config = config.sized()
     about = machine(config.device, config.threads)
+    make_folder(config.out.parent, "--out")
     print(", ".join(f"{k} {v}" for k, v in about.items()))
     del about["threads"]  # a column of its own
     steps, entries = plan(config), []

@@ -6,6 +6,7 @@ import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Annotated
 
 import matplotlib as mpl
 import numpy as np
@@ -17,10 +18,10 @@ from benchmarks import gsplat_torch
 from graphs import GraphSpec
 from hgg_pyg.backbones import SurfaceBackbone, SurfaceConfig
 from hgg_pyg.body import load_body
-from hgg_pyg.config import check_choices
+from hgg_pyg.config import Bounds, Seed, check_choices
 from hgg_pyg.data import FrameSource, clip_graph, open_captures
 from hgg_pyg.data.views import spread_cameras
-from hgg_pyg.io.files import write_atomically
+from hgg_pyg.io.files import make_folder, write_atomically
 from hgg_pyg.model.direct_binding import DirectBinding
 from hgg_pyg.render import Mode, render
 from hgg_pyg.render.scene import compose, make_scene
@@ -37,11 +38,11 @@ Backend = Callable[[Gaussians, Cameras, Mode, bool], RenderOutput]
 class GalleryConfig:
     """What to render."""
 
-    size: int = 320
+    size: Annotated[int, Bounds(16, 65_535)] = 320
     """width and height of the images, in pixels"""
-    seed: int = 0
+    seed: Seed = 0
     """random seed: another one gives another person"""
-    amplify: float = 1e4
+    amplify: Annotated[float, Bounds(0, 1e30, above=True)] = 1e4
     """factor by which differences are multiplied in the sheet"""
     out: Path = Path("docs/render.png")
     """file to write"""
@@ -100,6 +101,7 @@ def normals(gaussians: Gaussians, cameras: Cameras) -> Tensor:
 
 def main(config: GalleryConfig) -> None:
     """Render colour, depth, normals, vertices and a small antialiased image by each backend, and the differences."""
+    make_folder(config.out.parent, "--out")
     gaussians, binding, cameras = synthetic_avatar(config)
     cameras = zoomed(gaussians, cameras, config.size)
     paint = torch.rand(int(binding.max()) + 1, 3, generator=torch.Generator().manual_seed(0))

@@ -106,7 +106,13 @@ def give_back_memory() -> None:
 
 
 def machine(device: str, threads: int) -> dict[str, str | int]:
-    """What a measurement depends on besides the code: processor, device, threads, versions; and the date."""
+    """What a measurement depends on besides the code: processor, device, threads, versions; and the date.
+
+    Raises:
+        UserError: the device is not usable here.
+    """
+    if device == "cuda" and not torch.cuda.is_available():
+        raise UserError("device: expected one that is usable here, found cuda without a CUDA device")
     names = ("torch", "torch_geometric", "torch_scatter", "anemoi_models", "numba", "triton")
     return {
         "device": torch.cuda.get_device_name() if device == "cuda" else "cpu",
@@ -134,18 +140,6 @@ def write_table(path: Path, rows: Sequence[Mapping[str, object]]) -> None:
             table.writerows({k: f"{v:.5g}" if isinstance(v, float) else v for k, v in row.items()} for row in rows)
 
     write_atomically(path, write)
-
-
-def make_folder(folder: Path) -> None:
-    """Make a folder for results, before anything is measured.
-
-    Raises:
-        UserError: it cannot be made, or is a file.
-    """
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise UserError(f"{folder}: expected a folder that can be made ({error.strerror})") from None
 
 
 def _seconds(work: Work, runs: int, device: str) -> float:

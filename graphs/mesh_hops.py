@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import io
+import logging
 import os
 import tempfile
 from pathlib import Path
@@ -13,14 +15,18 @@ import torch
 from scipy import sparse
 from torch import Tensor
 
-_FORMAT = b"hgg_pyg mesh hops 1"  # part of every cache key: change it when the stored edges change their meaning
+_FORMAT = b"hgg_pyg mesh hops 2"  # part of every cache key: change it when what is stored changes its meaning
+_DIGEST = hashlib.sha256().digest_size  # bytes at the end of a file
+
+log = logging.getLogger(__name__)
 
 
 def mesh_hop_edges(faces: Tensor, hops: int, num_vertices: int | None = None, self_loops: bool = False) -> Tensor:
     """All ordered vertex pairs at mesh distance 1 to `hops` (Eq. 7), where an edge of the mesh has length 1.
 
     The result is symmetric and sorted by target (row 1), then source. A vertex in no face has no edges but its self
-    loop. Results are kept in the folder $HGG_CACHE, or ~/.cache/hgg_pyg; without a usable cache they are computed.
+    loop. Results are kept in the folder $HGG_CACHE, or ~/.cache/hgg_pyg, each with a digest: what is damaged there is
+    made anew, and the log says so. Without a usable cache they are computed.
 
     Args:
         faces: [F, 3] vertex ids, any integer type.
@@ -36,8 +42,11 @@ def mesh_hop_edges(faces: Tensor, hops: int, num_vertices: int | None = None, se
     """
     num_vertices = _check(faces, hops, num_vertices)
     triangles = faces.detach().cpu().numpy().astype(np.int64)
-    path = _cache_dir() / f"mesh_hops_{_cache_key(triangles, hops, num_vertices, self_loops)}.npy"
-    edges = _load(path, num_vertices)
+    folder = _cache_dir()
+    if folder is None:
+        return torch.from_numpy(_compute(triangles, hops, num_vertices, self_loops)).to(faces.device)
+    path = folder / f"mesh_hops_{_cache_key(triangles, hops, num_vertices, self_loops)}.npy"
+    edges = _load(path)
     if edges is None:
         edges = _compute(triangles, hops, num_vertices, self_loops)
         _save(path, edges)
@@ -79,8 +88,12 @@ def _compute(triangles: np.ndarray, hops: int, num_vertices: int, self_loops: bo
     return np.stack([source[keep], target[keep]])
 
 
-def _cache_dir() -> Path:
-    return Path(os.environ.get("HGG_CACHE") or Path.home() / ".cache" / "hgg_pyg")
+def _cache_dir() -> Path | None:
+    """None for a user without a home, as in a container under a number that no user has."""
+    try:
+        return Path(os.environ.get("HGG_CACHE") or Path.home() / ".cache" / "hgg_pyg")
+    except RuntimeError:
+        return None
 
 
 def _cache_key(triangles: np.ndarray, hops: int, num_vertices: int, self_loops: bool) -> str:
@@ -91,17 +104,21 @@ def _cache_key(triangles: np.ndarray, hops: int, num_vertices: int, self_loops: 
     return digest.hexdigest()
 
 
-def _load(path: Path, num_vertices: int) -> np.ndarray | None:
-    """The cached edges, or None where there is no file or it does not hold edges of this mesh."""
+def _load(path: Path) -> np.ndarray | None:
+    """The cached edges, or None where there is no file, or another than `_save` wrote under this name."""
     try:
-        edges = np.load(path, allow_pickle=False)
-    except (OSError, ValueError, EOFError):  # missing, unreadable, cut short, or no .npy at all
+        content = path.read_bytes()
+    except OSError:  # missing or unreadable
         return None
-    if edges.dtype != np.int64 or edges.ndim != 2 or edges.shape[0] != 2:
+    if content[-_DIGEST:] != _digest(path, content[:-_DIGEST]):
+        log.warning("%s: damaged: its digest is of another content; the edges are computed anew", path)
         return None
-    if edges.size and (edges.min() < 0 or edges.max() >= num_vertices):
-        return None
-    return edges
+    return np.load(io.BytesIO(content), allow_pickle=False)  # which does not look at what follows the array
+
+
+def _digest(path: Path, array: bytes) -> bytes:
+    """Of a file's content and its name, so that another mesh's file is not taken for this one's."""
+    return hashlib.sha256(path.name.encode() + array).digest()
 
 
 def _save(path: Path, edges: np.ndarray) -> None:
@@ -110,8 +127,10 @@ def _save(path: Path, edges: np.ndarray) -> None:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=path.stem, suffix=".tmp")
+        array = io.BytesIO()
+        np.save(array, edges)
         with os.fdopen(handle, "wb") as file:
-            np.save(file, edges)
+            file.write(array.getvalue() + _digest(path, array.getvalue()))
         os.replace(temporary, path)
     except OSError:
         if temporary is not None:

@@ -6,13 +6,16 @@ from dataclasses import dataclass
 
 from graphs.relations import find_relation, relation_names
 
+# No machine holds a clip's edges to more vertices, and no body's mesh is as far across in mesh edges.
+_MOST = 1000
+
 
 @dataclass(frozen=True)
 class GraphSpec:
     """Which relations a graph has, and the choices that Eqs. 6, 7 and 18 leave open.
 
     Raises:
-        ValueError: a field is not of its type or below its smallest value, or a relation is unknown or comes twice; the
+        ValueError: a field is not of its type or out of its bounds, or a relation is unknown or comes twice; the
             message names the field.
     """
 
@@ -38,8 +41,8 @@ class GraphSpec:
         self._check_relations()
         for name in ("k", "hops", "readout_k"):
             value = getattr(self, name)
-            if not isinstance(value, int) or isinstance(value, bool) or value < 1:
-                raise ValueError(f"GraphSpec.{name}: expected an integer of at least 1, found {value!r}")
+            if not isinstance(value, int) or isinstance(value, bool) or not 1 <= value <= _MOST:
+                raise ValueError(f"GraphSpec.{name}: expected an integer from 1 to {_MOST}, found {value!r}")
         if not isinstance(self.self_loops, bool):
             raise ValueError(f"GraphSpec.self_loops: expected True or False, found {self.self_loops!r}")
 

@@ -23,47 +23,43 @@ from tqdm import tqdm
 
 from hgg_pyg.body import BodyModel, load_body
 from hgg_pyg.capture_check import Examination, describe, examine, save_sheet, summarise
-from hgg_pyg.config import check_choices
+from hgg_pyg.config import Bounds, FrameCount, SubjectCount, ViewCount, check_choices
 from hgg_pyg.data.capture_set import SubjectFolder, find_subjects
 from hgg_pyg.data.clips import even_frames
+from hgg_pyg.io.files import make_folder
 from hgg_pyg.runtime import run_command
 from hgg_pyg.types import UserError
 
 
 @dataclass(frozen=True)
 class CheckConfig:
-    """What to look at, and how much of it.
-
-    Raises:
-        UserError: a number is too small.
-    """
+    """What to look at, and how much of it."""
 
     data: Annotated[Path, tyro.conf.Positional]
     """folder of a subject, or of several, in any of the known layouts"""
     body: Path | None = None
     """body model file, or its folder; by default what the layout needs"""
-    frames: int = 6
+    frames: FrameCount = 6
     """frames per subject, evenly spaced, on which the body is compared with the images"""
-    cameras: int = 48
+    cameras: ViewCount = 48
     """cameras per subject, evenly spaced, in which the body is compared with the images"""
-    subjects: int = 4
+    subjects: SubjectCount = 4
     """number of subjects to check, evenly spaced over those found"""
-    image_size: int = 512
+    image_size: Annotated[int, Bounds(32, 65_535)] = 512
     """longest side of the images in check.png, in pixels; larger images are shrunk"""
     out: Path | None = None
     """folder for check.png; by default runs/check/ and the folder's name"""
 
     def __post_init__(self) -> None:
         check_choices(self)
-        for name, least in (("frames", 1), ("cameras", 1), ("subjects", 1), ("image_size", 32)):
-            if getattr(self, name) < least:
-                raise UserError(f"--{name.replace('_', '-')}: expected at least {least}, found {getattr(self, name)}")
 
 
 def main(config: CheckConfig) -> None:
     """Look at a capture as training would read it: files, masks, cameras, poses; name the likely fault."""
     found = find_subjects(config.data)
     names = list(found)
+    out = config.out or Path("runs") / "check" / config.data.resolve().name
+    make_folder(out, "--out")
     chosen = [found[names[i]] for i in even_frames(0, len(names), config.subjects)]
     examinations, body = _examine_all(chosen, config)
     title = body.name if body is not None else "none: no subject says which"
@@ -73,11 +69,8 @@ def main(config: CheckConfig) -> None:
         print(summarise(examinations, title, len(names) - len(chosen)))
     seen = [examination for examination in examinations if examination.capture is not None]
     if seen:
-        path = (config.out or Path("runs") / "check" / config.data.resolve().name) / "check.png"
-        try:
-            save_sheet(path, seen, config.image_size)
-        except OSError as error:
-            raise UserError(f"--out {path.parent}: expected a folder that can be written ({error.strerror})") from error
+        path = out / "check.png"
+        save_sheet(path, seen, config.image_size)
         print(f"images: {path}")
     if not all(examination.trainable for examination in examinations):
         sys.exit(1)

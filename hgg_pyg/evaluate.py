@@ -15,10 +15,11 @@ import torch
 import tyro
 from accelerate import PartialState
 
-from hgg_pyg.config import check_choices
+from hgg_pyg.config import Bounds, check_choices
 from hgg_pyg.evaluation.evaluator import METHODS, Contender, Extras, evaluate
 from hgg_pyg.evaluation.lpips import load_all_lpips
 from hgg_pyg.evaluation.reporting import Report, parse_methods
+from hgg_pyg.io.files import make_folder
 from hgg_pyg.runtime import run_command
 from hgg_pyg.training.run import TrainConfig, read_config
 from hgg_pyg.training.trained import load_network, open_run
@@ -29,11 +30,7 @@ _SHARED = ("image_size", "crop", "protocol", "backbone")  # what runs must agree
 
 @dataclass(frozen=True)
 class EvaluateConfig:
-    """What to evaluate, on what, and beside what.
-
-    Raises:
-        UserError: a number is too small.
-    """
+    """What to evaluate, on what, and beside what."""
 
     run: Annotated[Path, tyro.conf.Positional]
     """folder of a training run"""
@@ -43,7 +40,7 @@ class EvaluateConfig:
     """body model file of SMPL or SMPL-X (.npz, .pkl) or its folder; by default where the run found it"""
     cache: Path | None = None
     """folder where per-frame Gaussians are stored; by default the run's"""
-    views: int | None = None
+    views: Annotated[int, Bounds(1, 10**9)] | None = None
     """largest number of images per subject and task, evenly spaced; by default all"""
     out: Path | None = None
     """folder for metrics.json, scores.csv, table.md, sheet.png and report.html; by default the run's"""
@@ -57,14 +54,11 @@ class EvaluateConfig:
     """folder to which ground truth, renders and cameras are written, laid out as for --method"""
     regions: bool = False
     """show the scores inside the mask and its bounding box in the tables, too"""
-    shown: int = 4
+    shown: Annotated[int, Bounds(0, 1000)] = 4
     """images of each kind in report.html"""
 
     def __post_init__(self) -> None:
         check_choices(self)
-        for name, value, least in (("views", self.views, 1), ("shown", self.shown, 0)):
-            if value is not None and value < least:
-                raise UserError(f"--{name}: expected at least {least}, found {value}")
 
 
 def main(config: EvaluateConfig) -> Report:
@@ -75,16 +69,22 @@ def main(config: EvaluateConfig) -> Report:
     if len({name.casefold() for name in names}) < len(names):
         raise UserError(f"--also: expected folders of different names, found {', '.join(names[3:])}")
     folders = parse_methods(config.method, names)
+    for folder in folders:
+        folder.check_folder()
     device = PartialState().device or torch.device("cpu")
     run = open_run(config.run, config.data, device, config.body, config.cache)
-    sources = run.test_sources()
     also = tuple(
         Contender(name, load_network(path, run.body, run.backbone, device), other.graph, other.clip.frames)
         for name, path, other in zip(names[3:], config.also, others, strict=True)
     )
+    lpips, out = load_all_lpips(), config.out or config.run
+    make_folder(out, "--out")
+    if config.save_images is not None:
+        make_folder(config.save_images, "--save-images")
+    sources = run.test_sources()
     extras = Extras(
         shown=config.shown,
-        lpips=load_all_lpips(),
+        lpips=lpips,
         also=also,
         folders=folders,
         allow_missing=config.allow_missing,
@@ -93,7 +93,6 @@ def main(config: EvaluateConfig) -> Report:
     report = evaluate(
         run.model, sources, trained.graph, trained.clip.frames, config.views, run.captures.shared_subjects, extras
     )
-    out = config.out or config.run
     report.save(out, config.run, config.regions)
     print(f"{report.table(config.regions)}\n{out / 'report.html'} has the images")
     return report

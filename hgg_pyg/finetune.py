@@ -14,11 +14,12 @@ from hgg_pyg.evaluation.lpips import BACKBONE_FILE, load_lpips
 from hgg_pyg.finetuning.config import FinetuneConfig
 from hgg_pyg.finetuning.scores import score_lgm
 from hgg_pyg.finetuning.tuner import CameraSplit, Tuner
+from hgg_pyg.io.files import make_folder
 from hgg_pyg.runtime import join_processes, main_first, run_command, wait_for_all
 from hgg_pyg.synthetic import DEMO, synthesize
 from hgg_pyg.training.claim import begin_run
 from hgg_pyg.training.inputs import check_inputs, file_digest, inputs_of, write_inputs
-from hgg_pyg.training.run import Checkpoint, create_run, follow_paths
+from hgg_pyg.training.run import Checkpoint, create_run, follow_places
 from hgg_pyg.types import UserError
 
 WEIGHTS_FILE = "lgm.safetensors"
@@ -47,14 +48,14 @@ def main(config: FinetuneConfig) -> None:
 
 def _finetune(config: FinetuneConfig, accelerator: Accelerator, checkpoint: Checkpoint | None) -> None:
     network = start_network(config)
+    body, lpips = load_body_for(config.data, config.body), load_lpips()
+    make_folder(config.out, "--out")
     if accelerator.is_main_process and config.data is None:
         synthesize(DEMO)
     wait_for_all(accelerator)
-    body = load_body_for(config.captures, config.body)
     captures = open_captures(config.captures, config.image_size, body, config.crop, config.protocol)
     if not captures.train:
         raise UserError(f"{config.captures}: expected training subjects, found none")
-    lpips = load_lpips()
     start = "random weights" if config.checkpoint is None else file_digest(config.checkpoint)
     inputs = inputs_of(captures, body, lpips is not None, start)
     main_first(accelerator, lambda: check_inputs(config, inputs))
@@ -72,7 +73,7 @@ def _finetune(config: FinetuneConfig, accelerator: Accelerator, checkpoint: Chec
             write_inputs(config.folder, inputs)
             create_run(config)
         else:
-            follow_paths(config)
+            follow_places(config)
     tuner.run_from(checkpoint)
     if accelerator.is_main_process:
         weights = config.folder / WEIGHTS_FILE

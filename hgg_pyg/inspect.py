@@ -10,9 +10,10 @@ import tyro
 
 from hgg_pyg.config import check_choices
 from hgg_pyg.evaluation.inspection import findings_of, save_pages, save_summary, table
+from hgg_pyg.io.files import make_folder
 from hgg_pyg.runtime import run_command
+from hgg_pyg.training.run import read_config
 from hgg_pyg.training.trained import load_subject
-from hgg_pyg.types import UserError
 
 
 @dataclass(frozen=True)
@@ -38,13 +39,12 @@ class InspectConfig:
 
 def main(config: InspectConfig) -> None:
     """Show where a trained network's attention goes and what its read-out changes, on one test subject."""
-    found = findings_of(load_subject(config.run, config.data, config.subject, config.body, config.cache))
+    read_config(config.run)  # first: nothing is made where there is no run
     out = config.out or config.run / "inspect"
-    try:
-        pages = save_pages(out, found)
-        save_summary(out / "summary.json", found)
-    except OSError as error:
-        raise UserError(f"--out {out}: expected a folder that can be written ({error.strerror})") from error
+    make_folder(out, "--out")
+    found = findings_of(load_subject(config.run, config.data, config.subject, config.body, config.cache))
+    pages = save_pages(out, found)
+    save_summary(out / "summary.json", found)
     print(table(found))
     print(f"{out} holds summary.json and {', '.join(page.name for page in pages)}")
 

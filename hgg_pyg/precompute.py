@@ -11,13 +11,21 @@ from itertools import chain
 from pathlib import Path
 from typing import Literal
 
-from accelerate import Accelerator
-
-from hgg_pyg.backbones import BackboneConfig, make_backbone
-from hgg_pyg.config import check_choices
+from hgg_pyg.backbones import Backbone, BackboneConfig, make_backbone
+from hgg_pyg.body import BodyModel
+from hgg_pyg.config import Pixels, ViewCount, check_choices
 from hgg_pyg.data.capture_set import SPLITS, load_body_for, open_captures
-from hgg_pyg.data.frames import FrameSource, Shard, all_shards, compute_missing, compute_shards, frame_sources
+from hgg_pyg.data.frames import (
+    FrameSource,
+    Shard,
+    all_shards,
+    check_views,
+    compute_missing,
+    compute_shards,
+    frame_sources,
+)
 from hgg_pyg.data.protocols import ProtocolName
+from hgg_pyg.io.files import make_folder
 from hgg_pyg.runtime import join_processes, main_first, run_command, wait_for_all
 from hgg_pyg.synthetic import DEMO, synthesize
 from hgg_pyg.types import UserError
@@ -37,13 +45,13 @@ class PrecomputeConfig:
     """split to precompute, or all; training samples its clips from train"""
     body: Path | None = None
     """body model file of SMPL or SMPL-X (.npz, .pkl) or its folder; by default $HGG_BODY_MODELS, else the open body"""
-    image_size: int = 128
+    image_size: Pixels = 128
     """longest side of the images, in pixels; larger images are shrunk to it"""
     crop: bool = False
     """crop each image to a square around the person, image_size pixels wide"""
     protocol: ProtocolName = "own"
     """own: splits from splits.json, or by order of names; paper: its ten test scans, 60 frames per subject"""
-    input_views: int = 4
+    input_views: ViewCount = 4
     """input cameras of the per-frame network; as clip.input_views of training"""
     cache: Path = Path("runs/cache")
     """folder where per-frame Gaussians are stored"""
@@ -53,9 +61,6 @@ class PrecomputeConfig:
 
     def __post_init__(self) -> None:
         check_choices(self)
-        for name in ("image_size", "input_views"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"{name}: expected at least 1, found {getattr(self, name)}")
 
     @property
     def captures(self) -> Path:
@@ -91,10 +96,13 @@ def main(config: PrecomputeConfig) -> None:
     """Compute per-frame Gaussians of a data set where training finds them, on as many processes as are launched."""
     accelerator = join_processes()
     main_process, processes = accelerator.is_main_process, accelerator.num_processes
+    body, backbone = load_body_for(config.data, config.body), make_backbone(config.backbone, accelerator.device)
+    check_views(backbone, config.input_views)
+    make_folder(config.cache, "--cache")
     if main_process and config.data is None:
         synthesize(DEMO)
     wait_for_all(accelerator)
-    sources = _sources(config, accelerator)
+    sources = _sources(config, body, backbone, main_process)
     begin, there = time.perf_counter(), _count(_present(all_shards(sources)))
     main_first(accelerator, lambda: _estimate(config, sources, processes))
     if not config.dry_run:
@@ -160,16 +168,16 @@ def gigabytes(size: float) -> str:
     return f"{size / 1e9:,.0f} GB" if size >= 1e11 else f"{size / 1e9:.3g} GB"
 
 
-def _sources(config: PrecomputeConfig, accelerator: Accelerator) -> tuple[FrameSource, ...]:
-    body = load_body_for(config.captures, config.body)
+def _sources(
+    config: PrecomputeConfig, body: BodyModel, backbone: Backbone, main_process: bool
+) -> tuple[FrameSource, ...]:
     captures = open_captures(config.captures, config.image_size, body, config.crop, config.protocol)
     parts = SPLITS if config.splits == "all" else (config.splits,)
     chosen = list(chain(*(getattr(captures, part) for part in parts)))
     if not chosen:
         raise UserError(f"{config.captures}: expected subjects in split {config.splits}, found none")
-    if accelerator.is_main_process:
+    if main_process:
         log.info("%s", captures.describe())
-    backbone = make_backbone(config.backbone, accelerator.device)
     return frame_sources(chosen, config.input_views, backbone, body, config.cache)
 
 

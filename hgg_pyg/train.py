@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 
 import torch
@@ -10,15 +11,16 @@ from accelerate import Accelerator
 from hgg_pyg.attention import get_variant
 from hgg_pyg.backbones import make_backbone
 from hgg_pyg.data.capture_set import CaptureSet, load_body_for, open_captures
-from hgg_pyg.data.frames import compute_missing, frame_sources
+from hgg_pyg.data.frames import check_views, compute_missing, frame_sources
 from hgg_pyg.evaluation.evaluator import Extras, evaluate
 from hgg_pyg.evaluation.lpips import BACKBONE_FILE, load_all_lpips, load_lpips
+from hgg_pyg.io.files import make_folder
 from hgg_pyg.runtime import join_processes, main_first, run_command, wait_for_all
 from hgg_pyg.synthetic import DEMO, synthesize
 from hgg_pyg.training.claim import begin_run
 from hgg_pyg.training.inputs import check_inputs, inputs_of, network_digest, write_inputs
-from hgg_pyg.training.run import MODEL_FOLDER, Checkpoint, TrainConfig, create_run, follow_paths
-from hgg_pyg.training.trainer import Trainer
+from hgg_pyg.training.run import MODEL_FOLDER, RUN_SETTINGS, Checkpoint, TrainConfig, create_run, follow_places
+from hgg_pyg.training.trainer import Trainer, fitting, try_network
 from hgg_pyg.types import UserError
 
 log = logging.getLogger("hgg_pyg")
@@ -44,10 +46,15 @@ def main(config: TrainConfig) -> None:
 
 
 def _train(config: TrainConfig, accelerator: Accelerator, checkpoint: Checkpoint | None) -> None:
+    body, backbone = load_body_for(config.data, config.body), make_backbone(config.backbone, accelerator.device)
+    check_views(backbone, config.clip.input_views)
+    try_network(config, body, backbone)
+    lpips, all_lpips = load_lpips(), load_all_lpips()
+    make_folder(config.out, "--out")
+    make_folder(config.cache, "--cache")
     if accelerator.is_main_process and config.data is None:
         synthesize(DEMO)
     wait_for_all(accelerator)
-    body, backbone = load_body_for(config.captures, config.body), make_backbone(config.backbone, accelerator.device)
     captures = open_captures(config.captures, config.image_size, body, config.crop, config.protocol)
     train, val, test = (
         frame_sources(part, config.clip.input_views, backbone, body, config.cache)
@@ -55,25 +62,22 @@ def _train(config: TrainConfig, accelerator: Accelerator, checkpoint: Checkpoint
     )
     if not train:
         raise UserError(f"{config.captures}: expected training subjects, found none")
-    lpips = load_lpips()
     if accelerator.is_main_process:
         _say_what_is_trained_on(config, captures, lpips is not None)
     inputs = inputs_of(captures, body, lpips is not None, network_digest(backbone))
     main_first(accelerator, lambda: check_inputs(config, inputs))
     compute_missing(train, (accelerator.process_index, accelerator.num_processes))
     wait_for_all(accelerator)
-    try:
+    with fitting():
         trainer = Trainer(config, accelerator, train, val, captures.shared_subjects, lpips)
-    except ValueError as error:  # a conv or a relation of the user's own that does not fit
-        raise UserError(str(error)) from error
     if accelerator.is_main_process and checkpoint is None:
         write_inputs(config.folder, inputs)
         create_run(config)
     elif accelerator.is_main_process:
-        follow_paths(config)
+        follow_places(config)
     trainer.run_from(checkpoint)
     if accelerator.is_main_process:
-        trainer.network.save(config.folder / MODEL_FOLDER)
+        trainer.network.save(config.folder / MODEL_FOLDER, {RUN_SETTINGS: json.dumps(trainer.settings)})
         if test:
             report = evaluate(
                 trainer.network,
@@ -81,7 +85,7 @@ def _train(config: TrainConfig, accelerator: Accelerator, checkpoint: Checkpoint
                 config.graph,
                 config.clip.frames,
                 seen_in_training=captures.shared_subjects,
-                extras=Extras(lpips=load_all_lpips()),
+                extras=Extras(lpips=all_lpips),
             )
             report.save(config.folder)
             print(report.table())

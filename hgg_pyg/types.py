@@ -14,6 +14,10 @@ class UserError(Exception):
     """A mistake in what the user gave us: commands print its one line and exit with code 2."""
 
 
+class NotFiniteError(UserError, ValueError):
+    """Numbers of ours are NaN or infinite, after a run that has diverged for example."""
+
+
 class _TensorRecord:
     """Moving and converting, shared by the frozen dataclasses of tensors below."""
 

@@ -329,7 +329,7 @@ def test_a_folder_that_cannot_be_written_is_one_line(folder, capsys):
 
 @pytest.mark.parametrize("numbers", [{"frames": 0}, {"cameras": 0}, {"subjects": 0}, {"image_size": 8}])
 def test_numbers_that_mean_nothing_are_refused(numbers, tmp_path):
-    with pytest.raises(UserError, match=r"--\S+: expected at least"):
+    with pytest.raises(ValueError, match=r"CheckConfig\.\w+: expected at least"):
         CheckConfig(tmp_path, **numbers)
 
 

@@ -5,10 +5,9 @@ from __future__ import annotations
 
 import numpy as np
 import torch
-from numba import njit
 
 from hgg_pyg.backbones.lifting import Points
-from hgg_pyg.kernels.numba_tools import OPTIONS
+from hgg_pyg.kernels.numba_tools import kernel
 from hgg_pyg.types import Gaussians
 
 REACHES_MM = (10, 20, 30, 45, 65, 90)  # off the surface along its normal: from tight clothes to a skirt
@@ -53,7 +52,7 @@ def describe(
     return Gaussians(*(torch.from_numpy(field) for field in fields))
 
 
-@njit(nogil=True, **OPTIONS)
+@kernel
 def _describe(
     positions,
     normals,
@@ -106,7 +105,7 @@ def _describe(
     return means, quats, scales, opacities, colors, features
 
 
-@njit(nogil=True, **OPTIONS)
+@kernel
 def _orient(normal, view, facing, quaternion):
     """Write the rotation whose axes are: in the surface along the line of sight, across it, the normal.
 

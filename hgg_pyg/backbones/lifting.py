@@ -5,12 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass, fields
 
 import numpy as np
-from numba import njit
 
 from hgg_pyg.kernels.blur import blur
 from hgg_pyg.kernels.first_hits import first_hits
 from hgg_pyg.kernels.nearest_pixel import nearest_pixels
-from hgg_pyg.kernels.numba_tools import OPTIONS
+from hgg_pyg.kernels.numba_tools import kernel
 
 _FOREGROUND = 0.5  # a pixel belongs to the person when they cover more of it than this
 _SOLID = 0.95  # below this the background shows through a pixel's colour
@@ -106,7 +105,7 @@ def _nearest(place: np.ndarray, rows: np.ndarray, columns: np.ndarray, chosen: n
     return nearest
 
 
-@njit(nogil=True, **OPTIONS)
+@kernel
 def _place(rows, columns, depths, shares, corners, vertex_normals, to_world, origin, sink):  # pyright: ignore[reportMissingParameterType]
     """Where points are, their normals and the directions to the camera. Shares are zero where the body is not met."""
     positions, normals, toward = np.empty((len(rows), 3)), np.empty((len(rows), 3)), np.empty((len(rows), 3))

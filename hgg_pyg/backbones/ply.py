@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from string import Formatter
+from typing import Annotated
 
 import numpy as np
 import torch
@@ -17,7 +18,7 @@ from torch import Tensor
 from hgg_pyg.backbones.base import Moment
 from hgg_pyg.backbones.local import Local, localise
 from hgg_pyg.body.skinning import matrix_to_quaternion, polar_rotation, quaternion_multiply
-from hgg_pyg.config import check_choices
+from hgg_pyg.config import Bounds, check_choices
 from hgg_pyg.io.splats import read_ply
 from hgg_pyg.types import Gaussians, UserError
 
@@ -48,7 +49,7 @@ class PlyConfig:
     """path of a frame's file in the folder; {frame} is the frame's number, {subject} the subject's name (optional)"""
     transform: str | None = None
     """text file in the folder, {subject} optional: 4x4 similarity from the files' world to the capture's, in metres"""
-    keep: int = 0
+    keep: Annotated[int, Bounds(0, 10**9)] = 0
     """number of Gaussians to keep per frame, the most opaque ones; 0 keeps all"""
 
     def __post_init__(self) -> None:
@@ -59,8 +60,6 @@ class PlyConfig:
         if self.transform is not None and not _fits(self.transform, {"subject"}, set()):
             expected = "expected a relative path, perhaps with {subject}"
             raise ValueError(f"PlyConfig.transform: {expected}, found {self.transform!r}")
-        if self.keep < 0:
-            raise ValueError(f"PlyConfig.keep: expected 0 or more, found {self.keep}")
 
 
 class PlyBackbone:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import astuple, dataclass
+from typing import Annotated
 
 import numpy as np
 import torch
@@ -13,13 +14,14 @@ from hgg_pyg.backbones.base import Moment
 from hgg_pyg.backbones.describing import FEATURE_NAMES, REACHES_MM, describe
 from hgg_pyg.backbones.lifting import Body, Points, lift
 from hgg_pyg.backbones.visual_hull import coverage
-from hgg_pyg.config import check_choices
+from hgg_pyg.config import Bounds, Pixels, check_choices
 from hgg_pyg.kernels.nearest import nearest_vertices
 from hgg_pyg.kernels.normals import vertex_normals
 from hgg_pyg.kernels.polar import polar_rotations
 from hgg_pyg.types import Gaussians
 
 _VERSION = 5  # raise it whenever the same input gives another result
+_Ratio = Annotated[float, Bounds(0, 65_535, above=True)]  # of a Gaussian to a pixel or to itself: an image's side
 _BLUR_RADII = (0.02, 0.08)  # metres
 
 
@@ -27,26 +29,19 @@ _BLUR_RADII = (0.02, 0.08)  # metres
 class SurfaceConfig:
     """How pixels become Gaussians."""
 
-    stride: int = 1
+    stride: Pixels = 1
     """side of the square block of pixels that becomes one Gaussian of their mean colour"""
-    footprint: float = 0.35
+    footprint: _Ratio = 0.35
     """standard deviation of a Gaussian along the surface, in pixels"""
-    thickness: float = 0.3
+    thickness: _Ratio = 0.3
     """standard deviation along the normal, as a share of that along the surface"""
-    max_stretch: float = 3.0
+    max_stretch: Annotated[float, Bounds(1, 65_535)] = 3.0
     """largest factor by which a Gaussian is stretched along a surface seen at a grazing angle"""
-    opacity: float = 0.85
+    opacity: Annotated[float, Bounds(0, 1, above=True)] = 0.85
     """opacity of Gaussians well inside the outline"""
 
     def __post_init__(self) -> None:
         check_choices(self)
-        if self.stride < 1:
-            raise ValueError(f"SurfaceConfig.stride: expected at least 1, found {self.stride}")
-        for name in ("footprint", "thickness", "opacity"):
-            if getattr(self, name) <= 0:
-                raise ValueError(f"SurfaceConfig.{name}: expected above 0, found {getattr(self, name)}")
-        if self.max_stretch < 1 or self.opacity > 1:
-            raise ValueError("SurfaceConfig: expected max_stretch >= 1 and opacity <= 1")
 
 
 class SurfaceBackbone:

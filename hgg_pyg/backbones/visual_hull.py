@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
 
-from hgg_pyg.kernels.numba_tools import OPTIONS
+from hgg_pyg.kernels.numba_tools import kernel
 
 
 def coverage(
@@ -31,14 +30,14 @@ def coverage(
     return least
 
 
-@njit(nogil=True, **OPTIONS)
+@kernel
 def _turn(m, vector):  # pyright: ignore[reportMissingParameterType]
     x, y, z = vector[0], vector[1], vector[2]
     first, second = m[0, 0] * x + m[0, 1] * y + m[0, 2] * z, m[1, 0] * x + m[1, 1] * y + m[1, 2] * z
     return first, second, m[2, 0] * x + m[2, 1] * y + m[2, 2] * z
 
 
-@njit(nogil=True, **OPTIONS)
+@kernel
 def _lower(positions, directions, reaches, masks, projections, least):  # pyright: ignore[reportMissingParameterType]
     views, height, width = masks.shape
     for i in range(len(positions)):

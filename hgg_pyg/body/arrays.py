@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 
 from hgg_pyg.io.files import write_atomically
-from hgg_pyg.io.pickles import CHUMPY, NUMPY, SCIPY, as_array, load_npz, load_pickle
+from hgg_pyg.io.npz import load_npz
+from hgg_pyg.io.pickles import CHUMPY, NUMPY, SCIPY, as_array, load_pickle
 from hgg_pyg.types import UserError
 
 KINDS = {24: "smpl", 52: "smplh", 55: "smplx"}

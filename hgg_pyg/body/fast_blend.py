@@ -8,10 +8,9 @@ from __future__ import annotations
 
 import numpy as np
 import torch
-from numba import njit
 from torch import Tensor
 
-from hgg_pyg.kernels.numba_tools import OPTIONS
+from hgg_pyg.kernels.numba_tools import kernel
 
 
 def can_blend(*tensors: Tensor) -> bool:
@@ -48,7 +47,7 @@ def _array(tensor: Tensor) -> np.ndarray:
     return tensor.detach().contiguous().numpy()
 
 
-@njit(nogil=True, **OPTIONS)
+@kernel
 def _blend(weights, joint_transforms, transl, offsets):
     vertices, joints = weights.shape
     frames, zero = len(transl), weights.dtype.type(0)
@@ -73,7 +72,7 @@ def _blend(weights, joint_transforms, transl, offsets):
     return maps
 
 
-@njit(nogil=True, **OPTIONS)
+@kernel
 def _move(maps, points):
     frames, vertices = maps.shape[:2]
     moved = np.empty((frames, vertices, 3), maps.dtype)

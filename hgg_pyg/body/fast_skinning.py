@@ -12,11 +12,11 @@ from typing import Any
 
 import numpy as np
 import torch
-from numba import njit, prange
+from numba import prange
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from hgg_pyg.kernels.numba_tools import OPTIONS, PARALLEL, numba_threads
+from hgg_pyg.kernels.numba_tools import kernel, numba_threads, parallel_kernel
 from hgg_pyg.kernels.polar import cofactors, polar
 
 _BLOCK = 512  # vertices or Gaussians of a task
@@ -79,13 +79,13 @@ class _Pose(torch.autograd.Function):
         return torch.from_numpy(of_means), torch.from_numpy(of_quats), None, None
 
 
-@njit(**OPTIONS)
+@kernel
 def _linear(m):
     """The upper left 3x3 of a map."""
     return m[0, 0], m[0, 1], m[0, 2], m[1, 0], m[1, 1], m[1, 2], m[2, 0], m[2, 1], m[2, 2]
 
 
-@njit(**OPTIONS)
+@kernel
 def _polar_quaternion(m):
     """`skinning.matrix_to_quaternion` of `skinning.polar_rotation` of a map's linear part."""
     real = m.dtype.type
@@ -107,7 +107,7 @@ def _polar_quaternion(m):
     return w / length, x / length, y / length, z / length
 
 
-@njit(**OPTIONS)
+@kernel
 def _is_bound(binding, vertices):
     bound = np.zeros(vertices, np.bool_)
     for m in range(binding.shape[0]):
@@ -117,7 +117,7 @@ def _is_bound(binding, vertices):
     return bound
 
 
-@njit(**OPTIONS)
+@kernel
 def _rotate_block(transforms, t, first, end, bound, rotations):
     for n in range(first, end):
         if bound[n]:
@@ -125,7 +125,7 @@ def _rotate_block(transforms, t, first, end, bound, rotations):
             rotations[t, n, 0], rotations[t, n, 1], rotations[t, n, 2], rotations[t, n, 3] = q
 
 
-@njit(nogil=True, parallel=PARALLEL, **OPTIONS)
+@parallel_kernel
 def _rotations(transforms, binding):
     """Rotations of the maps of bound vertices, as quaternions; zeros elsewhere. [T, N, 4]"""
     poses, vertices = transforms.shape[:2]
@@ -137,7 +137,7 @@ def _rotations(transforms, binding):
     return rotations
 
 
-@njit(nogil=True, parallel=PARALLEL, **OPTIONS)
+@parallel_kernel
 def _pose(transforms, rotations, binding, means, quats):
     poses, count = transforms.shape[0], binding.shape[0]
     moved, turned = np.empty((poses, count, 3), means.dtype), np.empty((poses, count, 4), means.dtype)
@@ -154,7 +154,7 @@ def _pose(transforms, rotations, binding, means, quats):
     return moved, turned
 
 
-@njit(**OPTIONS)
+@kernel
 def _multiply(left, right, out):
     w1, x1, y1, z1 = left[0], left[1], left[2], left[3]
     w2, x2, y2, z2 = right[0], right[1], right[2], right[3]
@@ -162,7 +162,7 @@ def _multiply(left, right, out):
     out[2], out[3] = w1 * y2 - x1 * z2 + y1 * w2 + z1 * x2, w1 * z2 + x1 * y2 - y1 * x2 + z1 * w2
 
 
-@njit(nogil=True, parallel=PARALLEL, **OPTIONS)
+@parallel_kernel
 def _pose_backward(transforms, rotations, binding, of_moved, of_turned):
     """Gradients of means [M, 3] and quats [M, 4], summed over the poses in their order."""
     poses, count = transforms.shape[0], binding.shape[0]
@@ -184,7 +184,7 @@ def _pose_backward(transforms, rotations, binding, of_moved, of_turned):
     return of_means, of_quats
 
 
-@njit(nogil=True, **OPTIONS)
+@kernel
 def _unpose(transforms, binding, means, quats):
     real = transforms.dtype.type
     poses, vertices = transforms.shape[:2]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 from collections import Counter
 from dataclasses import dataclass
@@ -16,6 +15,8 @@ from hgg_pyg.data.capture import Capture
 from hgg_pyg.data.clips import even_frames
 from hgg_pyg.data.layouts import LAYOUTS, Layout, make_capture, stated_kinds, unreadable
 from hgg_pyg.data.protocols import PROTOCOLS, Protocol, ProtocolName
+from hgg_pyg.io.json_files import read_json_object
+from hgg_pyg.io.shown import shown
 from hgg_pyg.types import UserError
 
 SPLITS_FILE = "splits.json"
@@ -67,12 +68,16 @@ class CaptureSet:
         return "\n".join(lines)
 
 
-def load_body_for(data: Path, path: Path | None = None) -> BodyModel:
+def load_body_for(data: Path | None, path: Path | None = None) -> BodyModel:
     """The body that the poses of a data folder are for: from `path` if one is given; see `load_body`.
+
+    Without a folder, the body that synthetic people have, which need not be there yet.
 
     Raises:
         UserError: no subject, or no such body.
     """
+    if data is None:
+        return load_body(path)
     subject = next(iter(find_subjects(data).values()))
     kinds = subject.kinds
     try:
@@ -197,18 +202,15 @@ def _splits(
 def _read_splits(path: Path, subjects: dict[str, SubjectFolder]) -> dict[str, list[str]] | None:
     if not path.is_file():
         return None
-    try:
-        content = json.loads(path.read_bytes())
-    except ValueError as error:
-        raise UserError(f"{path}: not JSON ({error})") from error
-    if not isinstance(content, dict) or set(content) != set(SPLITS):
-        found = ", ".join(sorted(content)) if isinstance(content, dict) else type(content).__name__
-        raise UserError(f"{path}: expected the keys train, val and test, found {found or 'none'}")
+    content = read_json_object(path, "the keys train, val and test")
+    if set(content) != set(SPLITS):
+        found = shown(", ".join(sorted(content))) or "none"
+        raise UserError(f"{path}: expected the keys train, val and test, found {found}")
     seen: dict[str, str] = {}
     for split in SPLITS:
         names = content[split]
         if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
-            raise UserError(f"{path}: key '{split}': expected a list of subject names, found {json.dumps(names)[:60]}")
+            raise UserError(f"{path}: key '{split}': expected a list of subject names, found {shown(names)}")
         for name in names:
             if name not in subjects:
                 raise UserError(f"{path}: key '{split}': no subject '{name}'; found {', '.join(sorted(subjects)[:20])}")

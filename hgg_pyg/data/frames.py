@@ -28,9 +28,7 @@ from hgg_pyg.data.shards import (
     DamagedShard,
     halve,
     read_frame,
-    remove_leftovers,
     write_shard,
-    writing,
 )
 from hgg_pyg.data.views import spread_cameras
 from hgg_pyg.io.files import write_atomically
@@ -157,8 +155,7 @@ class FrameSource:
             "format": FORMAT,
         }
         file = self.folder / ABOUT_FILE
-        with writing(file):
-            write_atomically(file, lambda path: path.write_text(json.dumps(about, indent=1)))
+        write_atomically(file, lambda path: path.write_text(json.dumps(about, indent=1)))
 
     def _shard(self, frame: int) -> Shard:
         first = frame - frame % self.per_shard
@@ -183,6 +180,16 @@ class Shard:
         return halve(self.source.predict(frame), f"{self.path}: frame {self.source.capture.frames[frame]}")
 
 
+def check_views(backbone: Backbone, input_views: int) -> None:
+    """Refuse another number of input cameras than a backbone takes.
+
+    Raises:
+        UserError: it needs another one.
+    """
+    if backbone.views not in (None, input_views):
+        raise UserError(f"input_views: this backbone takes {backbone.views} views, found {input_views}")
+
+
 def frame_sources(
     captures: Sequence[Capture], input_views: int, backbone: Backbone, body: BodyModel, cache: Path
 ) -> tuple[FrameSource, ...]:
@@ -191,8 +198,7 @@ def frame_sources(
     Raises:
         UserError: a capture has fewer cameras than `input_views`, or the backbone needs another number of them.
     """
-    if backbone.views not in (None, input_views):
-        raise UserError(f"input_views: this backbone takes {backbone.views} views, found {input_views}")
+    check_views(backbone, input_views)
     return tuple(FrameSource(c, spread_cameras(c, input_views), backbone, body, cache) for c in captures)
 
 
@@ -231,8 +237,6 @@ def compute_shards(shards: Sequence[Shard], quiet: bool = False) -> None:
     """
     if not shards:
         return
-    for folder in {shard.folder for shard in shards}:
-        remove_leftovers(folder)
     frames = [(shard, frame) for shard in shards for frame in shard.frames]
     ahead = len(shards[0].frames) + torch.get_num_threads()
     bar = tqdm(total=len(frames), desc="per-frame Gaussians", unit="frame", disable=quiet, smoothing=0.05)

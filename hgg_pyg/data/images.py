@@ -7,6 +7,7 @@ Reading is what a training run on photographs waits for, so nothing is touched t
 
 from __future__ import annotations
 
+import math
 import struct
 import zlib
 from dataclasses import dataclass
@@ -14,17 +15,17 @@ from pathlib import Path
 from typing import Literal
 
 import numpy as np
-from numba import njit
 from PIL import Image
 
 from hgg_pyg.data.lens import Lens
-from hgg_pyg.kernels.numba_tools import OPTIONS
+from hgg_pyg.kernels.numba_tools import kernel
 from hgg_pyg.types import UserError
 
 Mode = Literal["RGB", "L", "labels"]
 
 # What Pillow raises of files that are broken, missing, or of a size that nobody can mean.
 _BROKEN = (OSError, ValueError, SyntaxError, EOFError, struct.error, zlib.error, Image.DecompressionBombError)
+_BEYOND = 2.0**40  # pixels: no image reaches as far, and an integer does
 _LENS_SAMPLES = 2  # look-ups along each axis of a pixel when a distorted image is shrunk
 
 
@@ -33,12 +34,19 @@ class Window:
     """A rectangle of an image: pixels of the file's full size, edges at 0 and its width, pixel centres at +0.5.
 
     It may reach beyond the image: what lies outside reads as zero.
+
+    Raises:
+        ValueError: a number is not finite, or it has no area.
     """
 
     left: float
     top: float
     width: float
     height: float
+
+    def __post_init__(self) -> None:
+        if not (math.isfinite(self.left + self.top) and 0 < self.width < math.inf and 0 < self.height < math.inf):
+            raise ValueError(f"Window: expected finite numbers and an area, found {self}")
 
 
 def header_size(path: Path) -> tuple[int, int]:
@@ -220,9 +228,9 @@ def _weights(start: float, extent: float, count: int, pixels: int) -> tuple[np.n
         weights = np.concatenate([1 - after, after], 1)[:, : min(2, pixels)]
         weights[(places < 0) | (places > pixels)] = 0
         return first, weights.astype(np.float32)
-    ends = start + np.arange(count + 1) * step
+    ends = np.clip(start + np.arange(count + 1) * step, -_BEYOND, _BEYOND)
     lower, upper = ends[:-1, None], ends[1:, None]
-    slack = 1e-9 * max(pixels, extent)  # by so much rounding may move an end into the next pixel
+    slack = 1e-9 * max(pixels, min(extent, _BEYOND))  # by so much rounding may move an end into the next pixel
     first = np.floor(lower[:, 0] + slack).astype(np.int64)
     taps = min(int((np.ceil(upper[:, 0] - slack) - first).max()), pixels)
     first = np.clip(first, 0, pixels - taps)
@@ -231,7 +239,7 @@ def _weights(start: float, extent: float, count: int, pixels: int) -> tuple[np.n
     return first, (np.maximum(overlap, 0) / step).astype(np.float32)
 
 
-@njit(nogil=True, **OPTIONS)
+@kernel
 def _weigh(pixels, rows, row_weights, starts, column_weights, channels):
     """Sums of weighted rows, then of weighted columns of these. [h, w * C] -> [H, W * C] float32; C is 1 or 3"""
     height, width = rows.shape[0], starts.shape[0]
@@ -265,7 +273,7 @@ def _weigh(pixels, rows, row_weights, starts, column_weights, channels):
     return out
 
 
-@njit(nogil=True, **OPTIONS)
+@kernel
 def put_on_white(image: np.ndarray, alpha: np.ndarray, out: np.ndarray) -> None:
     """image * alpha + (1 - alpha) [h, w, 3] into `out`, for image [h, w, 3] and alpha [h, w], all float32."""
     for y in range(alpha.shape[0]):

@@ -15,9 +15,8 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
-from numba import njit
 
-from hgg_pyg.kernels.numba_tools import OPTIONS
+from hgg_pyg.kernels.numba_tools import kernel
 
 
 @dataclass(frozen=True, eq=False)
@@ -108,7 +107,7 @@ class _Model(NamedTuple):
     fold: float
 
 
-@njit(nogil=True, **OPTIONS)
+@kernel
 def _places(model, full, shape, left, width, row, pixels, blends):
     """Where look-ups fall that are spread evenly over a row of the undistorted image.
 
@@ -141,7 +140,7 @@ def _places(model, full, shape, left, width, row, pixels, blends):
         pixels[j] = first_row * np.int32(shape[1]) + first_column
 
 
-@njit(nogil=True, **OPTIONS)
+@kernel
 def _look_up(pixels, shape, model, full, rectangle, size, samples):
     """See Lens.look_up; pixels: [h * w * C], C is 1 or 3, h and w above 1."""
     channels, count = shape[2], size[0] * samples

@@ -3,33 +3,33 @@
 from __future__ import annotations
 
 import functools
-import json
 import logging
 import math
 import os
-import time
+import zlib
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
 from dataclasses import dataclass, fields, replace
 from io import FileIO
 from pathlib import Path
 from types import MappingProxyType
 
 import torch
-from safetensors import SafetensorError
 from safetensors.torch import save_file
 from torch import Tensor
 
 from hgg_pyg.io.files import write_atomically
-from hgg_pyg.types import Gaussians, UserError
+from hgg_pyg.io.json_files import parse_json
+from hgg_pyg.io.limits import JSON_FILE
+from hgg_pyg.types import Gaussians
 
-FORMAT = "shards 1"  # change it whenever the files are written in another way
+FORMAT = "shards 2"  # change it whenever the files are written in another way
 FRAMES_PER_SHARD = 8
 
 _FIELDS = tuple(field.name for field in fields(Gaussians))
 _DTYPES = {"F16": torch.float16, "F32": torch.float32}
+_CHECKSUMS = "checksums"  # of the metadata: NUMBER=CHECKSUM of each frame, hexadecimal, between blanks
+_BLOCK = 4096  # bytes that are summed up in a checksum, as 64-bit numbers
 _LARGEST = torch.finfo(torch.float16).max
-_LEFTOVER_S = 24 * 3600
 
 log = logging.getLogger("hgg_pyg")
 
@@ -59,7 +59,7 @@ def halve(gaussians: Gaussians, label: str) -> Gaussians:
 
 
 def write_shard(path: Path, frames: Mapping[int, Gaussians]) -> None:
-    """Write frames by number; a reader finds all of the shard or none of it.
+    """Write frames by number, with a checksum of each; a reader finds all of the shard or none of it.
 
     Args:
         path: the file; its folder is made.
@@ -69,17 +69,10 @@ def write_shard(path: Path, frames: Mapping[int, Gaussians]) -> None:
         UserError: the folder cannot be written, or the disk is full.
     """
     tensors = {f"{n:08d}.{f}": getattr(g, f).contiguous() for n, g in frames.items() for f in _FIELDS}
-    with writing(path):
-        write_atomically(path, lambda temporary: save_file(tensors, temporary))
-
-
-@contextmanager
-def writing(path: Path) -> Iterator[None]:
-    """Say in one line that a file of the cache cannot be written."""
-    try:
-        yield
-    except (OSError, SafetensorError) as error:
-        raise UserError(f"{path}: expected a folder that can be written, and room in it, found: {error}") from None
+    sums = " ".join(
+        f"{n:08d}={_checksum(n, {f: _describe(getattr(g, f)) for f in _FIELDS}):08x}" for n, g in frames.items()
+    )
+    write_atomically(path, lambda temporary: save_file(tensors, temporary, {_CHECKSUMS: sums}))
 
 
 def read_frame(path: Path, number: int) -> Gaussians:
@@ -92,10 +85,10 @@ def read_frame(path: Path, number: int) -> Gaussians:
 
     Raises:
         FileNotFoundError: there is no such file.
-        DamagedShard: it is not a whole shard, or lacks the frame.
+        DamagedShard: it is not a whole shard, lacks the frame, or has other bytes there than were written.
     """
     with path.open("rb", buffering=0) as file:
-        entries = _read_header(file, path)
+        entries, checksums = _read_header(file, path)
         names = {f"{number:08d}.{field}": field for field in _FIELDS}
         if lacking := names.keys() - entries.keys():
             raise DamagedShard(f"{path}: expected {', '.join(sorted(lacking))}, found no such tensor")
@@ -105,22 +98,17 @@ def read_frame(path: Path, number: int) -> Gaussians:
                 runs[-1].append(name)
             else:
                 runs.append([name])
-        found = {}
+        found, described = {}, {}
         for run in runs:
             for name, tensor in zip(run, _read_run(file, path, [entries[name] for name in run]), strict=True):
+                described[names[name]] = _describe(tensor)
                 found[names[name]] = tensor.float()
+    if _checksum(number, described) != checksums.get(f"{number:08d}"):
+        raise DamagedShard(f"{path}: frame {number}: its checksum is of other bytes")
     try:
         return Gaussians(**found)
     except ValueError as error:
         raise DamagedShard(f"{path}: frame {number}: {error}") from None
-
-
-def remove_leftovers(folder: Path) -> None:
-    """Remove temporary files that runs left when they were killed, a day old or more: younger ones may be in use."""
-    for path in folder.glob(".*"):
-        with suppress(FileNotFoundError):  # another process does the same
-            if time.time() - path.stat().st_mtime > _LEFTOVER_S:
-                path.unlink()
 
 
 @dataclass(frozen=True)
@@ -141,6 +129,27 @@ class _Entry:
         return self.begin + self.size == other.begin and self.dtype == other.dtype
 
 
+_Header = tuple[Mapping[str, _Entry], Mapping[str, int]]
+"""where each tensor lies, by its name, and the checksum of each frame, by its number of eight digits"""
+
+
+def _describe(tensor: Tensor) -> str:
+    """All that a tensor's numbers depend on: its type, its shape, and the CRC-32 of sums over blocks of its bytes.
+
+    A flipped bit changes a block's sum, and so does a run of wrong bits, up to 32, or a block of zeros; blocks that are
+    exchanged change the CRC. Summed, the bytes cost a tenth of what their CRC would, and other threads run meanwhile.
+    """
+    content = tensor.contiguous().view(-1).view(torch.uint8).numpy()
+    whole = len(content) - len(content) % _BLOCK
+    sums = content[:whole].view("<u8").reshape(-1, _BLOCK // 8).sum(1)
+    return f"{tensor.dtype} {tuple(tensor.shape)} {zlib.crc32(content[whole:].data, zlib.crc32(sums.data)):08x}"
+
+
+def _checksum(number: int, described: Mapping[str, str]) -> int:
+    """Of a frame: its number, and its fields as `_describe` says them."""
+    return zlib.crc32(" ".join([str(number), *(f"{name} {described[name]}" for name in _FIELDS)]).encode())
+
+
 def _read_run(file: FileIO, path: Path, run: Sequence[_Entry]) -> Iterator[Tensor]:
     """Tensors that lie side by side, by one read."""
     sizes = [entry.size for entry in run]
@@ -152,12 +161,12 @@ def _read_run(file: FileIO, path: Path, run: Sequence[_Entry]) -> Iterator[Tenso
         yield part.view(entry.dtype).view(entry.shape)
 
 
-def _read_header(file: FileIO, path: Path) -> Mapping[str, _Entry]:
-    """The tensors of a file by name, once it is sure that they fill it: a shorter file, or another name, is found."""
+def _read_header(file: FileIO, path: Path) -> _Header:
+    """Tensors and checksums by name, once it is sure that the tensors fill the file: a shorter file is found."""
     size = os.fstat(file.fileno()).st_size
     length = int.from_bytes(file.read(8), "little")
     try:
-        if 8 + length > size:
+        if 8 + length > size or length > JSON_FILE:
             raise ValueError(f"a header of {length} bytes in a file of {size}")
         return _parse_header(file.read(length), size)
     except (ValueError, KeyError, TypeError, AttributeError) as error:
@@ -165,11 +174,13 @@ def _read_header(file: FileIO, path: Path) -> Mapping[str, _Entry]:
 
 
 @functools.lru_cache(256)  # training comes back to the same shards
-def _parse_header(text: bytes, size: int) -> Mapping[str, _Entry]:
-    """The tensors that a header describes, in a file of so many bytes."""
+def _parse_header(text: bytes, size: int) -> _Header:
+    """The tensors that a header describes, in a file of so many bytes, and the frames' checksums."""
     start = 8 + len(text)
     entries, filled = {}, 0
-    for name, value in json.loads(text).items():
+    described = parse_json(text)
+    sums = (each.split("=") for each in described.pop("__metadata__")[_CHECKSUMS].split())
+    for name, value in described.items():
         begin, end = value["data_offsets"]
         entry = _Entry(_DTYPES[value["dtype"]], tuple(value["shape"]), start + begin)
         if not all(type(n) is int and n >= 0 for n in (begin, end, *entry.shape)):
@@ -180,4 +191,4 @@ def _parse_header(text: bytes, size: int) -> Mapping[str, _Entry]:
         filled += end - begin
     if start + filled != size:
         raise ValueError(f"expected {start + filled} bytes, found {size}")
-    return MappingProxyType(entries)
+    return MappingProxyType(entries), MappingProxyType({frame: int(found, 16) for frame, found in sums})

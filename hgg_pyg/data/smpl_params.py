@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import io
-import zipfile
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -12,10 +11,13 @@ from torch import Tensor
 
 from hgg_pyg.body import BodyModel
 from hgg_pyg.body.parameters import hands_from_pca, smplx_body_pose
+from hgg_pyg.data.layouts.base import one_shape
+from hgg_pyg.io.npz import load_npz
 from hgg_pyg.types import BodyPose, UserError
 
 _SMPL = {"global_orient": 3, "transl": 3, "body_pose": 69}
 _SMPLX = {"global_orient": 3, "transl": 3, "body_pose": 63}
+_REQUIRED = ("betas", *_SMPL)
 _FACE = ("jaw_pose", "leye_pose", "reye_pose")
 _HANDS = ("left_hand_pose", "right_hand_pose")
 _ONLY_SMPLX = (*_FACE, *_HANDS, "expression")
@@ -30,41 +32,46 @@ def params_kind(path: Path) -> str:
     return _kind(_read_npz(path))
 
 
-def read_smpl_params(path: Path, body: BodyModel, flat_hands: bool = True) -> tuple[str, BodyPose]:
+def read_smpl_params(
+    path: Path, body: BodyModel, origin: Sequence[float] = (0.0, 0.0, 0.0), flat_hands: bool = True
+) -> tuple[str, BodyPose]:
     """Read and check the parameters of F frames; radians and metres.
 
-    SMPL has betas (1, B), global_orient (F, 3), transl (F, 3) and body_pose (F, 69). SMPL-X has body_pose (F, 63) and
+    Betas are (1, B), (B,), or (F, B), of which the median is taken. SMPL has global_orient (F, 3), transl (F, 3) and body_pose (F, 69). SMPL-X has body_pose (F, 63) and
     may have jaw_pose, leye_pose, reye_pose (F, 3), expression (F, E), left_hand_pose and right_hand_pose (F, 45), or
     (F, K) for K components of the body's hands. Rows that are not finite are kept: they are the caller's to leave out.
 
     Args:
         path: the file.
-        body: whose hand components are meant.
+        body: whose hand components are meant, and that is to take the shape.
+        origin: what is subtracted from transl, before it becomes float32; see `make_calibration`.
         flat_hands: components are added to flat hands, else to the body's mean hands.
 
     Returns:
         "smpl" or "smplx", and the poses.
 
     Raises:
-        UserError: the file is missing or not an .npz, a key is missing or of the wrong shape, betas are not finite.
+        UserError: the file is missing or not an .npz, a key is missing or of the wrong shape, as `one_shape`.
     """
     arrays = _read_npz(path)
     kind = _kind(arrays)
-    betas = _entry(path, arrays, "betas")
-    if betas.ndim != 2 or len(betas) != 1 or not betas.shape[1]:
-        raise UserError(f"{path}: key 'betas': expected shape (1, 10), found {betas.shape}")
-    if not np.isfinite(betas).all():
-        raise UserError(f"{path}: key 'betas': expected finite numbers, found NaN or Inf")
     widths = dict(_SMPL if kind == "smpl" else _SMPLX)
     frames = _rows(path, "global_orient", _entry(path, arrays, "global_orient"))
+    betas = _entry(path, arrays, "betas")
+    if betas.ndim not in (1, 2) or not betas.shape[-1] or (betas.ndim == 2 and len(betas) not in (1, frames)):
+        raise UserError(
+            f"{path}: key 'betas': expected shape (1, 10), (10,) or ({frames}, 10), one for all frames or one for each, "
+            f"found {betas.shape}"
+        )
+    shape = one_shape(torch.from_numpy(np.atleast_2d(betas).astype(np.float32)), path, path.parent, body)
+    if "transl" in arrays and arrays["transl"].shape == (frames, 3):
+        arrays["transl"] = _entry(path, arrays, "transl") - np.asarray(origin)
     parts = {key: _part(path, arrays, key, frames, width) for key, width in widths.items()}
     expression = None
     if kind == "smplx":
         parts["body_pose"] = _whole_pose(path, arrays, frames, parts["body_pose"], body, flat_hands)
         expression = _part(path, arrays, "expression", frames, None) if "expression" in arrays else None
-    return kind, BodyPose(
-        betas=torch.from_numpy(np.ascontiguousarray(betas[0], np.float32)), expression=expression, **parts
-    )
+    return kind, BodyPose(betas=shape, expression=expression, **parts)
 
 
 def _whole_pose(
@@ -92,14 +99,7 @@ def _kind(arrays: dict[str, np.ndarray]) -> str:
 def _read_npz(path: Path) -> dict[str, np.ndarray]:
     if not path.is_file():
         raise UserError(f"{path}: missing; it holds the body's parameters: betas, global_orient, transl, body_pose")
-    try:
-        # From memory, so that np.load leaves no open file behind when the content is not what it should be.
-        loaded = np.load(io.BytesIO(path.read_bytes()), allow_pickle=False)
-        if isinstance(loaded, np.ndarray):
-            raise UserError(f"{path}: expected an .npz archive, found a single array of shape {loaded.shape}")
-        return {key: loaded[key] for key in loaded.files}
-    except (ValueError, OSError, EOFError, zipfile.BadZipFile) as error:
-        raise UserError(f"{path}: expected an .npz archive of plain arrays ({error})") from error
+    return load_npz(path, (*_REQUIRED, *_ONLY_SMPLX), frozenset(), "an .npz archive of plain arrays", _REQUIRED)
 
 
 def _rows(path: Path, key: str, value: np.ndarray) -> int:
@@ -117,8 +117,6 @@ def _part(path: Path, arrays: dict[str, np.ndarray], key: str, frames: int, widt
 
 
 def _entry(path: Path, arrays: dict[str, np.ndarray], key: str) -> np.ndarray:
-    if key not in arrays:
-        raise UserError(f"{path}: key '{key}' is missing; found {', '.join(sorted(arrays)) or 'no keys'}")
     value = arrays[key]
     if not (np.issubdtype(value.dtype, np.floating) or np.issubdtype(value.dtype, np.integer)):
         raise UserError(f"{path}: key '{key}': expected numbers, found {value.dtype}")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import pickle
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Literal
 
@@ -11,6 +12,7 @@ import torch
 import torchmetrics.functional.image
 from torch import Tensor, nn
 
+from hgg_pyg.io.weights import innermost, own_names
 from hgg_pyg.types import UserError
 
 Network = Literal["alex", "vgg"]
@@ -85,7 +87,11 @@ class LPIPS(nn.Module):
             stored = torch.load(path, weights_only=True, map_location="cpu")
         except (OSError, RuntimeError, pickle.UnpicklingError, EOFError) as error:
             raise UserError(f"{path}: expected weights of {title} ({str(error).splitlines()[0]})") from None
-        tensors = [v for k, v in stored.items() if k.startswith("features.")] if isinstance(stored, dict) else []
+        inside = innermost(stored)
+        weights = inside.items() if isinstance(inside, Mapping) else ()
+        named = {name: value for name, value in weights if isinstance(name, str) and isinstance(value, Tensor)}
+        named = own_names(named, ("features.0.weight",))
+        tensors = [tensor for name, tensor in named.items() if name.startswith("features.")]
         own = list(self.stages.parameters())
         if [tuple(t.shape) for t in tensors] != [tuple(p.shape) for p in own]:
             wanted = f"the {len(own)} tensors features.* of {title}"

@@ -12,16 +12,15 @@ import math
 import pickle
 import struct
 import sys
-import zipfile
-import zlib
 from collections import OrderedDict
-from collections.abc import Collection
 from pathlib import Path
 from typing import IO, Any
 
 import numpy as np
 import torch
 
+from hgg_pyg.io.limits import ARRAYS, read_within
+from hgg_pyg.io.shown import shown
 from hgg_pyg.types import UserError
 
 Names = frozenset[tuple[str, str]]
@@ -63,6 +62,7 @@ _DTYPES = {
     "Bool": torch.bool,
 }  # fmt: skip
 _STORAGES: Names = frozenset((module, f"{name}Storage") for module in ("torch", "torch.cuda") for name in _DTYPES)
+_NPY_HEADER = 2**14  # bytes: numpy itself takes headers of 10,000
 _TORCH_MAGIC, _TORCH_PROTOCOL = 0x1950A86A20F9469CFC6C, 1001
 
 
@@ -85,10 +85,9 @@ def load_pickle(path: Path, allow: Names, expected: str) -> Any:
         expected: what the file should be, with its article, for the messages: "a body file".
 
     Raises:
-        UserError: the file is missing or damaged, or names anything else, which is not run.
+        UserError: the file is missing, damaged or larger than 2 GiB, or names anything else, which is not run.
     """
-    with _opened(path, expected) as file:
-        return _unpickle(file, allow, path, expected)
+    return _unpickle(read_within(path, ARRAYS, expected), allow, path, expected)
 
 
 def load_npy(path: Path, allow: Names, expected: str) -> np.ndarray:
@@ -99,27 +98,8 @@ def load_npy(path: Path, allow: Names, expected: str) -> np.ndarray:
     Raises:
         UserError: as `load_pickle`.
     """
-    with _opened(path, expected) as file:
-        return _read_npy(file, allow, path, expected)
-
-
-def load_npz(path: Path, keys: Collection[str], allow: Names, expected: str) -> dict[str, np.ndarray]:
-    """Read those of `keys` that an .npz file has. Its other entries are not looked at, whatever they hold.
-
-    Raises:
-        UserError: as `load_pickle`.
-    """
-    try:
-        with _opened(path, expected) as file, zipfile.ZipFile(file) as archive:
-            names = [name.removesuffix(".npy") for name in archive.namelist() if name.endswith(".npy")]
-            arrays = {}
-            for name in names:
-                if name in keys:
-                    with archive.open(f"{name}.npy") as entry:
-                        arrays[name] = _read_npy(entry, allow, path, expected)
-            return arrays
-    except (zipfile.BadZipFile, RuntimeError, EOFError, ValueError, OSError) as error:  # damaged, or encrypted
-        raise _unreadable(path, expected, error) from None
+    content = read_within(path, ARRAYS, expected)
+    return read_npy(io.BytesIO(content), len(content), allow, path, expected)
 
 
 def as_array(value: Any) -> np.ndarray | None:
@@ -277,30 +257,55 @@ def _made(cls: Any) -> Inert:
     return cls()
 
 
-def _unpickle(file: IO[bytes], allow: Names, path: Path, expected: str) -> Any:
+def _unpickle(content: bytes, allow: Names, path: Path, expected: str) -> Any:
     try:
-        return _Unpickler(file, allow, path, expected).load()
+        return _Unpickler(io.BytesIO(content), allow, path, expected).load()
     except UserError:
         raise
     except Exception as error:  # a damaged pickle can raise nearly anything
-        raise _unreadable(path, expected, error) from None
+        raise unreadable(path, expected, error) from None
 
 
-def _read_npy(file: IO[bytes], allow: Names, path: Path, expected: str) -> np.ndarray:
+def read_npy(file: IO[bytes], size: int, allow: Names, path: Path, expected: str) -> np.ndarray:
+    """Read an .npy from the beginning of an open file, for `load_npy` and archives of such files.
+
+    Args:
+        file: that can go back to its beginning.
+        size: bytes that are in it; what an array takes is held against them before it is made.
+        allow: as `load_pickle`.
+        path: for the messages.
+        expected: for the messages.
+
+    Raises:
+        UserError: as `load_pickle`.
+    """
+    head = io.BytesIO(file.read(_NPY_HEADER))
     try:
-        version = np.lib.format.read_magic(file)
-        headers = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
-        if version not in headers:
-            raise ValueError(f"version {version} of the .npy format, which is for named columns")
-        if not headers[version](file)[2].hasobject:
-            file.seek(0)
+        shape, dtype = _npy_header(head)
+        needed = math.prod(shape) * dtype.itemsize
+        if any(length < 0 for length in shape) or max(size - head.tell(), 0) < needed * (not dtype.hasobject):
+            raise ValueError(f"numbers of the shape {shown(shape)} in {size} bytes")
+        file.seek(0)
+        if not dtype.hasobject:
             return np.lib.format.read_array(file, allow_pickle=False)
-    except (ValueError, OSError, EOFError, zipfile.BadZipFile, zlib.error) as error:
-        raise _unreadable(path, expected, error) from None
-    array = _unpickle(file, allow, path, expected)
+        file.seek(head.tell())
+        content = file.read()
+    except Exception as error:  # numpy evaluates the header as Python, and what unpacks a damaged archive differs
+        raise unreadable(path, expected, error) from None
+    array = _unpickle(content, allow, path, expected)
     if not isinstance(array, np.ndarray):
-        raise _unreadable(path, expected, f"{type(array).__name__} in the place of an array")
+        raise unreadable(path, expected, f"{type(array).__name__} in the place of an array")
     return np.asarray(array)
+
+
+def _npy_header(head: IO[bytes]) -> tuple[tuple[int, ...], np.dtype]:
+    """The shape and the data type of an .npy file."""
+    version = np.lib.format.read_magic(head)
+    readers = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
+    if version not in readers:
+        raise ValueError(f"version {version} of the .npy format, which is for named columns")
+    shape, _fortran, dtype = readers[version](head)
+    return shape, dtype
 
 
 def _dense(name: str, state: dict[str, Any]) -> np.ndarray:
@@ -316,13 +321,7 @@ def _dense(name: str, state: dict[str, Any]) -> np.ndarray:
     return matrix.toarray()
 
 
-def _opened(path: Path, expected: str) -> IO[bytes]:
-    try:
-        return path.open("rb")
-    except OSError as error:
-        raise UserError(f"{path}: expected {expected}, found nothing to read ({error.strerror})") from None
-
-
-def _unreadable(path: Path, expected: str, error: object) -> UserError:
+def unreadable(path: Path, expected: str, error: object) -> UserError:
+    """What to say of a file that something is wrong with."""
     reason = " ".join(str(error).split())[:200] or type(error).__name__
     return UserError(f"{path}: expected {expected}, found something unreadable ({reason})")

@@ -11,6 +11,9 @@ from torch import Tensor
 from torch.nn.functional import normalize
 
 from hgg_pyg.io.files import write_atomically
+from hgg_pyg.io.limits import SPLAT_FILE, read_within
+from hgg_pyg.io.packed_splats import is_packed, unpack
+from hgg_pyg.io.ply import Ply, parse_ply
 from hgg_pyg.types import Gaussians, UserError
 
 _Y0 = 0.28209479177387814  # the constant harmonic, 1 / (2 sqrt(pi))
@@ -19,20 +22,14 @@ _SMALLEST = torch.finfo(torch.float32).tiny
 _MEANS, _COLORS = ("x", "y", "z"), ("f_dc_0", "f_dc_1", "f_dc_2")
 _SCALES, _QUATS = ("scale_0", "scale_1", "scale_2"), ("rot_0", "rot_1", "rot_2", "rot_3")
 _RESTS = (0, 9, 24, 45)  # how many f_rest_* degrees 0 to 3 have
-_ORDERS = {"binary_little_endian": "<", "binary_big_endian": ">", "ascii": "="}
-_TYPES = {
-    "char": "i1", "uchar": "u1", "short": "i2", "ushort": "u2", "int": "i4", "uint": "u4", "float": "f4",
-    "int8": "i1", "uint8": "u1", "int16": "i2", "uint16": "u2", "int32": "i4", "uint32": "u4", "float32": "f4",
-    "double": "f8", "float64": "f8",
-}  # fmt: skip
 
 
 def read_ply(path: Path, sh: bool = False) -> Gaussians:
-    """Gaussians of a 3DGS .ply, ASCII or binary in either byte order. [M] float32, in the unit of the file
+    """Gaussians of a 3DGS .ply, ASCII, binary or as SuperSplat compresses it. [M] float32, in the unit of the file
 
     Opacities are sigmoid(opacity); scales exp(scale_*), at least the smallest normal float32; rot_* is wxyz and is
-    normalised. Colours are 0.5 + f_dc_* / (2 sqrt(pi)); they are not clipped to [0, 1]. Other properties, and elements
-    after the vertices, are passed over.
+    normalised. Colours are 0.5 + f_dc_* / (2 sqrt(pi)); they are not clipped to [0, 1]. Other properties and elements
+    are passed over.
 
     Args:
         path: the file.
@@ -40,29 +37,22 @@ def read_ply(path: Path, sh: bool = False) -> Gaussians:
             16, which `render` takes with `sh_degree`.
 
     Raises:
-        UserError: no such file, not a .ply, cut off, properties missing, no Gaussians, NaN or infinite numbers,
-            rotations that are all zeros.
+        UserError: no such file, not a .ply, cut off, properties missing (a mesh, 2D Gaussians), no Gaussians,
+            NaN or infinite numbers but for logits and logarithms of 0, rotations that are all zeros.
     """
-    try:
-        content = path.read_bytes()
-    except OSError as error:
-        raise UserError(f"{path}: expected a 3DGS .ply file, found none ({error.strerror})") from None
-    encoding, count, properties, start = _header(path, content)
-    rest = sum(re.fullmatch(r"f_rest_\d+", name) is not None for name, _ in properties) if sh else 0
+    ply = parse_ply(path, read_within(path, SPLAT_FILE, "a 3DGS .ply file"))
+    columns = _columns(ply)
+    rest = sum(re.fullmatch(r"f_rest_\d+", name) is not None for name in columns) if sh else 0
     if rest not in _RESTS:
         raise UserError(f"{path}: vertex: expected {', '.join(map(str, _RESTS))} properties f_rest_*, found {rest}")
     names = [*_MEANS, *_COLORS, *(f"f_rest_{i}" for i in range(rest)), "opacity", *_SCALES, *_QUATS]
-    missing = [name for name in names if name not in dict(properties)]
+    missing = [name for name in names if name not in columns]
     if missing:
-        more = f" and {len(missing) - 3} more" if len(missing) > 3 else ""
-        found = ", ".join([name for name, _ in properties][:6]) + (", ..." if len(properties) > 6 else "")
-        raise UserError(f"{path}: vertex: expected properties {', '.join(missing[:3])}{more}, found {found or 'none'}")
-    if count < 1:
-        raise UserError(f"{path}: vertex: expected Gaussians, found {count}")
-    vertices = _vertices(path, content[start:], encoding, count, properties)
-    table = torch.from_numpy(np.stack([vertices[name].astype(np.float64) for name in names], 1))
+        raise _missing(ply, missing, list(columns))
+    table = torch.from_numpy(np.stack([columns[name].astype(np.float64) for name in names], 1))
     means, colors, harmonics, opacities, scales, quats = table.split([3, 3, rest, 1, 3, 4], 1)
-    _check_numbers(path, names, torch.cat([table[:, :-7], scales.exp(), quats], 1), quats)
+    # The logits of opacities 0 and 1 are infinite, and so is the logarithm of a size of 0.
+    _check_numbers(path, names, torch.cat([table[:, :-8], opacities.sigmoid(), scales.exp(), quats], 1), quats)
     if sh:
         colors = torch.cat([colors[:, None], harmonics.unflatten(1, (3, rest // 3)).mT], 1)
     return Gaussians(
@@ -110,53 +100,36 @@ def write_ply(path: Path, gaussians: Gaussians) -> None:
     write_atomically(path, lambda temporary: temporary.write_bytes(header.encode("ascii") + data))
 
 
-def _header(path: Path, content: bytes) -> tuple[str, int, list[tuple[str, str]], int]:
-    """The encoding, the number of vertices, their properties with numpy's types, and where the data begin."""
-    end = re.search(rb"\nend_header[ \t]*\r?\n", content)
-    if not content.startswith(b"ply") or end is None:
-        raise UserError(f"{path}: expected a .ply file with a whole header, found {content[:16]!r}...")
-    encoding, elements, count, properties = "", list[str](), 0, list[tuple[str, str]]()
-    for line in content[: end.start()].decode("ascii", "replace").splitlines()[1:]:
-        try:
-            match line.split():
-                case ["format", name, _] if name in _ORDERS:
-                    encoding = name
-                case ["element", name, number]:
-                    count = count if elements else int(number)
-                    elements.append(name)
-                case ["property", kind, name] if elements == ["vertex"]:
-                    properties.append((name, _ORDERS[encoding] + _TYPES[kind]))
-                case ["property", *_] if elements and elements != ["vertex"]:
-                    pass
-                case [] | ["comment" | "obj_info", *_]:
-                    pass
-                case _:
-                    raise ValueError
-        except (ValueError, KeyError):
-            expected = "expected format, element or a property that is one number"
-            raise UserError(f"{path}: header: {expected}, found {line[:60]!r}") from None
-    if elements[:1] != ["vertex"]:
-        raise UserError(f"{path}: header: expected the element vertex first, found {', '.join(elements) or 'none'}")
-    if len(dict(properties)) < len(properties):
-        raise UserError(f"{path}: header: expected each property of vertex once, found one twice")
-    return encoding, count, properties, end.end()
+def _columns(ply: Ply) -> dict[str, np.ndarray]:
+    """The properties of the Gaussians by name, as the uncompressed format has them. [M]"""
+    vertex = ply.element("vertex")
+    if vertex is None:
+        found = ", ".join(element.name for element in ply.elements[:6]) or "none"
+        raise UserError(f"{ply.path}: header: expected the element vertex, found {found}")
+    if vertex.rows < 1:
+        raise UserError(f"{ply.path}: vertex: expected Gaussians, found {vertex.rows}")
+    if is_packed(ply):
+        return unpack(ply)
+    if lacking := [name for name in (*_MEANS, *_COLORS, "opacity", *_SCALES, *_QUATS) if name not in vertex.names]:
+        raise _missing(ply, lacking, list(vertex.names))  # before rows are looked at
+    rows = ply.tables(("vertex",))["vertex"]
+    return {name: rows[name] for name in vertex.names}
 
 
-def _vertices(path: Path, data: bytes, encoding: str, count: int, properties: list[tuple[str, str]]) -> np.ndarray:
-    """The vertices as an array with a field for each property. [M]"""
-    kind = np.dtype(properties)
-    if encoding != "ascii":
-        if len(data) < count * kind.itemsize:
-            raise UserError(f"{path}: expected {count * kind.itemsize} bytes of vertices, found {len(data)}: cut off")
-        return np.frombuffer(data, kind, count)
-    lines = [line for line in data.decode("ascii", "replace").splitlines() if line.strip()][:count]
-    if len(lines) < count:
-        raise UserError(f"{path}: expected {count} lines of vertices, found {len(lines)}: cut off")
-    try:
-        return np.loadtxt(lines, [(name, "f8") for name, _ in properties], comments=None, ndmin=1)
-    except ValueError as error:
-        reason = str(error).partition(";")[0]
-        raise UserError(f"{path}: expected {len(properties)} numbers per vertex ({reason})") from None
+def _missing(ply: Ply, missing: list[str], found: list[str]) -> UserError:
+    """What properties are not there, and what the file is instead, where that is known."""
+    more = f" and {len(missing) - 3} more" if len(missing) > 3 else ""
+    listed = ", ".join(found[:6]) + (", ..." if len(found) > 6 else "")
+    faces = ply.element("face")
+    if missing == ["scale_2"]:
+        kind = ": these are 2D Gaussians, which are drawn in another way"
+    elif faces is not None and faces.rows and "opacity" in missing:
+        kind = f": this is a mesh of {faces.rows} faces"
+    else:
+        kind = ""
+    return UserError(
+        f"{ply.path}: vertex: expected properties {', '.join(missing[:3])}{more}, found {listed or 'none'}{kind}"
+    )
 
 
 def _check_numbers(path: Path, names: list[str], table: Tensor, quats: Tensor) -> None:

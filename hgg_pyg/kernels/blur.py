@@ -4,9 +4,8 @@
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
 
-from hgg_pyg.kernels.numba_tools import OPTIONS
+from hgg_pyg.kernels.numba_tools import kernel
 from hgg_pyg.kernels.simd import WIDTH, fma, load, spread, spread_at, store
 
 _TRUNCATE = 2.5  # standard deviations
@@ -41,7 +40,7 @@ def blur(colors: np.ndarray, rows: np.ndarray, columns: np.ndarray, sigma: float
     return means
 
 
-@njit(nogil=True, **OPTIONS)
+@kernel
 def _blur(colors, rows, columns, weights, pitch, canvas, spans, sums, means):
     height, radius = len(spans), len(weights) // 2
     for i in range(len(rows)):
@@ -65,7 +64,7 @@ def _blur(colors, rows, columns, weights, pitch, canvas, spans, sums, means):
             means[i, k] = sums[at + k] / sums[at + 3]
 
 
-@njit(nogil=True, **OPTIONS)
+@kernel
 def _weigh(source, first, stride, weights, tap, taps, target, offset, start, end):
     """target[offset + i] = sum_t weights[tap + t] source[first + t stride + i], start <= i < end and a few more."""
     for i in range(start, end, _STEP):

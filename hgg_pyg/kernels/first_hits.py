@@ -13,9 +13,8 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
-from numba import njit
 
-from hgg_pyg.kernels.numba_tools import OPTIONS
+from hgg_pyg.kernels.numba_tools import kernel
 
 _IN_FRONT = 1e-9  # depth, in whatever unit the world has; a nearer corner has no pixel that can be trusted
 _MARGIN = 1e-6  # pixels; rounding of a corner's place must not keep its triangle from a pixel that the test gives it
@@ -62,7 +61,7 @@ def first_hits(
     return hits
 
 
-@njit(nogil=True, **OPTIONS)
+@kernel
 def _project(vertices, origin, projection, height, width, corners, spans):
     """Write of each vertex pixels times depth, and depth [N, 3]; if it is in front of the camera also, for the rows and
     then the columns, the first one whose centre is not before it, and one after the last whose centre is not behind it
@@ -76,13 +75,15 @@ def _project(vertices, origin, projection, height, width, corners, spans):
             spans[n, 2], spans[n, 3] = _span(corners[n, 0] / corners[n, 2], width)
 
 
-@njit(nogil=True, **OPTIONS)
+@kernel
 def _span(place, count):
+    if math.isnan(place):  # it has no pixels, and no number that could be made an integer
+        return 0, 0
     first = math.ceil(min(max(place - 0.5 - _MARGIN, 0.0), float(count)))
     return first, math.floor(min(max(place - 0.5 + _MARGIN, -1.0), count - 1.0)) + 1
 
 
-@njit(nogil=True, **OPTIONS)
+@kernel
 def _meet(corners, spans, faces, which, met, shares, depths):
     for f in range(len(faces)):
         a, b, c = np.uint64(faces[f, 0]), np.uint64(faces[f, 1]), np.uint64(faces[f, 2])

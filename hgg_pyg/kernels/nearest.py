@@ -8,11 +8,11 @@ ball. All vertices within a ball that holds one are compared, so that the guess 
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
 
-from hgg_pyg.kernels.numba_tools import OPTIONS
+from hgg_pyg.kernels.numba_tools import kernel
 
 _CELLS_PER_VERTEX = 3.0  # of the box around the vertices; those of a body are then 2 cm wide, one in ten not empty
+_FARTHEST = 1e60  # metres; volumes and squares of distances must not overflow
 _FIRST_REACH = 0.7  # radius of the first ball, sides of a cell
 
 
@@ -32,21 +32,21 @@ def nearest_vertices(points: np.ndarray, vertices: np.ndarray) -> np.ndarray:
     points, vertices = np.ascontiguousarray(points, np.float64), np.ascontiguousarray(vertices, np.float64)
     if len(vertices) == 0:
         raise ValueError("nearest_vertices: expected at least one vertex, found none")
-    if not (np.isfinite(points).all() and np.isfinite(vertices).all()):
-        raise ValueError("nearest_vertices: expected finite points and vertices, found others")
+    if not (abs(points).max(initial=0) < _FARTHEST and abs(vertices).max() < _FARTHEST):
+        raise ValueError(f"nearest_vertices: expected finite points and vertices, within {_FARTHEST:g}, found others")
     origin, extent = vertices.min(0), np.ptp(vertices, 0)
     extent = np.maximum(extent, max(extent.max() / 100, 1e-12))  # a flat body has cells as well
     side = float(np.cbrt(extent.prod() / (_CELLS_PER_VERTEX * len(vertices))))
     return _search(points, vertices, origin, side, (extent / side).astype(np.int64) + 1)
 
 
-@njit(nogil=True, **OPTIONS)
+@kernel
 def _cell(place, origin, side, count):
     """Where along an axis a place is, in cells; of a place outside the first or the last."""
     return int(min(max((place - origin) / side, 0.0), count - 1.0))
 
 
-@njit(nogil=True, **OPTIONS)
+@kernel
 def _search(points, vertices, origin, side, shape):
     # Vertices in the order of their cells, and where each cell begins: a column of cells along z is one run of them.
     cells = np.empty(len(vertices), np.int64)

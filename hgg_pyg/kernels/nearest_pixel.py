@@ -9,9 +9,8 @@ answer for a whole image.
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
 
-from hgg_pyg.kernels.numba_tools import OPTIONS
+from hgg_pyg.kernels.numba_tools import kernel
 
 
 def nearest_pixels(chosen: np.ndarray, rows: np.ndarray, columns: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -29,7 +28,7 @@ def nearest_pixels(chosen: np.ndarray, rows: np.ndarray, columns: np.ndarray) ->
     return found, np.where(found < 0, np.inf, np.sqrt(squares))
 
 
-@njit(nogil=True, **OPTIONS)
+@kernel
 def _search(chosen, rows, columns):
     height, width = chosen.shape
     none = np.int32(2 * (height + width))  # farther than any pixel

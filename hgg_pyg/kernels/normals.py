@@ -6,9 +6,8 @@ from __future__ import annotations
 import math
 
 import numpy as np
-from numba import njit
 
-from hgg_pyg.kernels.numba_tools import OPTIONS
+from hgg_pyg.kernels.numba_tools import kernel
 
 _LEAST = 1e-13  # twice the area of a triangle that has a normal
 _SHARPEST = 1e-8  # radians; a triangle with a sharper corner counts as none
@@ -32,18 +31,18 @@ def vertex_normals(vertices: np.ndarray, faces: np.ndarray) -> np.ndarray:
     return np.divide(sums, lengths, out=np.zeros_like(sums), where=lengths > _LEAST)
 
 
-@njit(nogil=True, **OPTIONS)
+@kernel
 def _unit(x, y, z):
     length = math.sqrt(x * x + y * y + z * z)
     return x / length, y / length, z / length
 
 
-@njit(nogil=True, **OPTIONS)
+@kernel
 def _angle(a, b):
     return math.acos(min(max(a[0] * b[0] + a[1] * b[1] + a[2] * b[2], -1.0), 1.0))
 
 
-@njit(nogil=True, **OPTIONS)
+@kernel
 def _sum_up(vertices, faces, sums):
     for f in range(len(faces)):
         i, j, k = faces[f, 0], faces[f, 1], faces[f, 2]

@@ -4,9 +4,8 @@
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
 
-from hgg_pyg.kernels.numba_tools import OPTIONS
+from hgg_pyg.kernels.numba_tools import kernel
 
 _STEPS = 5  # as many as the reference takes
 
@@ -26,7 +25,7 @@ def polar_rotations(matrices: np.ndarray, chosen: np.ndarray) -> np.ndarray:
     return rotations
 
 
-@njit(nogil=True, **OPTIONS)
+@kernel
 def _polar(matrices, chosen, rotations):
     for n in range(len(matrices)):
         if chosen[n]:
@@ -34,7 +33,7 @@ def _polar(matrices, chosen, rotations):
             r[0, 0], r[0, 1], r[0, 2], r[1, 0], r[1, 1], r[1, 2], r[2, 0], r[2, 1], r[2, 2] = polar(matrices[n])
 
 
-@njit(**OPTIONS)
+@kernel
 def cofactors(a, b, c, d, e, f, g, h, i):
     """Of a 3x3 matrix, row by row: its inverse times its determinant, transposed."""
     return (
@@ -44,7 +43,7 @@ def cofactors(a, b, c, d, e, f, g, h, i):
     )
 
 
-@njit(**OPTIONS)
+@kernel
 def polar(m):
     """R row by row, of the first three rows and columns of m, in its type.
 

@@ -9,9 +9,8 @@ from __future__ import annotations
 import math
 
 import numpy as np
-from numba import njit
 
-from hgg_pyg.kernels.numba_tools import OPTIONS
+from hgg_pyg.kernels.numba_tools import kernel
 
 _NEAREST = 1e-6  # depth, in whatever unit the world has; a triangle that reaches nearer is not rendered
 
@@ -55,9 +54,9 @@ def surface(
     return nearness > 0, rendered
 
 
-@njit(nogil=True, **OPTIONS)
+@kernel
 def _project(vertices, viewmat, K):
-    """Pixels and 1 / depth of each vertex, 0 for one that is too near or behind the camera. [N, 3]"""
+    """Pixels and 1 / depth of each vertex, 0 for one that is too near, behind the camera or at no finite place. [N, 3]"""
     points = np.empty((vertices.shape[0], 3))
     for n in range(vertices.shape[0]):
         a, b, c = vertices[n, 0], vertices[n, 1], vertices[n, 2]
@@ -67,11 +66,11 @@ def _project(vertices, viewmat, K):
         y = viewmat[1, 0] * a + viewmat[1, 1] * b + viewmat[1, 2] * c + viewmat[1, 3]
         points[n, 0] = K[0, 0] * x * nearness + K[0, 2]
         points[n, 1] = K[1, 1] * y * nearness + K[1, 2]
-        points[n, 2] = nearness
+        points[n, 2] = nearness if math.isfinite(points[n, 0]) and math.isfinite(points[n, 1]) else 0.0
     return points
 
 
-@njit(nogil=True, **OPTIONS)
+@kernel
 def _span(first, second, third, count):
     """The pixels between the least and the greatest of three places: the first, and one after the last."""
     low = min(max(min(first, second, third), 0.0), float(count))
@@ -79,7 +78,7 @@ def _span(first, second, third, count):
     return math.ceil(low - 0.5), math.floor(high - 0.5) + 1
 
 
-@njit(nogil=True, **OPTIONS)
+@kernel
 def _fill(points, faces, width, height):
     covered = np.zeros((height, width), np.bool_)
     left = width * height
@@ -107,7 +106,7 @@ def _fill(points, faces, width, height):
     return covered
 
 
-@njit(nogil=True, **OPTIONS)
+@kernel
 def _shade(points, faces, values, width, height):
     nearness, rendered = np.zeros((height, width)), np.zeros((height, width))
     for f in range(faces.shape[0]):

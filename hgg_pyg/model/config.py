@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import Annotated, Literal
 
 import tyro
 from torch_geometric.data import HeteroData
 
-from hgg_pyg.config import check_choices
+from hgg_pyg.config import Bounds, Channels, Layers, VertexCount, check_choices
 from hgg_pyg.nn import ConvChoice
 from hgg_pyg.nn.block import EdgeType, Norm
 
+_MOST_EDGE_FEATURES = 65_536
+_Dropped = Annotated[float, Bounds(0, 1, below=True)]
 PAPERS_RELATIONS = (("gaussian", "binds", "vertex", 0), ("vertex", "near", "vertex", 0))
 
 
@@ -29,54 +31,45 @@ class ModelConfig:
     backend: str = "auto"
     """how our layers compute attention: a name that `python -m hgg_pyg` lists, or module:NAME of a Variant of yours;
     auto: fused where it runs, else scatter"""
-    num_layers: int = 2
+    num_layers: Layers = 2
     """L, blocks of the network (the paper: 6)"""
-    hidden_channels: int = 64
+    hidden_channels: Channels = 64
     """D, channels of a vertex query (the paper: 128)"""
-    heads: int = 4
+    heads: Channels = 4
     """attention heads; a divisor of hidden_channels"""
-    num_tokens: int = 1
+    num_tokens: Annotated[int, Bounds(1, 10_000)] = 1
     """S, learnable queries per vertex (the paper: 1, its release: 20)"""
-    feedback: int = 0
+    feedback: Annotated[int, Bounds(0, 10_000)] = 0
     """number of input frames in whose images, two of each, the network is told what direct binding gets wrong"""
     shift: Literal["rest", "surface"] = "rest"
     """axes of the read-out's shift: those of the rest pose (the paper), or the body's normal and tangents"""
     conv_options: tuple[str, ...] = ()
     """NAME=VALUE, further arguments of a layer that is not ours"""
-    ffn_ratio: int = 2
+    ffn_ratio: Annotated[int, Bounds(1, 1000)] = 2
     """hidden channels of a feed-forward network, in units of hidden_channels"""
     norm: Norm = "pre"
     """LayerNorm before each operation, or after its residual (post)"""
-    dropout: float = 0.0
+    dropout: _Dropped = 0.0
     """probability of dropping an output of a feed-forward network"""
-    attention_dropout: float = 0.0
+    attention_dropout: _Dropped = 0.0
     """probability of dropping an attention weight"""
     fold: bool = True
     """project on the vertices' side where that is cheaper; the results are the same"""
     storage: Literal["float32", "bfloat16"] = "float32"
     """how the Gaussians' features are kept for attention; sums are float32 either way"""
 
-    in_channels: tyro.conf.Suppress[int] = 1
+    in_channels: tyro.conf.Suppress[Channels] = 1
     """C, features per Gaussian: the per-frame network decides"""
-    num_vertices: tyro.conf.Suppress[int] = 6890
+    num_vertices: tyro.conf.Suppress[VertexCount] = 6890
     """N, vertices of the body: the body decides"""
     relations: tyro.conf.Suppress[tuple[tuple[str, str, str, int], ...]] = PAPERS_RELATIONS
     """source, name, target and edge features of each relation that ends at vertices, in order: the graph decides"""
 
     def __post_init__(self) -> None:
         check_choices(self)
-        for name in ("in_channels", "num_vertices", "hidden_channels", "heads", "num_tokens", "ffn_ratio"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"ModelConfig.{name}: expected at least 1, found {getattr(self, name)}")
-        for name in ("num_layers", "feedback"):
-            if getattr(self, name) < 0:
-                raise ValueError(f"ModelConfig.{name}: expected 0 or more, found {getattr(self, name)}")
         if self.hidden_channels % self.heads:
             found = f"expected a divisor of hidden_channels {self.hidden_channels}, found {self.heads}"
             raise ValueError(f"ModelConfig.heads: {found}")
-        for name in ("dropout", "attention_dropout"):
-            if not 0 <= getattr(self, name) < 1:
-                raise ValueError(f"ModelConfig.{name}: expected 0 <= {name} < 1, found {getattr(self, name)}")
         if self.conv == "fused" and self.attention_dropout:
             raise ValueError(
                 f"ModelConfig.attention_dropout: expected 0 with conv fused, found {self.attention_dropout}: the fused "
@@ -90,7 +83,7 @@ class ModelConfig:
             raise ValueError(f"ModelConfig.relations: expected some, each once, found {self.relations!r}")
         for source, name, target, edge_dim in self.relations:
             plain = all(part and "." not in part and "__" not in part for part in (source, name))
-            if not plain or target != "vertex" or edge_dim < 0:
+            if not plain or target != "vertex" or not 0 <= edge_dim <= _MOST_EDGE_FEATURES:
                 expected = "expected (source, name, vertex, number of edge features)"
                 raise ValueError(f"ModelConfig.relations: {expected}, found {(source, name, target, edge_dim)!r}")
 

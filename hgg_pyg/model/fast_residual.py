@@ -8,11 +8,10 @@ from typing import Any
 
 import numpy as np
 import torch
-from numba import njit
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from hgg_pyg.kernels.numba_tools import OPTIONS
+from hgg_pyg.kernels.numba_tools import kernel
 from hgg_pyg.types import Gaussians
 
 _SIZE_LIMIT, _LOGIT_LIMIT = 5, 15
@@ -67,7 +66,7 @@ def _array(tensor: Tensor) -> np.ndarray:
     return tensor.detach().contiguous().numpy()
 
 
-@njit(nogil=True, **OPTIONS)
+@kernel
 def _apply(delta, start, axes, unit):
     means, quats, scales, opacities, colors = start
     real = delta.dtype.type
@@ -95,7 +94,7 @@ def _apply(delta, start, axes, unit):
     return new_means, new_quats, new_scales, new_opacities, new_colors
 
 
-@njit(nogil=True, **OPTIONS)
+@kernel
 def _apply_backward(delta, start, axes, unit, grads):
     """Gradient of the residuals. [M, 13]"""
     _, quats, scales, opacities, _ = start

@@ -3,22 +3,25 @@
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
+from types import MappingProxyType
 from typing import cast, overload
 
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from torch_geometric.data import Batch, HeteroData
 
 from graphs import REFINES
 from hgg_pyg.attention import Edges
 from hgg_pyg.avatar import Avatar
-from hgg_pyg.config import config_from_json, config_json
+from hgg_pyg.config import changed_setting, config_from_json, config_json, settings_of
 from hgg_pyg.io.files import write_atomically
+from hgg_pyg.io.json_files import read_json_object
+from hgg_pyg.io.tensors import TensorFile, load_tensors, misfit, save_tensors
+from hgg_pyg.io.weights import own_names
 from hgg_pyg.model.config import ModelConfig
 from hgg_pyg.model.direct_binding import as_avatar, bound_gaussians
 from hgg_pyg.model.feedback import FEEDBACK_DIM
@@ -27,6 +30,11 @@ from hgg_pyg.nn import FusedReadoutConv, GraphBlock, ReadoutConv
 from hgg_pyg.nn.block import EdgeType, reset_parameters
 from hgg_pyg.nn.fused import FusedConv
 from hgg_pyg.types import Gaussians, UserError
+
+CONFIG_FILE, WEIGHTS_FILE = "model.json", "model.safetensors"
+_FREE = ("backend",)  # how attention is computed: the same operation, and machines differ in what they have
+
+log = logging.getLogger("hgg_pyg")
 
 
 class HGGNet(nn.Module):
@@ -190,46 +198,55 @@ class HGGNet(nn.Module):
         """One person's graph to an animatable avatar; a `Batch` to one avatar per person."""
         return as_avatar(self(graph), graph)
 
-    def save(self, folder: Path) -> None:
-        """Write `model.safetensors` and `model.json` into a folder, each at once or not at all."""
-        folder.mkdir(parents=True, exist_ok=True)
-        write_atomically(folder / "model.json", lambda path: path.write_text(config_json(self.config)))
-        state = {name: tensor.detach().cpu().contiguous() for name, tensor in self.state_dict().items()}
-        write_atomically(folder / "model.safetensors", lambda path: save_file(state, path))
+    def save(self, folder: Path, about: Mapping[str, str] = MappingProxyType({})) -> None:
+        """Write `model.safetensors` and `model.json` into a folder, each at once or not at all.
+
+        Args:
+            folder: made if need be.
+            about: texts to keep with the weights, which are under the file's digest as the weights are.
+        """
+        write_atomically(folder / CONFIG_FILE, lambda path: path.write_text(config_json(self.config)))
+        metadata = {**about, "model": json.dumps(settings_of(self.config))}
+        save_tensors(folder / WEIGHTS_FILE, self.state_dict(), metadata)
 
     @classmethod
     def load(cls, folder: Path) -> HGGNet:
-        """Read what `save` wrote.
+        """Read what `save` wrote. Prefixes of DistributedDataParallel, torch.compile and trainers are understood.
 
         Raises:
-            UserError: a file is missing or damaged, or the weights are of another configuration.
+            UserError: a file is missing or damaged, the weights are of another configuration, or one is not finite.
         """
-        config_path, weights_path = folder / "model.json", folder / "model.safetensors"
+        config_path, weights_path = folder / CONFIG_FILE, folder / WEIGHTS_FILE
         for path in (config_path, weights_path):
             if not path.is_file():
                 raise UserError(f"{path}: expected a saved model, found nothing")
         try:
-            model = cls(config_from_json(ModelConfig, json.loads(config_path.read_text())))
+            config = config_from_json(ModelConfig, read_json_object(config_path, "a model configuration"))
         except (ValueError, TypeError, AttributeError) as error:
             raise UserError(f"{config_path}: expected a model configuration ({error})") from None
-        try:
-            state = load_file(weights_path)
-        except SafetensorError as error:
-            raise UserError(f"{weights_path}: expected a safetensors file ({error})") from None
-        expected = {name: tuple(tensor.shape) for name, tensor in model.state_dict().items()}
-        found = {name: tuple(tensor.shape) for name, tensor in state.items()}
-        for name in sorted(expected | found):
-            if expected.get(name) != found.get(name):
-                raise UserError(
-                    f"{weights_path}: {name}: expected {expected.get(name, 'no such weight')} by {config_path.name}, "
-                    f"found {found.get(name, 'nothing')}"
-                )
+        file = load_tensors(weights_path)
+        if file.sealed or file.metadata:
+            _check_written_together(file, config, config_path, weights_path)
+        else:
+            log.warning("%s: an earlier version wrote no digest, so that damage would not be seen", weights_path)
+        model = cls(config)
+        state = own_names(file.tensors, model.state_dict())
+        if wrong := misfit(model.state_dict(), state):
+            raise UserError(f"{weights_path}: {wrong}, by {config_path.name}")
         model.load_state_dict(state)
         return model
 
     def __repr__(self) -> str:
         settings = ", ".join(f"{name}={value!r}" for name, value in asdict(self.config).items())
         return f"{type(self).__name__}({settings})"
+
+
+def _check_written_together(file: TensorFile, config: ModelConfig, config_path: Path, weights_path: Path) -> None:
+    """Refuse a configuration that the weights were not written with: their shapes may fit another network, too."""
+    if not file.sealed or "model" not in file.metadata:
+        raise UserError(f"{weights_path}: expected the digest of its content, found none: the file is damaged")
+    if change := changed_setting(json.loads(file.metadata["model"]), config, _FREE):
+        raise UserError(f"{config_path}: {change}: it is not the one that {weights_path.name} was written with")
 
 
 def _convs(config: ModelConfig) -> Mapping[EdgeType, nn.Module]:

@@ -14,9 +14,9 @@ import math
 from typing import NamedTuple
 
 import numpy as np
-from numba import njit, prange
+from numba import prange
 
-from hgg_pyg.kernels.numba_tools import OPTIONS, PARALLEL
+from hgg_pyg.kernels.numba_tools import kernel, parallel_kernel
 
 TILE = 16  # pixels
 _RADIX_BITS = 11
@@ -51,7 +51,7 @@ class Bins(NamedTuple):
     slots: np.ndarray  # [E] slot of an entry
 
 
-@njit(**OPTIONS)
+@kernel
 def _depth_order(keys):
     """Stable order of unsigned integers (a positive float's bits sort as the float does), by radix sort."""
     count = keys.shape[0]
@@ -71,15 +71,16 @@ def _depth_order(keys):
     return order
 
 
-@njit(**OPTIONS)
+@kernel
 def _tile_range(center: float, radius: float, tiles: int) -> tuple[int, int]:
     """Tiles along one axis that [center - radius, center + radius] touches: first, and one after the last."""
-    first = max(math.floor((center - radius) / TILE), 0.0)
-    last = min(math.ceil((center + radius) / TILE), float(tiles))
+    # Bounded first: what is beyond 64 bits, as of a Gaussian that has exploded, has no integer
+    first = math.floor(min(max((center - radius) / TILE, 0.0), float(tiles)))
+    last = math.ceil(min(max((center + radius) / TILE, 0.0), float(tiles)))
     return int(first), int(last)
 
 
-@njit(**OPTIONS)
+@kernel
 def _count_seen(view, radii):
     count = 0
     for n in range(radii.shape[1]):
@@ -87,7 +88,7 @@ def _count_seen(view, radii):
     return count
 
 
-@njit(**OPTIONS)
+@kernel
 def _pack_view(view, given, depth_bits, first, across, down, with_depth, alpha_min, packed, bins):
     """Number one view's splats from `first` on, pack their numbers, and count their slots and its tiles' entries."""
     geometry, payload, box = packed
@@ -125,7 +126,7 @@ def _pack_view(view, given, depth_bits, first, across, down, with_depth, alpha_m
                 entries_of[(view * down + row) * across + column + 1] += 1
 
 
-@njit(**OPTIONS)
+@kernel
 def _list_view(view, first, last, across, down, box, first_slot, first_entry, splats, slots):
     """Write one view's entries, tile by tile and front to back."""
     place = first_entry[view * down * across : (view + 1) * down * across].copy()
@@ -139,7 +140,7 @@ def _list_view(view, first, last, across, down, box, first_slot, first_entry, sp
                 slot += 1
 
 
-@njit(nogil=True, parallel=PARALLEL, **OPTIONS)
+@parallel_kernel
 def bin_splats(given: Splats, depth_bits, width: int, height: int, with_depth: bool, alpha_min) -> Bins:
     """Number the visible splats front to back, pack their numbers, and list for every tile the splats that touch it.
 

@@ -11,9 +11,9 @@ import math
 from typing import NamedTuple
 
 import numpy as np
-from numba import njit, prange
+from numba import prange
 
-from hgg_pyg.kernels.numba_tools import OPTIONS, PARALLEL
+from hgg_pyg.kernels.numba_tools import kernel, parallel_kernel
 
 _BLOCK = 256  # Gaussians of a task
 
@@ -46,7 +46,7 @@ class Optics(NamedTuple):
     alpha_min: np.floating
 
 
-@njit(**OPTIONS)
+@kernel
 def _rotation(one, w, x, y, z):
     """The rotation matrix of a unit quaternion, row by row."""
     two = one + one
@@ -57,7 +57,7 @@ def _rotation(one, w, x, y, z):
     )
 
 
-@njit(**OPTIONS)
+@kernel
 def _unit(quats, s, n):
     """A quaternion divided by its length, and that length."""
     w, x, y, z = quats[s, n, 0], quats[s, n, 1], quats[s, n, 2], quats[s, n, 3]
@@ -65,19 +65,19 @@ def _unit(quats, s, n):
     return w / length, x / length, y / length, z / length, length
 
 
-@njit(**OPTIONS)
+@kernel
 def _turned(r, x, y, z):
     """A 3x3 matrix, row by row, times a vector."""
     return r[0] * x + r[1] * y + r[2] * z, r[3] * x + r[4] * y + r[5] * z, r[6] * x + r[7] * y + r[8] * z
 
 
-@njit(**OPTIONS)
+@kernel
 def _turned_back(r, x, y, z):
     """The transpose of a 3x3 matrix times a vector."""
     return r[0] * x + r[3] * y + r[6] * z, r[1] * x + r[4] * y + r[7] * z, r[2] * x + r[5] * y + r[8] * z
 
 
-@njit(**OPTIONS)
+@kernel
 def _camera(views, s, v):
     """Rotation, focal lengths and principal point of a view."""
     m, k = views.viewmats[s, v], views.Ks[s, v]
@@ -85,14 +85,14 @@ def _camera(views, s, v):
     return rotation, k[0, 0], k[1, 1], k[0, 2], k[1, 2]
 
 
-@njit(**OPTIONS)
+@kernel
 def _near_image(u, focal, center, size, optics):
     """u where it is in the image or near it, else where its margin ends."""
     margin = optics.frustum_margin * size / (focal + focal)
     return min(max(u, -center / focal - margin), (size - center) / focal + margin)
 
 
-@njit(**OPTIONS)
+@kernel
 def _place(solids, views, optics, s, v, n):
     """Where a Gaussian is in a view: x, y, 1 / z, z, and its direction (u, v) as the Jacobian follows it."""
     rotation, focal_x, focal_y, center_x, center_y = _camera(views, s, v)
@@ -106,7 +106,7 @@ def _place(solids, views, optics, s, v, n):
     return x, y, inverse_z, z, u_near, v_near
 
 
-@njit(**OPTIONS)
+@kernel
 def _project_gaussian(solids, views, optics, s, n, means2d, conics, depths, radii):
     """One Gaussian in all views of its scene; see project_gaussians."""
     real = solids.means.dtype.type
@@ -143,7 +143,7 @@ def _project_gaussian(solids, views, optics, s, n, means2d, conics, depths, radi
         radii[s, v, n, 0], radii[s, v, n, 1] = radius_x if seen else zero, radius_y if seen else zero
 
 
-@njit(nogil=True, parallel=PARALLEL, **OPTIONS)
+@parallel_kernel
 def project_gaussians(solids: Solids, views: Views, optics: Optics):
     """Project all Gaussians into all views of their scenes.
 
@@ -162,7 +162,7 @@ def project_gaussians(solids: Solids, views: Views, optics: Optics):
     return means2d, conics, depths, radii
 
 
-@njit(**OPTIONS)
+@kernel
 def _differentiate_gaussian(solids, views, optics, s, n, seen, conics, upstream, grads):
     """Gradients of one Gaussian from all views of its scene; see project_gaussians_backward."""
     of_means2d, of_conics, of_depths = upstream
@@ -227,7 +227,7 @@ def _differentiate_gaussian(solids, views, optics, s, n, seen, conics, upstream,
     of_quats[s, n, 2], of_quats[s, n, 3] = (of_y - along * y) / length, (of_z - along * z) / length
 
 
-@njit(nogil=True, parallel=PARALLEL, **OPTIONS)
+@parallel_kernel
 def project_gaussians_backward(solids: Solids, views: Views, optics: Optics, radii, conics, upstream):
     """Gradients of a loss with respect to means [S, N, 3], quats [S, N, 4] and scales [S, N, 3].
 

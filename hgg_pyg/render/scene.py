@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from hgg_pyg.render.harmonics import MAX_DEGREE, view_colors
-from hgg_pyg.types import Cameras, Gaussians, RenderOutput
+from hgg_pyg.types import Cameras, Gaussians, NotFiniteError, RenderOutput
 
 Mode = Literal["rgb", "rgb+d", "rgb+ed"]
 DEPTH_ALPHA_MIN = 1e-10  # expected depth divides by alpha clamped at this
@@ -152,4 +152,4 @@ def _check_numbers(tensors: Mapping[str, Tensor]) -> None:
     for name, tensor in tensors.items():
         bad = int((~tensor.isfinite()).sum())
         if bad:
-            raise ValueError(f"render: {name} holds {bad} NaN or infinite numbers among {tensor.numel()}")
+            raise NotFiniteError(f"render: {name} holds {bad} NaN or infinite numbers among {tensor.numel()}")

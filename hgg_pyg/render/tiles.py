@@ -14,9 +14,9 @@ import math
 from typing import NamedTuple
 
 import numpy as np
-from numba import njit, prange
+from numba import prange
 
-from hgg_pyg.kernels.numba_tools import OPTIONS, PARALLEL
+from hgg_pyg.kernels.numba_tools import kernel, parallel_kernel
 from hgg_pyg.kernels.simd import (
     WIDTH,
     exp_of_at_most_zero,
@@ -65,14 +65,14 @@ class Images(NamedTuple):
     transmittance: np.ndarray  # [V, H, W] what is left of it behind all splats
 
 
-@njit(**OPTIONS)
+@kernel
 def _place(tile: np.int64, height: int, width: int) -> tuple[np.int64, np.int64, np.int64]:
     """A tile's view, and the row and column of its first pixel."""
     across, down = (width + TILE - 1) // TILE, (height + TILE - 1) // TILE
     return tile // (across * down), tile // across % down * TILE, tile % across * TILE
 
 
-@njit(**OPTIONS)
+@kernel
 def _rows(y: float, reach: float) -> tuple[int, int]:
     """Rows of a tile within reach of a centre y rows below its first: the first one, and one after the last."""
     first = min(max(math.ceil(y - reach), 0.0), float(TILE))
@@ -80,7 +80,7 @@ def _rows(y: float, reach: float) -> tuple[int, int]:
     return int(first), int(last)
 
 
-@njit(**OPTIONS)
+@kernel
 def _columns(x: float, reach: float) -> tuple[int, int]:
     """Where the lanes of a row begin for a splat within reach of a centre x columns right of a tile's first: at
     range(first, end, WIDTH). Once for what fits them, else at each half of the row; nowhere for what is outside.
@@ -94,14 +94,14 @@ def _columns(x: float, reach: float) -> tuple[int, int]:
     return 0, TILE
 
 
-@njit(**OPTIONS)
+@kernel
 def _misses(middle: float, chord: float, first: float) -> bool:
     """Whether none of the `WIDTH` pixels from `first` on is within a chord: half its length squared about a middle."""
     outside = max(first - middle, middle - (first + (WIDTH - 1))) - MARGIN
     return outside > 0 and outside * outside > chord
 
 
-@njit(**OPTIONS)
+@kernel
 def _alpha(dx, half_a, row_b, row_c, opacity, zero, limits):
     """A splat's alpha at pixels, 0 where too faint, and its alpha before clamping."""
     exponent = fma(dx, fma(dx, half_a, row_b), row_c)
@@ -112,7 +112,7 @@ def _alpha(dx, half_a, row_b, row_c, opacity, zero, limits):
     return where_above(least, alpha, zero, alpha), raw
 
 
-@njit(**OPTIONS)
+@kernel
 def _blend_tile(bins, tile, limits, images, last_entry):
     """Blend one tile's entries front to back; see blend."""
     geometry, payload, real = bins.geometry, bins.payload, bins.geometry.dtype.type
@@ -172,7 +172,7 @@ def _blend_tile(bins, tile, limits, images, last_entry):
                 images.blended[view, tile_y + row, tile_x + i, d] = blended[d * PIXELS + p]
 
 
-@njit(nogil=True, parallel=PARALLEL, **OPTIONS)
+@parallel_kernel
 def blend(bins: Bins, views: int, height: int, width: int, channels: int, limits: Limits):
     """Blend every tile front to back.
 
@@ -188,7 +188,7 @@ def blend(bins: Bins, views: int, height: int, width: int, channels: int, limits
     return images, last_entry
 
 
-@njit(**OPTIONS)
+@kernel
 def _blend_tile_backward(bins, tile, limits, transmittance, last_entry, grads, gradients):
     """Walk one tile's entries back to front; see blend_backward."""
     geometry, payload, real = bins.geometry, bins.payload, bins.geometry.dtype.type
@@ -262,7 +262,7 @@ def _blend_tile_backward(bins, tile, limits, transmittance, last_entry, grads, g
             gradients[slot, OPACITY + 1 + d] = lane_sum(load(sums, d * WIDTH))
 
 
-@njit(nogil=True, parallel=PARALLEL, **OPTIONS)
+@parallel_kernel
 def blend_backward(bins: Bins, limits: Limits, transmittance, last_entry, grads: Images):
     """Gradients of a loss with respect to the splat of each slot, columns as geometry, then payload. [E, 6 + D]
 
@@ -281,7 +281,7 @@ def blend_backward(bins: Bins, limits: Limits, transmittance, last_entry, grads:
     return gradients
 
 
-@njit(nogil=True, parallel=PARALLEL, **OPTIONS)
+@parallel_kernel
 def sum_gradients(bins: Bins, gradients):
     """Sum the slots' gradients by splat, in the order of views and Gaussians, 0 where culled. [V * N, 6 + D]"""
     sums = np.zeros((bins.splat_of.shape[0], gradients.shape[1]), gradients.dtype)

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
-from hgg_pyg.config import check_choices
-from hgg_pyg.types import UserError
+from hgg_pyg.config import Bounds, FrameCount, Seed, ViewCount, check_choices
 
 LayoutName = Literal[
     "avatarrex",
@@ -27,22 +26,22 @@ class SynthesizeConfig:
     """Synthetic people in motion, in front of a ring of cameras.
 
     Raises:
-        UserError: a number is too small.
+        ValueError: a number is too small or too large.
     """
 
     out: Path
     """folder to write; an existing one made with the same options is completed"""
-    subjects: int = 24
+    subjects: Annotated[int, Bounds(3, 1_000_000)] = 24
     """number of people, at least 3; about 1/12 are for validation, 1/6 for testing, the others for training"""
-    frames: int = 24
+    frames: FrameCount = 24
     """frames per person; their motion takes the same few seconds for any number"""
-    views: int = 12
+    views: ViewCount = 12
     """cameras around each person"""
-    size: int = 128
+    size: Annotated[int, Bounds(16, 65_535)] = 128
     """height of the images in pixels, at least 16; the width is the same unless the layout has wider images"""
-    seed: int = 0
+    seed: Seed = 0
     """random seed: the same seed gives the same files, another one other people"""
-    workers: int = 0
+    workers: Annotated[int, Bounds(0, 10_000)] = 0
     """number of processes, 0 for one per core; the files are the same for any number"""
     layout: LayoutName = "avatarrex"
     """data set whose folders, file formats, units and axes are written"""
@@ -51,10 +50,6 @@ class SynthesizeConfig:
 
     def __post_init__(self) -> None:
         check_choices(self)
-        least = {"subjects": 3, "frames": 1, "views": 1, "size": 16, "seed": 0, "workers": 0}
-        for name, value in least.items():
-            if getattr(self, name) < value:
-                raise UserError(f"{name}: expected at least {value}, found {getattr(self, name)}")
 
 
 DEMO = SynthesizeConfig(out=Path("captures/demo"))

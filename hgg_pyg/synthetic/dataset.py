@@ -19,7 +19,8 @@ from tqdm import tqdm
 from hgg_pyg.body import BodyModel, load_body
 from hgg_pyg.body.arrays import write_body
 from hgg_pyg.body.open_smplx import open_smplx
-from hgg_pyg.io.files import write_atomically
+from hgg_pyg.io.files import make_folder, write_atomically
+from hgg_pyg.io.json_files import read_json_object
 from hgg_pyg.synthetic.capture_writer import held_out, subject_path, write_subject
 from hgg_pyg.synthetic.config import SynthesizeConfig
 from hgg_pyg.synthetic.layouts import WRITERS
@@ -42,10 +43,7 @@ def synthesize(config: SynthesizeConfig) -> Path:
     Raises:
         UserError: the folder cannot be made, or holds something else.
     """
-    try:
-        config.out.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise UserError(f"--out {config.out}: expected a folder that can be written ({error.strerror})") from error
+    make_folder(config.out, "--out")
     _claim(config)
     if (config.out / "splits.json").exists():
         return config.out
@@ -78,12 +76,8 @@ def _claim(config: SynthesizeConfig) -> None:
     options = {name: getattr(config, name) for name in ("subjects", "frames", "views", "size", "seed")}
     options |= {"version": _VERSION, "layout": config.layout, "clothes": config.clothes}
     if path.exists():
-        try:
-            found = json.loads(path.read_text())
-        except ValueError:
-            found = None
-        if isinstance(found, dict):
-            found = {"layout": "avatarrex", "clothes": "any", **found}  # all there was before there was a choice
+        found = {"layout": "avatarrex", "clothes": "any"}  # all there was before there was a choice
+        found |= read_json_object(path, "the options that these captures were made with")
         if found != options:
             raise UserError(f"{path}: expected {options}, found {found}; choose another --out or remove this folder")
         return

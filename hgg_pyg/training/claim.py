@@ -15,7 +15,8 @@ from typing import IO
 from accelerate import Accelerator
 
 from hgg_pyg.runtime import main_first
-from hgg_pyg.training.run import Checkpoint, RunConfig, find_checkpoint
+from hgg_pyg.training.checkpoint import Checkpoint
+from hgg_pyg.training.run import RunConfig, find_checkpoint
 from hgg_pyg.types import UserError
 
 LOCK_FILE = ".lock"
@@ -59,7 +60,7 @@ def claimed(folder: Path) -> Iterator[None]:
     try:
         file = _lock(folder)
     except OSError as error:
-        raise UserError(f"{folder}: expected a folder that can be written ({error.strerror})") from error
+        raise UserError(f"--out {folder.parent}: expected a folder that can be written ({error.strerror})") from error
     try:
         yield
     finally:

@@ -8,14 +8,21 @@ from pathlib import Path
 import matplotlib
 
 from hgg_pyg.io.files import write_atomically
-from hgg_pyg.training.run import StepRecord
+from hgg_pyg.training.checkpoint import StepRecord
+from hgg_pyg.types import UserError
 
 matplotlib.use("Agg")
 import matplotlib.pyplot as plt
 
+CURVES_FILE = "curves.png"
+
 
 def save_curves(path: Path, history: Sequence[StepRecord]) -> None:
-    """Loss, PSNR and learning rate over optimiser steps."""
+    """Loss, PSNR and learning rate over optimiser steps.
+
+    Raises:
+        UserError: the file cannot be written.
+    """
     steps = [record.step for record in history]
     figure, (loss, psnr, rate) = plt.subplots(1, 3, figsize=(13, 3.6), layout="constrained")
     loss.semilogy(steps, [record.loss for record in history], lw=0.8, color="tab:blue")
@@ -30,5 +37,9 @@ def save_curves(path: Path, history: Sequence[StepRecord]) -> None:
     for axis in (loss, psnr, rate):
         axis.set_xlabel("optimiser step")
         axis.grid(alpha=0.3)
-    write_atomically(path, lambda p: figure.savefig(p, dpi=120))
-    plt.close(figure)
+    try:
+        write_atomically(path, lambda p: figure.savefig(p, dpi=120))
+    except OSError as error:
+        raise UserError(f"{path}: expected a file that can be written, and room for it, found: {error}") from None
+    finally:
+        plt.close(figure)

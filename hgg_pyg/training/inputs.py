@@ -12,11 +12,10 @@ import numpy as np
 
 from hgg_pyg.backbones import Backbone, PlyBackbone
 from hgg_pyg.body import BodyModel
-from hgg_pyg.config import flat_config
 from hgg_pyg.data.capture import Capture
 from hgg_pyg.data.capture_set import SPLITS, CaptureSet
 from hgg_pyg.io.files import write_atomically
-from hgg_pyg.training.run import CONFIG_FILE, RunConfig, paths_of, read_config
+from hgg_pyg.training.run import CONFIG_FILE, RunConfig, places_of, read_config
 from hgg_pyg.types import UserError
 
 INPUTS_FILE = "inputs.json"
@@ -156,8 +155,8 @@ def _difference(before: Mapping[str, Any], now: Mapping[str, Any]) -> str | None
 
 
 def _same_places(folder: Path, config: RunConfig) -> None:
-    before, now = flat_config(read_config(folder, type(config))), flat_config(config)
-    for name in (paths_of(config) | {"data"}) - {"out", "cache"}:
+    before, now = places_of(read_config(folder, type(config))), places_of(config)
+    for name in before.keys() - {"out", "name", "cache"}:
         if before[name] != now[name]:
             raise _differs(folder / CONFIG_FILE, name, before[name], f"{now[name]}, and no {INPUTS_FILE} to compare by")
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import torch.nn.functional as F
 from torch import Tensor
 
-from hgg_pyg.config import check_choices
+from hgg_pyg.config import Weight, check_choices
 from hgg_pyg.evaluation.lpips import LPIPS
 from hgg_pyg.types import RenderOutput
 
@@ -18,9 +18,9 @@ _LPIPS_SIZE = 256  # pixels; larger images are shrunk for it, as LGM does
 class LossConfig:
     """Weights of the loss; the paper takes both from LGM, 1 and 1."""
 
-    lpips: float = 1.0
+    lpips: Weight = 1.0
     """alpha_1, weight of LPIPS; without LPIPS weights on disk the term is left out (the paper: 1)"""
-    alpha: float = 1.0
+    alpha: Weight = 1.0
     """alpha_2, weight of the mean squared error of alpha (the paper: 1)"""
 
     def __post_init__(self) -> None:

@@ -2,31 +2,44 @@
 
 from __future__ import annotations
 
-import dataclasses
-import json
-import math
-import pickle
 import subprocess
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any, ClassVar, Literal, Self, TypeVar
-
-import torch
+from typing import Annotated, Any, ClassVar, Literal, Self, TypeVar
 
 from graphs import GraphSpec
 from hgg_pyg.backbones import BackboneConfig
-from hgg_pyg.config import ClipConfig, check_choices, config_from_json, config_json, flat_config
+from hgg_pyg.config import (
+    Bounds,
+    ClipConfig,
+    LearningRate,
+    Pixels,
+    Repeats,
+    Seed,
+    Steps,
+    Weight,
+    changed_setting,
+    check_choices,
+    config_from_json,
+    config_json,
+    flat_config,
+)
 from hgg_pyg.data.protocols import ProtocolName
-from hgg_pyg.io.files import write_atomically
+from hgg_pyg.io.files import LONGEST_NAME, is_folder_name, write_atomically
+from hgg_pyg.io.json_files import read_json_object
 from hgg_pyg.model.config import ModelConfig
 from hgg_pyg.synthetic import DEMO
+from hgg_pyg.training.checkpoint import CHECKPOINT_FILE, Checkpoint
 from hgg_pyg.training.losses import LossConfig
 from hgg_pyg.types import UserError
 
-CONFIG_FILE, CHECKPOINT_FILE, MODEL_FOLDER = "config.json", "checkpoint.pt", "model"
-_MAY_CHANGE = {"resume", "out", "cache", "checkpoint_every"}  # options that do not change what is learnt
+CONFIG_FILE, MODEL_FOLDER = "config.json", "model"
+RUN_SETTINGS = "run"  # of the metadata of a trained network's weights: what the run's configuration was
+_MAY_CHANGE = {"resume", "checkpoint_every"}  # options that do not change what is learnt
+_PLACES = {"data", "out", "name", "cache", "body", "checkpoint", "backbone.lgm.checkpoint", "backbone.ply.folder"}
+_FREE = _MAY_CHANGE | _PLACES | {"model.backend"}  # options of a finished run that another machine may need otherwise
 
 Record = TypeVar("Record")
 
@@ -45,48 +58,39 @@ class RunConfig:
     """continue from the run's last checkpoint, if there is one"""
     body: Path | None = None
     """body model file of SMPL or SMPL-X (.npz, .pkl) or its folder; by default $HGG_BODY_MODELS, else the open body"""
-    image_size: int = 128
+    image_size: Pixels = 128
     """longest side of the images, in pixels; larger images are shrunk to it"""
     crop: bool = False
     """crop each image to a square around the person, image_size pixels wide"""
     protocol: ProtocolName = "own"
     """own: splits from splits.json, or by order of names; paper: its ten test scans, 60 frames per subject, evenly
     spaced training clips"""
-    steps: int = 960
+    steps: Steps = 960
     """number of optimiser steps"""
-    accumulation: int = 1
+    accumulation: Repeats = 1
     """clips per process and optimiser step, whose gradients are averaged (the paper: 8); N processes take N times as
     many, and give what one process with N times the accumulation gives, up to rounding"""
-    lr: float = 2e-3
+    lr: LearningRate = 2e-3
     """highest learning rate of the one-cycle schedule (the paper: 4e-4)"""
-    weight_decay: float = 0.05
+    weight_decay: Weight = 0.05
     """weight decay of AdamW"""
-    clip_norm: float = 1.0
+    clip_norm: Annotated[float, Bounds(0, 1e30, above=True)] = 1.0
     """norm to which larger gradients are clipped"""
-    seed: int = 0
+    seed: Seed = 0
     """random seed of weights, clips and dropout"""
     precision: Literal["no", "bf16"] = "no"
     """number format of the network: no for float32, bf16 for bfloat16; rendering is always in float32"""
-    checkpoint_every: int = 80
+    checkpoint_every: Steps = 80
     """optimiser steps between checkpoints"""
-    validate_every: int = 160
+    validate_every: Steps = 160
     """optimiser steps between validations, each on one subject"""
     loss: LossConfig = field(default_factory=LossConfig)
 
     def __post_init__(self) -> None:
         check_choices(self)
-        for name in ("image_size", "steps", "accumulation", "checkpoint_every", "validate_every"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"{name}: expected at least 1, found {getattr(self, name)}")
-        if not 0 <= self.seed < 2**63:
-            raise ValueError(f"seed: expected 0 to 2^63 - 1, found {self.seed}")
-        if not 0 <= self.weight_decay < math.inf:
-            raise ValueError(f"weight_decay: expected 0 or more, found {self.weight_decay}")
-        for name in ("lr", "clip_norm"):
-            if not 0 < getattr(self, name) < math.inf:
-                raise ValueError(f"{name}: expected a positive number, found {getattr(self, name)}")
-        if not self.name.strip() or self.name == ".." or Path(self.name).name != self.name:
-            raise ValueError(f"name: expected a plain folder name, found {self.name!r}")
+        if not is_folder_name(self.name):
+            found = repr(self.name) if len(self.name) <= 60 else f"{len(self.name)} characters, {self.name[:40]!r}..."
+            raise ValueError(f"name: expected a plain folder name of at most {LONGEST_NAME} bytes, found {found}")
 
     @property
     def captures(self) -> Path:
@@ -146,53 +150,6 @@ class TrainConfig(RunConfig):
         return cls(model=model, graph=graph)
 
 
-@dataclass(frozen=True)
-class StepRecord:
-    """What is known of one optimiser step."""
-
-    step: int
-    loss: float
-    psnr: float  # of the training images, dB
-    lr: float
-    val_psnr: float | None  # of the validation subject, dB, where it was looked at
-
-
-@dataclass(frozen=True)
-class Checkpoint:
-    """State after `step` optimiser steps, enough to go on as if nothing had happened."""
-
-    step: int
-    model: dict[str, Any]
-    optimizer: dict[str, Any]
-    scheduler: dict[str, Any]
-    history: tuple[StepRecord, ...]
-    processes: int = 1  # that worked together; others would take other items
-
-    def save(self, folder: Path) -> None:
-        """Write into a run's folder: a reader finds the old checkpoint or this one, whole."""
-        state = {f.name: getattr(self, f.name) for f in dataclasses.fields(self)}
-        state["history"] = [dataclasses.astuple(record) for record in self.history]
-        write_atomically(folder / CHECKPOINT_FILE, lambda path: torch.save(state, path))
-
-    @staticmethod
-    def load(folder: Path) -> Checkpoint:
-        """Read a run's checkpoint; nothing in it is executed.
-
-        Raises:
-            UserError: missing or damaged.
-        """
-        path = folder / CHECKPOINT_FILE
-        try:
-            state = torch.load(path, weights_only=True, map_location="cpu")
-            state["history"] = tuple(StepRecord(*record) for record in state["history"])
-            return Checkpoint(**state)
-        except FileNotFoundError:
-            raise UserError(f"{path}: expected a checkpoint, found nothing") from None
-        except (RuntimeError, pickle.UnpicklingError, EOFError, KeyError, TypeError) as error:
-            said = (str(error).splitlines() or [type(error).__name__])[0]
-            raise UserError(f"{path}: expected a checkpoint of this program ({said})") from None
-
-
 def find_checkpoint(config: RunConfig, processes: int = 1) -> Checkpoint | None:
     """The checkpoint to go on from, None to start afresh. Writes nothing.
 
@@ -201,18 +158,20 @@ def find_checkpoint(config: RunConfig, processes: int = 1) -> Checkpoint | None:
         processes: that would go on.
 
     Raises:
-        UserError: the folder already holds a run and `resume` is off, or one of another configuration, or of another
-            number of processes.
+        UserError: the folder already holds a run and `resume` is off, or one of another configuration or number of
+            processes, or a checkpoint that is damaged or of another run.
     """
     folder = config.folder
     if not (folder / CONFIG_FILE).is_file():
         return None
     if not config.resume:
         raise UserError(f"{folder}: already holds a run; --resume goes on with it, --name starts another")
-    _check_same(folder / CONFIG_FILE, read_config(folder, type(config)), config)
-    if not (folder / CHECKPOINT_FILE).is_file():
+    found = read_config(folder, type(config))
+    _check_same(folder / CONFIG_FILE, found, config)
+    if not (folder / CHECKPOINT_FILE).exists():
         return None
     checkpoint = Checkpoint.load(folder)
+    check_settings(folder, checkpoint.settings, found, CHECKPOINT_FILE)
     if checkpoint.processes != processes:
         raise UserError(
             f"{folder / CHECKPOINT_FILE}: expected as many processes as the run was trained by, "
@@ -221,18 +180,33 @@ def find_checkpoint(config: RunConfig, processes: int = 1) -> Checkpoint | None:
     return checkpoint
 
 
+def check_settings(folder: Path, kept: Mapping[str, Any], config: RunConfig, file: str) -> None:
+    """Refuse a run whose configuration is not the one that a file of the run was made under.
+
+    Where things lie may differ, and how attention is computed: a run may be moved to another machine.
+
+    Args:
+        folder: the run's.
+        kept: what `settings_of` said when the file was made.
+        config: what the configuration says now.
+        file: name of the file.
+
+    Raises:
+        UserError: the first option that differs.
+    """
+    if change := changed_setting(kept, config, _FREE):
+        raise UserError(f"{folder / CONFIG_FILE}: {change}: it is not the one that {file} was made under")
+
+
 def create_run(config: RunConfig) -> None:
     """Make the run's folder with the state of the source tree and the configuration."""
     write_atomically(config.folder / "git.txt", lambda path: path.write_text(_git_state()))
     _write_config(config)
 
 
-def follow_paths(config: RunConfig) -> None:
+def follow_places(config: RunConfig) -> None:
     """Let a run's configuration say where its files are now."""
-    before = read_config(config.folder, type(config))
-    if {name: flat_config(before)[name] for name in paths_of(config)} != {
-        name: flat_config(config)[name] for name in paths_of(config)
-    }:
+    if places_of(read_config(config.folder, type(config))) != places_of(config):
         _write_config(config)
 
 
@@ -250,21 +224,20 @@ def read_config(folder: Path, kind: type[Record] = TrainConfig) -> Record:
     if not path.is_file():
         raise UserError(f"{path}: expected the configuration of a run, found nothing")
     try:
-        return config_from_json(kind, json.loads(path.read_text()))
+        return config_from_json(kind, read_json_object(path, "the configuration of a run"))
     except (ValueError, TypeError, AttributeError) as error:
         raise UserError(f"{path}: expected a configuration that can be used here ({error})") from None
 
 
-def paths_of(config: RunConfig) -> set[str]:
-    """Dotted names of the options that say where something is; what is there counts, not where."""
-    return {name for name, value in flat_config(config).items() if isinstance(value, Path)}
+def places_of(config: RunConfig) -> dict[str, Any]:
+    """The options that say where something is, by dotted names: what is there counts, not where."""
+    return {name: value for name, value in flat_config(config).items() if name in _PLACES}
 
 
 def _check_same(path: Path, found: RunConfig, wanted: RunConfig) -> None:
     before, now = flat_config(found), flat_config(wanted)
-    free = _MAY_CHANGE | paths_of(found) | paths_of(wanted)
     for name in before:
-        if name not in free and before[name] != now[name]:
+        if name not in _MAY_CHANGE | _PLACES and before[name] != now[name]:
             raise UserError(
                 f"{path}: {name}: the run has {before[name]}, the command line says {now[name]}; "
                 "--resume needs the same options, --name starts another run"

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import logging
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 
 import torch
@@ -19,10 +21,11 @@ from hgg_pyg.data.capture_set import CaptureSet, load_body_for, open_captures
 from hgg_pyg.data.clips import even_frames, input_range
 from hgg_pyg.data.frames import FrameSource, frame_sources
 from hgg_pyg.evaluation.inspection.subject import RunSubject
+from hgg_pyg.io.tensors import read_metadata
 from hgg_pyg.model.config import ModelConfig
-from hgg_pyg.model.network import HGGNet
+from hgg_pyg.model.network import WEIGHTS_FILE, HGGNet
 from hgg_pyg.training.inputs import INPUTS_FILE, network_digest, read_inputs
-from hgg_pyg.training.run import CONFIG_FILE, MODEL_FOLDER, TrainConfig, read_config
+from hgg_pyg.training.run import CONFIG_FILE, MODEL_FOLDER, RUN_SETTINGS, TrainConfig, check_settings, read_config
 from hgg_pyg.types import UserError
 
 log = logging.getLogger("hgg_pyg")
@@ -35,9 +38,18 @@ class TrainedRun:
     config: TrainConfig
     model: HGGNet  # on the device, in evaluation mode
     data: Path
-    captures: CaptureSet
     body: BodyModel
     backbone: Backbone
+
+    @cached_property
+    def captures(self) -> CaptureSet:
+        """All of `data`, opened when they are first asked for.
+
+        Raises:
+            UserError: they cannot be opened.
+        """
+        config = self.config
+        return open_captures(self.data, config.image_size, self.body, config.crop, config.protocol)
 
     def sources(self, captures: Sequence[Capture]) -> tuple[FrameSource, ...]:
         """Per-frame Gaussians of some of the captures, from the views that the run was trained on."""
@@ -85,8 +97,7 @@ def open_run(
     backbone = make_backbone(config.backbone, device)
     _warn_of_others(run, body_model, backbone)
     model = load_network(run, body_model, backbone, device)
-    captures = open_captures(data, config.image_size, body_model, config.crop, config.protocol)
-    return TrainedRun(config, model, data, captures, body_model, backbone)
+    return TrainedRun(config, model, data, body_model, backbone)
 
 
 def _find_files(run: Path, config: TrainConfig, given: Collection[str]) -> None:
@@ -136,7 +147,9 @@ def load_network(run: Path, body: BodyModel, backbone: Backbone, device: torch.d
         UserError: no network, one that is not of the run's configuration, one for another body or per-frame network, or
             one that cannot run on the device.
     """
-    model = HGGNet.load(run / MODEL_FOLDER)
+    model, config = HGGNet.load(run / MODEL_FOLDER), read_config(run)
+    kept = read_metadata(run / MODEL_FOLDER / WEIGHTS_FILE).get(RUN_SETTINGS, "{}")
+    check_settings(run, json.loads(kept), config, f"{MODEL_FOLDER}/{WEIGHTS_FILE}")
     try:
         get_variant(model.config.backend, device.type, torch.float32)
     except ValueError as error:
@@ -147,7 +160,7 @@ def load_network(run: Path, body: BodyModel, backbone: Backbone, device: torch.d
     if backbone.feature_dim != model.config.in_channels:
         found = f"the per-frame network gives {backbone.feature_dim}"
         raise UserError(f"{run}: expected {model.config.in_channels} features per Gaussian, {found}")
-    _check_same_network(run, read_config(run), model.config)
+    _check_same_network(run, config, model.config)
     return model.to(device).eval()
 
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from copy import deepcopy
 from dataclasses import dataclass
 
@@ -12,9 +13,10 @@ from accelerate import Accelerator
 from torch import Tensor
 from torch_geometric.data import HeteroData
 
+from hgg_pyg.backbones import Backbone
 from hgg_pyg.body import BodyModel
 from hgg_pyg.data.clip_input import ClipInput, graph_for, load_clip
-from hgg_pyg.data.clips import input_range, load_target, sample_clip
+from hgg_pyg.data.clips import clip_graph, input_range, load_target, sample_clip
 from hgg_pyg.data.frames import FrameSource
 from hgg_pyg.data.protocols import PROTOCOLS
 from hgg_pyg.evaluation.evaluator import LEAN, evaluate
@@ -26,7 +28,7 @@ from hgg_pyg.render import render
 from hgg_pyg.training.loop import TrainingLoop
 from hgg_pyg.training.losses import rendering_loss
 from hgg_pyg.training.run import TrainConfig
-from hgg_pyg.types import BodyPose, Cameras
+from hgg_pyg.types import BodyPose, Cameras, Gaussians, UserError
 
 _VALIDATION_VIEWS = 12
 
@@ -40,6 +42,45 @@ class LoadedClip:
     cameras: Cameras  # [T, V]
     rgb: Tensor  # [T, V, H, W, 3] on white
     alpha: Tensor  # [T, V, H, W, 1]
+
+
+@contextmanager
+def fitting() -> Iterator[None]:
+    """Say in one line that a conv, a relation or a network of the user's does not fit.
+
+    Raises:
+        UserError: what was said of it, or that there is no memory for it.
+    """
+    try:
+        yield
+    except ValueError as error:
+        raise UserError(str(error)) from error
+    except (RuntimeError, MemoryError) as error:
+        if isinstance(error, RuntimeError) and "alloc" not in str(error):
+            raise
+        raise UserError(f"model: expected a network that fits into memory ({str(error).splitlines()[0]})") from error
+
+
+def try_network(config: TrainConfig, body: BodyModel, backbone: Backbone) -> None:
+    """Make a run's network for a frame of five Gaussians on the body at rest, before any work is done for it.
+
+    Raises:
+        UserError: a conv or a relation does not fit, or the network does not fit into memory.
+    """
+    one, few = torch.zeros(1, 3), torch.ones(5)
+    pose = BodyPose(torch.zeros(body.shapedirs.shape[-1]), one, torch.zeros(1, 3 * (body.num_joints - 1)), one)
+    posed = body.pose(pose)
+    gaussians = Gaussians(
+        means=posed.vertices[0, :5],
+        quats=torch.eye(4)[:1].expand(5, 4),
+        scales=0.01 * few[:, None].expand(5, 3),
+        opacities=few,
+        colors=few[:, None].expand(5, 3),
+        features=torch.zeros(5, backbone.feature_dim),
+    )
+    with fitting():
+        graph = clip_graph([gaussians], posed, body.faces, pose.betas, config.graph)
+        HGGNet(config.model.for_graph(graph))
 
 
 class Trainer(TrainingLoop[LoadedClip]):

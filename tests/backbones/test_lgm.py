@@ -271,6 +271,8 @@ def test_weights_that_do_not_fit_are_named(tmp_path) -> None:
         load_lgm(tmp_path / "none.safetensors")
     with pytest.raises(UserError, match=r"\d+ weights are not those of preset tiny: (unet|conv)\S+: expected .*;.*;"):
         load_lgm(path, "tiny")
+    save_file({f"model.module.{name}": tensor for name, tensor in micro().state_dict().items()}, path)
+    assert torch.equal(load_lgm(path, "micro").network.conv.weight, micro().conv.weight)
     path.write_bytes(b"nonsense")
     with pytest.raises(UserError, match="expected a safetensors file"):
         load_lgm(path, "micro")

@@ -58,5 +58,5 @@ def test_the_first_view_stays_and_chances_are_kept(distort: float, jitter: float
 
 
 def test_shares_are_shares() -> None:
-    with pytest.raises(ValueError, match=r"AugmentConfig.jitter: expected a share from 0 to 1, found 2"):
+    with pytest.raises(ValueError, match=r"AugmentConfig.jitter: expected at most 1, found 2"):
         AugmentConfig(jitter=2)

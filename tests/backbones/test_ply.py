@@ -318,7 +318,7 @@ def test_what_is_wrong_with_the_folder_is_said_in_one_line(tmp_path, gaussians, 
         ({"pattern": "../{frame}.ply"}, "PlyConfig.pattern: expected a relative path"),
         ({"transform": "{frame}.txt"}, r"PlyConfig.transform: .*found '\{frame\}.txt'"),
         ({"transform": "/abs.txt"}, "PlyConfig.transform: expected a relative path"),
-        ({"keep": -1}, "PlyConfig.keep: expected 0 or more, found -1"),
+        ({"keep": -1}, "PlyConfig.keep: expected at least 0, found -1"),
     ],
 )
 def test_impossible_options_are_refused(options: dict, message: str) -> None:

@@ -256,9 +256,9 @@ def test_a_sheet_is_whole_after_every_row(setting: Setting) -> None:
 @pytest.mark.parametrize(
     ("options", "said"),
     [
-        (["--out", "x", "--minutes", "0"], "minutes: expected a positive number, found 0"),
+        (["--out", "x", "--minutes", "0"], "minutes: expected more than 0, found 0"),
         (["--out", "/"], "out: expected a folder with a name, found /"),
-        (["--out", f"{__file__}/x", "--dry-run"], "x: expected a folder that can be made (Not a directory)"),
+        (["--out", f"{__file__}/x", "--dry-run"], "x: expected a folder that can be written (Not a directory)"),
         (["--out", "x", "--parts", "teste"], "parts: expected some of tests, attention"),
         (["--out", "x", "--wheels", "nowhere"], "nowhere: expected a folder of wheels, found none"),
         (["--minutes", "8"], "--out"),

@@ -229,9 +229,9 @@ def test_splits_file_is_honoured(tmp_path: Path) -> None:
 
 
 SPLIT_ERRORS = {
-    "not json": ("{", r"splits\.json: not JSON"),
+    "not json": ("{", r"splits\.json: expected the keys train, val and test, found what is not JSON"),
     "missing key": ('{"train": ["a"], "val": []}', "expected the keys train, val and test, found train, val"),
-    "a list": ('["a"]', "expected the keys train, val and test, found list"),
+    "a list": ('["a"]', "expected the keys train, val and test, found a list"),
     "not names": ('{"train": "a", "val": [], "test": []}', "key 'train': expected a list of subject names, found"),
     "unknown": ('{"train": ["a"], "val": ["z"], "test": []}', "key 'val': no subject 'z'; found a, b, c"),
     "overlap": ('{"train": ["a"], "val": ["b"], "test": ["a"]}', "subject 'a' is in 'train' and again in 'test'"),
@@ -282,7 +282,10 @@ MIRROR = [[1, 0, 0], [0, 1, 0], [0, 0, -1]]
 K_SKEW = [[60, 3, 24], [0, 60, 32], [0, 0, 1]]
 ERRORS: dict[str, tuple[Callable[[Path], Any], str]] = {
     "no calibration": (lambda s: (s / "calibration_full.json").unlink(), "anna: expected calibration_full.json or"),
-    "calibration not json": (lambda s: (s / "calibration_full.json").write_text("{'"), "_full.json: not JSON"),
+    "calibration not json": (
+        lambda s: (s / "calibration_full.json").write_text("{'"),
+        "_full.json: .* not JSON",
+    ),
     "calibration empty": (lambda s: (s / "calibration_full.json").write_text("{}"), "with at least one camera, found"),
     "camera not a record": (lambda s: (s / "calibration_full.json").write_text('{"a": 3}'), "'a': expected .* found 3"),
     "no K": (lambda s: change_camera(s, K=None), "camera 'cam01': key 'K' is missing; found R, T, distCoeff, imgSize"),
@@ -335,15 +338,15 @@ ERRORS: dict[str, tuple[Callable[[Path], Any], str]] = {
     "params cut": (lambda s: cut(s / "smpl_params.npz", 500), "smpl_params.npz: expected an .npz archive"),
     "params npy": (
         lambda s: save_array(s / "smpl_params.npz", np.zeros(3)),
-        r"expected an .npz archive, found a single array of shape \(3,\)",
+        r"expected an .npz archive of plain arrays, .* \(a single array, as numpy.save writes it\)",
     ),
     "params pickled": (lambda s: change_params(s, transl=lambda v: v.astype(object)), "npz archive of plain arrays"),
     "params text": (lambda s: change_params(s, transl=lambda v: v.astype(str)), "key 'transl': expected numbers"),
     "no betas": (lambda s: change_params(s, betas=None), "key 'betas' is missing; found body_pose,"),
     "no transl": (lambda s: change_params(s, transl=None), "key 'transl' is missing"),
     "betas shape": (
-        lambda s: change_params(s, betas=lambda v: v[0]),
-        r"'betas': expected shape \(1, 10\), found \(10,\)",
+        lambda s: change_params(s, betas=lambda v: np.repeat(v, 3, 0)),
+        r"'betas': expected shape \(1, 10\), \(10,\) or \(4, 10\), .* found \(3, 10\)",
     ),
     "betas inf": (lambda s: change_params(s, betas=lambda v: v / 0), "key 'betas': expected finite numbers, found NaN"),
     "orient shape": (
@@ -424,7 +427,11 @@ def leave_out(folder: Path, spoil: Callable[[Path], Any]) -> tuple[tuple[int, ..
     [
         (lambda s: (s / "cam01/00000002.jpg").unlink(), (0, 1, 3), ("an image is missing", ("2",))),
         (lambda s: (s / "cam01/mask/pha/00000000.jpg").unlink(), (1, 2, 3), ("a mask is missing", ("0",))),
-        (lambda s: change_params(s, body_pose=with_nan), (0, 1, 3), ("NaN or Inf in the pose", ("2",))),
+        (
+            lambda s: change_params(s, body_pose=with_nan),
+            (0, 1, 3),
+            ("NaN or Inf in the pose, or a number above 1e+07", ("2",)),
+        ),
         (lambda s: shutil.rmtree(s / "cam01"), (0, 1, 2, 3), ("no images", ("cam01",))),
         (lambda s: shutil.rmtree(s / "cam00/mask"), (0, 1, 2, 3), ("no masks", ("cam00",))),
         (

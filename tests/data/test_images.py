@@ -95,6 +95,23 @@ def test_windows_of_files(tmp_path, window, size):
     np.testing.assert_allclose(found, resample(mask != 0, part, size), atol=1e-6)
 
 
+@pytest.mark.parametrize(
+    "numbers", [(np.nan, 0, 5, 5), (0, np.inf, 5, 5), (0, 0, np.inf, 5), (0, 0, 5, np.nan), (0, 0, 0, 5), (0, 0, 5, -1)]
+)
+def test_a_window_has_a_place_and_an_area(numbers):
+    with pytest.raises(ValueError, match="Window: expected finite numbers and an area, found"):
+        Window(*numbers)
+
+
+@pytest.mark.parametrize("window", [Window(-1e200, 3, 5, 5), Window(0, 0, 1e200, 1e200), Window(5, 1e200, 1e-200, 9)])
+@pytest.mark.parametrize("lens", [None, Lens(np.diag([90.0, 90, 1]), np.array([0.1, 0, 0, 0, 1e5]))])
+def test_a_window_far_away_or_huge_indexes_nothing(tmp_path, window, lens):
+    save(tmp_path / "a.png", np.full((64, 96, 3), 200, np.uint8))
+    for size in ((20, 20), (200, 3)):
+        found = read_pixels(tmp_path / "a.png", "RGB", FULL, size, window, lens)
+        assert ((found >= 0) & (found <= 1)).all()
+
+
 def test_a_window_that_misses_the_image_is_zero(tmp_path):
     save(tmp_path / "a.png", np.full((64, 96, 3), 200, np.uint8))
     for window in (Window(200, 0, 30, 30), Window(-40, -40, 30, 30), Window(0, 64, 10, 10), Window(96, 0, 4, 4)):

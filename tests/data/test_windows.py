@@ -74,3 +74,15 @@ def test_a_camera_that_does_not_see_the_person_keeps_its_image(pair: tuple[Captu
     windows = person_windows(body, whole.poses, away)
     np.testing.assert_array_equal(windows, np.broadcast_to([0, 0, 32], windows.shape))
     assert not np.array_equal(person_windows(body, whole.poses, whole.cameras), windows)
+
+
+@pytest.mark.parametrize("value", [1e38, float("inf"), float("nan")])
+def test_a_person_at_no_finite_place_leaves_the_image_whole(
+    pair: tuple[Capture, Capture], body: BodyModel, value: float
+):
+    whole = pair[0]
+    for cameras in (
+        replace(whole.cameras, Ks=whole.cameras.Ks * value),
+        replace(whole.cameras, viewmats=whole.cameras.viewmats * value),
+    ):
+        assert np.isfinite(person_windows(body, whole.poses, cameras)).all()

@@ -176,5 +176,9 @@ def test_lpips_without_weights_is_left_out_and_with_wrong_ones_refused(backbones
     torch.save({"features.0.weight": torch.zeros(1)}, wrong)
     with pytest.raises(UserError, match="expected the 26 tensors"):
         LPIPS(wrong)
+    state = torch.load(backbones / BACKBONE_FILES["alex"], weights_only=True)
+    torch.save({"epoch": 3, "state_dict": {f"module.{name}": tensor for name, tensor in state.items()}}, wrong)
+    own = LPIPS(wrong, "alex")  # of a wrapped network, as a trainer saved it
+    assert torch.equal(next(own.stages.parameters()), next(iter(state.values())))
     with pytest.raises(UserError, match=r"expected the 10 tensors features\.\* of AlexNet, found 26"):
         LPIPS(backbones / BACKBONE_FILES["vgg"], "alex")

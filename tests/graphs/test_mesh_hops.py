@@ -154,3 +154,12 @@ def test_default_cache_is_in_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
 def test_errors(faces: Tensor, hops: int, num_vertices: int | None, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         mesh_hop_edges(faces, hops, num_vertices)
+
+
+def test_a_user_without_a_home_gets_edges_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    def homeless() -> Path:
+        raise RuntimeError("Could not determine home directory.")
+
+    monkeypatch.delenv("HGG_CACHE")
+    monkeypatch.setattr(Path, "home", homeless)
+    assert torch.equal(mesh_hop_edges(STRIP, 2), breadth_first(STRIP, 2, 14, False))

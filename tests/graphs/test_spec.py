@@ -15,7 +15,7 @@ def test_defaults_are_the_paper() -> None:
 @pytest.mark.parametrize("field", ["k", "hops", "readout_k"])
 @pytest.mark.parametrize("value", [0, -1, 1.5, True, "2"])
 def test_bad_count_names_field(field: str, value: object) -> None:
-    with pytest.raises(ValueError, match=rf"GraphSpec\.{field}: expected an integer of at least 1"):
+    with pytest.raises(ValueError, match=rf"GraphSpec\.{field}: expected an integer from 1 to 1000"):
         GraphSpec(**{field: value})  # type: ignore[arg-type]
 
 

@@ -16,7 +16,7 @@ import pytest
 import scipy.sparse
 import torch
 
-from hgg_pyg.io.pickles import CHUMPY, NUMPY, SCIPY, TORCH, Inert, as_array, load_npy, load_npz, load_pickle
+from hgg_pyg.io.pickles import CHUMPY, NUMPY, SCIPY, TORCH, Inert, as_array, load_npy, load_pickle
 from hgg_pyg.types import UserError
 
 ALL = NUMPY | SCIPY | CHUMPY | TORCH
@@ -361,20 +361,3 @@ def test_npy_that_runs_code_or_is_damaged(tmp_path):
         path.write_bytes(content)
         with pytest.raises(UserError, match=r"file\.npy: expected a test file, found something unreadable \(.+\)$"):
             load_npy(path, NUMPY, "a test file")
-
-
-def test_npz_reads_the_keys_asked_for(tmp_path):
-    path, touched = tmp_path / "file.npz", tmp_path / "ran"
-    evil = np.array(Calls(os.system, f"touch {touched}"), object)
-    np.savez(path, a=np.ones(3), b=np.zeros(2), evil=evil, matrix=np.array(scipy.sparse.csc_matrix(np.eye(2)), object))
-    found = load_npz(path, ("a", "matrix", "absent"), NUMPY | SCIPY, "a test file")
-    assert set(found) == {"a", "matrix"}
-    np.testing.assert_array_equal(as_array(found["matrix"]), np.eye(2))
-    with pytest.raises(UserError, match="refused"):
-        load_npz(path, ("evil",), ALL, "a test file")
-    assert not touched.exists()
-    whole = path.read_bytes()
-    for content in (b"", b"not a zip", whole[:200], whole[:60] + b"\xff" * 40 + whole[100:]):
-        path.write_bytes(content)
-        with pytest.raises(UserError, match=r"file\.npz: expected a test file, found something unreadable"):
-            load_npz(path, ("a",), NUMPY, "a test file")

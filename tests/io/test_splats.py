@@ -190,25 +190,25 @@ def wrong(path: Path, content: bytes, message: str, sh: bool = False) -> None:
 
 def test_what_is_not_a_whole_ply_is_refused_in_one_line(tmp_path) -> None:
     path, good = tmp_path / "a.ply", exported(some())
-    with pytest.raises(UserError, match=r"none.ply: expected a 3DGS .ply file, found none \(No such file"):
+    with pytest.raises(UserError, match=r"none.ply: expected a 3DGS .ply file, found nothing to read \(No such file"):
         read_ply(tmp_path / "none.ply")
-    with pytest.raises(UserError, match=r"expected a 3DGS .ply file, found none \(Is a directory"):
+    with pytest.raises(UserError, match=r"expected a 3DGS .ply file, found nothing to read \(Is a directory"):
         read_ply(tmp_path)
     wrong(path, b"", "whole header, found b''")
     wrong(path, b"\x89PNG\n\x00 and\n so on", "whole header, found b'.x89PNG")
     wrong(path, good[:200], "whole header")
-    wrong(path, good[:-1], r"expected 2800 bytes of vertices, found 2799: cut off")
+    wrong(path, good[:-1], r"expected 2800 bytes of vertex, found 2799: cut off")
     wrong(path, good[: len(good) // 2], "cut off")
     wrong(path, good.replace(b"vertex 50", b"vertex 999999999999999"), "cut off")
     wrong(path, good.replace(b"vertex 50", b"vertex 0"), "vertex: expected Gaussians, found 0")
     wrong(path, good.replace(b"vertex 50", b"vertex many"), "header: expected format, .* found 'element vertex many'")
     wrong(path, good.replace(b"little_endian", b"middle"), "header: .* found 'format binary_middle 1.0'")
     wrong(path, good.replace(b"float x", b"quad x"), "header: .* found 'property quad x'")
-    wrong(path, good.replace(b"float x", b"list uchar float x"), "header: .* found 'property list uchar float x'")
-    wrong(path, good.replace(b"float y", b"float x"), "each property of vertex once")
-    wrong(path, good.replace(b"element vertex", b"element chunk"), "the element vertex first, found chunk")
+    wrong(path, good.replace(b"float x", b"list uchar float x"), "vertex: expected single numbers, found lists of x")
+    wrong(path, good.replace(b"float y", b"float x"), "each element and property once, found x twice")
+    wrong(path, good.replace(b"element vertex", b"element chunk"), "the element vertex, found chunk")
     text = ascii_file(good)
-    wrong(path, b"\n".join(text.split(b"\n")[:-10]), "expected 50 lines of vertices, found 42: cut off")
+    wrong(path, b"\n".join(text.split(b"\n")[:-10]), "expected 50 lines of vertex, found 42: cut off")
     row = text.split(b"\n")[30]
     for spoilt in (b"nonsense " * 14, b"# " + row):
         wrong(path, text.replace(row, spoilt), "expected 14 numbers per vertex")
@@ -260,3 +260,106 @@ def test_gradients_and_double_precision_are_left_behind(tmp_path) -> None:
     path = tmp_path / "a.ply"
     write_ply(path, some().to(torch.float64).map(lambda tensor: tensor.requires_grad_()))
     same(read_ply(path), some())
+
+
+NAMES = ["x", "y", "z", "f_dc_0", "f_dc_1", "f_dc_2", "opacity", "scale_0", "scale_1", "scale_2"]
+NAMES += ["rot_0", "rot_1", "rot_2", "rot_3"]
+
+
+def plain(values: np.ndarray, names: list[str], order: str = "little", ahead: str = "", before: bytes = b"") -> bytes:
+    header = "".join(f"property float {name}\n" for name in names)
+    head = f"ply\nformat binary_{order}_endian 1.0\n{ahead}element vertex {len(values)}\n{header}end_header\n"
+    return head.encode() + before + values.astype({"little": "<f4", "big": ">f4"}[order]).tobytes()
+
+
+@pytest.mark.parametrize("order", ["little", "big"])
+def test_elements_before_the_vertices_are_passed_over(tmp_path, order: str) -> None:
+    """Cameras, as SHARP writes them, and faces of different lengths, in each encoding."""
+    path, values = tmp_path / "a.ply", np.random.default_rng(0).normal(size=(4, len(NAMES)))
+    path.write_bytes(plain(values, NAMES))
+    expected = read_ply(path)
+    ahead = "element extrinsic 16\nproperty float extrinsic\nelement face 2\nproperty uchar red\n"
+    ahead += "property list uchar int vertex_indices\n"
+    mark = {"little": "<", "big": ">"}[order]
+    faces = b"".join(b"\7" + bytes([n]) + np.arange(n).astype(f"{mark}i4").tobytes() for n in (3, 5))
+    path.write_bytes(plain(values, NAMES, order, ahead, bytes(64) + faces))
+    same(read_ply(path), expected)
+    lines = [*["0"] * 16, "7 3 0 1 2", "7 5 0 1 2 3 4", *(" ".join(map(str, row)) for row in values.astype("f4"))]
+    head = plain(values, NAMES, order, ahead).partition(b"end_header")[0].replace(b"binary_little_endian", b"ascii")
+    path.write_bytes(head.replace(b"binary_big_endian", b"ascii") + b"end_header\n" + "\n".join(lines).encode())
+    same(read_ply(path), expected)
+    wrong(path, plain(values, NAMES, order, ahead, bytes(64) + b"\7"), "of (face|vertex), found .*: cut off")
+
+
+def test_logits_of_opacities_0_and_1_are_infinite(tmp_path) -> None:
+    path, values = tmp_path / "a.ply", np.random.default_rng(0).normal(size=(3, len(NAMES)))
+    values[:, 6] = -np.inf, np.inf, 0
+    values[1, 7] = -np.inf
+    path.write_bytes(plain(values, NAMES))
+    found = read_ply(path)
+    assert found.opacities.tolist() == [0, 1, 0.5]
+    assert found.scales[1, 0] == torch.finfo(torch.float32).tiny
+
+
+def test_other_kinds_are_named(tmp_path) -> None:
+    path, values = tmp_path / "a.ply", np.ones((4, len(NAMES)))
+    flat = [name for name in NAMES if name != "scale_2"]
+    wrong(path, plain(values[:, :-1], flat), "properties scale_2, found x, .*: these are 2D Gaussians")
+    mesh = trimesh.creation.box().export(file_type="ply")
+    assert isinstance(mesh, bytes)
+    wrong(path, mesh, "expected properties f_dc_0, .* found x, y, z.*: this is a mesh of 12 faces$")
+
+
+ENDS = [f"{end}_{n}" for end in ("min", "max") for n in ("x", "y", "z", "scale_x", "scale_y", "scale_z", "r", "g", "b")]
+
+
+def packed(chunks: np.ndarray, words: np.ndarray, ends: list[str], harmonics: np.ndarray | None = None) -> bytes:
+    lines = ["ply", "format binary_little_endian 1.0", f"element chunk {len(chunks)}"]
+    lines += [f"property float {name}" for name in ends] + [f"element vertex {len(words)}"]
+    lines += [f"property uint packed_{name}" for name in ("position", "rotation", "scale", "color")]
+    if harmonics is not None:
+        lines += [f"element sh {len(harmonics)}", *(f"property uchar f_rest_{i}" for i in range(harmonics.shape[1]))]
+    tail = b"" if harmonics is None else harmonics.astype("u1").tobytes()
+    rows = chunks.astype("<f4").tobytes() + words.astype("<u4").tobytes() + tail
+    return "\n".join([*lines, "end_header", ""]).encode() + rows
+
+
+def test_supersplat_s_compressed_kind_is_read(tmp_path) -> None:
+    """258 Gaussians in two chunks; the last two are worked out by hand from the format's description."""
+    path, words = tmp_path / "a.ply", np.zeros((258, 4), np.int64)
+    words[:, 1] = 512 << 20 | 512 << 10 | 512
+    words[256] = (2047 << 21 | 0 << 11 | 1023, 0 << 30 | 1023 << 20 | 512 << 10 | 512, 2047 << 21, 255 << 24 | 51)
+    words[257] = (0 << 21 | 1023 << 11, 3 << 30 | 512 << 20 | 512 << 10 | 1023, 2047, 255 << 16 | 255)
+    chunks = np.zeros((2, 18))
+    chunks[1] = (-1, -2, -3, -5, -6, -7, 0.1, 0.2, 0.3, 1, 2, 3, -1, -2, -3, 0.9, 0.8, 0.7)
+    harmonics = np.full((258, 9), 0)
+    harmonics[257] = 255
+    path.write_bytes(packed(chunks, words, ENDS, harmonics))
+    found = read_ply(path)[256:]
+    torch.testing.assert_close(found.means, torch.tensor([[1, -2, -3 + 6 * 1023 / 2047], [-1, 2, -3]]))
+    torch.testing.assert_close(found.scales.log(), torch.tensor([[-1.0, -6, -7], [-5, -6, -3]]))
+    colors = torch.tensor([[0.9, 0.2, 0.3], [0.1, 0.8, 0.3]])
+    torch.testing.assert_close(found.colors, colors, rtol=0, atol=1e-6)
+    assert found.opacities.tolist() == [pytest.approx(51 / 255), 1]
+    half = 0.5**0.5
+    assert torch.allclose(found.quats, torch.tensor([[half, half, 0, 0], [0, 0, half, half]]), atol=1e-3)
+    with_harmonics = read_ply(path, sh=True).colors
+    assert with_harmonics.shape == (258, 4, 3)
+    assert (with_harmonics[256, 1:] == -4).all()
+    assert (with_harmonics[257, 1:] == 4).all()
+    old = [i for i, name in enumerate(ENDS) if name[4:] not in ("r", "g", "b")]  # before colours had ranges
+    path.write_bytes(packed(chunks[:, old], words, [ENDS[i] for i in old]))
+    assert torch.allclose(read_ply(path).colors[256], torch.tensor([1.0, 0, 0]), atol=1e-6)
+
+
+def test_a_damaged_compressed_file_is_one_line(tmp_path) -> None:
+    path, words = tmp_path / "a.ply", np.zeros((257, 4), np.int64)
+    words[:, 1] = 512 << 20 | 512 << 10 | 512
+    chunks = np.zeros((2, 18))
+    good = packed(chunks, words, ENDS)
+    wrong(path, packed(chunks[:1], words, ENDS), "compressed .ply: expected a chunk for each 256 of 257 Gaussians")
+    wrong(path, packed(chunks[:, 1:], words, ENDS[1:]), "compressed .ply: expected the properties min_x of chunk")
+    wrong(path, packed(chunks, words, ENDS, np.zeros((3, 9))), "compressed .ply: expected 257 rows of sh, found 3")
+    wrong(path, good[:-1], "cut off")
+    words[5, 1] = 0
+    wrong(path, packed(chunks, words, ENDS), "compressed .ply: expected quaternions .*, found longer ones in 1 of 257")

@@ -107,3 +107,21 @@ def test_of_triangles_in_one_place_the_first_is_met() -> None:
     hits = first_hits(wall, np.array([[0, 1, 2], [0, 1, 2]]), np.zeros(3), np.eye(3), ROWS, COLUMNS)
     assert (hits.faces == 0).all()
     np.testing.assert_allclose(hits.depths, 3)
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf, 1e300])
+def test_corners_at_no_place_meet_no_ray(value: float) -> None:
+    """And index nothing; what does not touch them is met as without them."""
+    vertices, faces = posed_body(1)
+    lost = np.arange(0, len(vertices), 11)
+    rest = np.flatnonzero(~np.isin(faces, lost).any(1))
+    view = camera(1, 3.0, 90.0)
+    expected = first_hits(vertices, faces[rest], *view, ROWS, COLUMNS)
+    for axis in range(3):
+        broken = vertices.copy()
+        broken[lost, axis] = value
+        found = first_hits(broken, faces, *view, ROWS, COLUMNS)
+        assert (found.faces < len(faces)).all()
+        if not np.isfinite(value):
+            np.testing.assert_array_equal(found.faces, np.where(expected.faces < 0, -1, rest[expected.faces]))
+            np.testing.assert_array_equal(found.depths, expected.depths)

@@ -52,6 +52,11 @@ def test_one_vertex_and_no_points() -> None:
 def test_what_has_no_answer_is_refused() -> None:
     with pytest.raises(ValueError, match="at least one vertex"):
         nearest_vertices(np.zeros((2, 3)), np.zeros((0, 3)))
-    for points, vertices in (([[np.nan, 0, 0]], [[0, 0, 0]]), ([[0, 0, 0]], [[0, np.inf, 0]])):
+    for points, vertices in (
+        ([[np.nan, 0, 0]], [[0, 0, 0]]),
+        ([[0, 0, 0]], [[0, np.inf, 0]]),
+        ([[0, 0, 0]], [[0, 0, np.nan]]),
+        ([[0, 1e300, 0]], [[0, 0, 0]]),
+    ):
         with pytest.raises(ValueError, match="finite"):
             nearest_vertices(np.array(points, float), np.array(vertices, float))

@@ -64,3 +64,29 @@ def test_a_camera_inside_sees_nothing_else(scene):
     inside = view.copy()
     inside[:3, 3] = 0
     assert silhouette(vertices, faces, inside, K, SIZE).mean() > 0.8
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf, 1e300])
+def test_what_is_nowhere_is_not_rendered(scene, value):
+    """Corners at no finite place take their triangles with them, and index nothing."""
+    vertices, faces, view = scene
+    lost = np.arange(0, len(vertices), 9)
+    rest = faces[~np.isin(faces, lost).any(1)]
+    values = np.random.default_rng(4).random(len(vertices))
+    for axis in range(3):
+        broken = vertices.copy()
+        broken[lost, axis] = value
+        if np.isfinite(value):  # it has a place, far outside the image
+            assert silhouette(broken, faces, view, K, SIZE).shape == (SIZE[1], SIZE[0])
+            continue
+        np.testing.assert_array_equal(
+            silhouette(broken, faces, view, K, SIZE), silhouette(vertices, rest, view, K, SIZE)
+        )
+        for found, expected in zip(
+            surface(broken, faces, values, view, K, SIZE), surface(vertices, rest, values, view, K, SIZE), strict=True
+        ):
+            np.testing.assert_array_equal(found, expected)
+    for matrix in (np.full((3, 3), value), np.array([[value, 0, 31.3], [0, 52.0, 20.7], [0, 0, 1]])):
+        silhouette(vertices, faces, view, matrix, SIZE)
+        surface(vertices, faces, values, view, matrix, SIZE)
+    silhouette(vertices, faces, np.full((4, 4), value), K, SIZE)

@@ -158,6 +158,20 @@ def test_numbers_that_are_none_are_counted_by_field(scene, name: str, value: flo
         render(replace(gaussians, **{name: tensor}), cameras)
 
 
+@pytest.mark.parametrize("value", [1e12, 1e70, 1e150, 1e300])
+@pytest.mark.parametrize("name", ["means", "scales"])
+def test_gaussians_that_have_exploded_index_nothing(name: str, value: float) -> None:
+    """As those of a network that diverges, before a number is infinite."""
+    gaussians, cameras = shell(40), ring_cameras(2, 40, 30)
+    tensor = getattr(gaussians, name).clone()
+    tensor[::5, 0] = value
+    tensor[1::5, 2] = value if name == "scales" else -value
+    gaussians = with_grad(replace(gaussians, **{name: tensor}))
+    found = render(gaussians, cameras)
+    assert found.rgb.isfinite().all()
+    found.rgb.sum().backward()
+
+
 def test_numbers_that_are_none_in_a_camera(scene) -> None:
     gaussians, cameras = scene
     with pytest.raises(ValueError, match=r"Cameras\.Ks holds 27"):

@@ -152,7 +152,7 @@ def test_splits_are_disjoint_and_complete(count):
     ("option", "value"), [("subjects", 2), ("frames", 0), ("views", 0), ("size", 15), ("seed", -1), ("workers", -1)]
 )
 def test_numbers_that_are_too_small(option, value, tmp_path):
-    with pytest.raises(UserError, match=option):
+    with pytest.raises(ValueError, match=option):
         SynthesizeConfig(tmp_path, **{option: value})
 
 

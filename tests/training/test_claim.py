@@ -90,6 +90,6 @@ def test_a_file_system_without_locks_is_worked_on_with_a_warning(tmp_path, monke
 
 
 def test_a_folder_that_cannot_be_made_is_named():
-    said = r"/dev/null/demo: expected a folder that can be written \(Not a directory\)"
+    said = r"--out /dev/null: expected a folder that can be written \(Not a directory\)"
     with pytest.raises(UserError, match=said), claimed(Path("/dev/null/demo")):
         pass

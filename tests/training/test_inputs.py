@@ -15,7 +15,7 @@ from PIL import Image
 from hgg_pyg.backbones import PlyBackbone, PlyConfig
 from hgg_pyg.data import open_captures
 from hgg_pyg.training.inputs import INPUTS_FILE, check_inputs, inputs_of, write_inputs
-from hgg_pyg.training.run import RunConfig, create_run, find_checkpoint, follow_paths, read_config
+from hgg_pyg.training.run import RunConfig, create_run, find_checkpoint, follow_places, read_config
 from hgg_pyg.types import UserError
 
 
@@ -39,7 +39,7 @@ def test_a_copy_is_the_same(begun, body, tiny_captures):
     assert find_checkpoint(begun) is None
     check_inputs(begun, measured(begun, body))
     assert read_config(begun.folder, RunConfig).data == tiny_captures
-    follow_paths(begun)
+    follow_places(begun)
     assert read_config(begun.folder, RunConfig) == begun
 
 

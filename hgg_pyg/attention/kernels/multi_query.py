@@ -21,11 +21,11 @@ from __future__ import annotations
 import math
 
 import numpy as np
-from numba import njit, prange
+from numba import prange
 
 from hgg_pyg.attention.kernels.rows import Rows
 from hgg_pyg.attention.kernels.tiles import TILE, add_weighted, find_tile, products, whole, whole_wide
-from hgg_pyg.kernels.numba_tools import OPTIONS, PARALLEL
+from hgg_pyg.kernels.numba_tools import kernel, parallel_kernel
 from hgg_pyg.kernels.simd import WIDTH, exp_of_at_most_zero, fma, lane_sum, load, maximum, prefetch, spread, store
 from hgg_pyg.kernels.wide import (
     BLOCK,
@@ -44,14 +44,14 @@ from hgg_pyg.kernels.wide import (
 _LOWEST = -1e30  # below any logit, and finite: -inf minus -inf is not a number
 
 
-@njit(**OPTIONS)
+@kernel
 def _line(layout, row, r):
     """Where line r of a row begins."""
     _, _, jump, skip = layout
     return row * jump + r * skip
 
 
-@njit(**OPTIONS)
+@kernel
 def _ask_ahead(matrix, layout, row):
     """Ask for a row of a matrix, if there is one."""
     rows, columns = layout[:2]
@@ -61,7 +61,7 @@ def _ask_ahead(matrix, layout, row):
             prefetch(matrix, c)
 
 
-@njit(**OPTIONS)
+@kernel
 def _turn(matrix, layout, row, turned):
     """The lines of a row as lanes; padding is left as it is: run c of line r begins at c * whole(lines) + r * RUN."""
     rows, columns, _, skip = layout
@@ -76,7 +76,7 @@ def _turn(matrix, layout, row, turned):
                 turned[c // RUN * RUN * stride + line * RUN + c % RUN] = matrix[_line(layout, row, line) + c]
 
 
-@njit(**OPTIONS)
+@kernel
 def _soften(scores, count, rows, scale, highest, total, sums, columns, again):
     """Online softmax: products become weights by the highest score so far; sums of earlier tiles follow it down."""
     stride, width = whole(rows), whole_wide(columns)
@@ -102,7 +102,7 @@ def _soften(scores, count, rows, scale, highest, total, sums, columns, again):
         store(total, r, added)
 
 
-@njit(**OPTIONS)
+@kernel
 def _put_line(sums, columns, r, share, out, at):
     """out[at :] = share * line r of the sums."""
     width = whole_wide(columns)
@@ -113,7 +113,7 @@ def _put_line(sums, columns, r, share, out, at):
         out[at + c] = sums[r * width + c] * share
 
 
-@njit(**OPTIONS)
+@kernel
 def _forward_group(first, last, layout, scale, query, features, source, in_order, pieces, z, level, part_z, part_level):
     rows, columns = layout[:2]
     real = z.dtype
@@ -143,7 +143,7 @@ def _forward_group(first, last, layout, scale, query, features, source, in_order
             _put_line(sums, columns, r, real.type(1) / over if over > 0 else over, out, at)
 
 
-@njit(nogil=True, parallel=PARALLEL, **OPTIONS)
+@parallel_kernel
 def forward(groups, layout, scale, query, features, source, in_order, pieces: Rows, z, level, part_z, part_level):
     """z of queries and features [M * F], and level [N * 2 * R]: the highest s of a line and its sum of exp; all flat.
 
@@ -158,7 +158,7 @@ def forward(groups, layout, scale, query, features, source, in_order, pieces: Ro
         merge_softmax(pieces, i, layout, z, level, part_z, part_level)
 
 
-@njit(**OPTIONS)
+@kernel
 def merge_softmax(pieces, i, layout, z, level, part_z, part_level):
     """The result of a row from those of its pieces: their mean, weighted by their shares of the sum of exp."""
     rows, columns = layout[:2]
@@ -180,7 +180,7 @@ def merge_softmax(pieces, i, layout, z, level, part_z, part_level):
                 z[at + c] += share * part_z[(p * rows + r) * columns + c]
 
 
-@njit(**OPTIONS)
+@kernel
 def _weights_and_slopes(scores, slopes, count, rows, scale, below, share, delta):
     """p = exp(s - t) / sum in place of the products q . x, and p (dz . x - delta) in place of the products dz . x."""
     stride = whole(rows)
@@ -193,7 +193,7 @@ def _weights_and_slopes(scores, slopes, count, rows, scale, below, share, delta)
             store(slopes, at, weight * (load(slopes, at) - drop))
 
 
-@njit(**OPTIONS)
+@kernel
 def _copy_lines(matrix, layout, row, scale, lines):
     """lines[r, c] = scale * line r of a row of a matrix; padding is left as it is."""
     rows, columns = layout[:2]
@@ -204,7 +204,7 @@ def _copy_lines(matrix, layout, row, scale, lines):
             lines[r * width + c] = scale * matrix[at + c]
 
 
-@njit(**OPTIONS)
+@kernel
 def _feature_gradients(weights, slopes, count, rows, columns, queries, grads, lines, source, in_order, begin, out):
     """dx of `count` edges, each to the row of its source, which has no other edge."""
     stride, width = whole(rows), whole_wide(columns)
@@ -223,7 +223,7 @@ def _feature_gradients(weights, slopes, count, rows, columns, queries, grads, li
                 out[at + c] = lines[line + c]
 
 
-@njit(**OPTIONS)
+@kernel
 def _backward_group(
     first, last, layout, scale, query, features, source, in_order, pieces, z, level, dz, dq, part_dq, dx
 ):
@@ -269,7 +269,7 @@ def _backward_group(
             _put_line(sums, columns, r, scale, out, at)
 
 
-@njit(**OPTIONS)
+@kernel
 def _dot(a, b, at, count):
     """a[at : at + count] . b[at : at + count]"""
     sum_ = spread(a.dtype.type(0))
@@ -282,7 +282,7 @@ def _dot(a, b, at, count):
     return rest
 
 
-@njit(nogil=True, parallel=PARALLEL, **OPTIONS)
+@parallel_kernel
 def backward(groups, layout, scale, query, features, source, in_order, pieces: Rows, z, level, dz, dq, part_dq, dx):
     """dq, and dx [M * F], sources being unique, unless it is empty; layout as in `forward`, of dz and dq too."""
     for g in prange(len(groups) - 1):
@@ -294,7 +294,7 @@ def backward(groups, layout, scale, query, features, source, in_order, pieces: R
         add_parts(pieces, i, layout, dq, part_dq)
 
 
-@njit(**OPTIONS)
+@kernel
 def add_parts(pieces, i, layout, sums, parts):
     """The sum of a row from those of its pieces, in their order."""
     rows, columns = layout[:2]

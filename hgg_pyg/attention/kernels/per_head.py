@@ -18,12 +18,12 @@ width; in the softmax lanes are heads: the weights of a tile are [edges, heads],
 from __future__ import annotations
 
 import numpy as np
-from numba import njit, prange
+from numba import prange
 
 from hgg_pyg.attention.kernels.multi_query import add_parts, merge_softmax
 from hgg_pyg.attention.kernels.rows import Rows
 from hgg_pyg.attention.kernels.tiles import fill, whole
-from hgg_pyg.kernels.numba_tools import OPTIONS, PARALLEL
+from hgg_pyg.kernels.numba_tools import kernel, parallel_kernel
 from hgg_pyg.kernels.simd import (
     WIDTH,
     exp_of_at_most_zero,
@@ -43,13 +43,13 @@ LINE = 16  # float32 numbers that come from memory together
 _LOWEST = -1e30  # below any logit, and finite: -inf minus -inf is not a number
 
 
-@njit(**OPTIONS)
+@kernel
 def _lines(lines, columns):
     """The layout of contiguous rows, as multi_query.py has it."""
     return lines, columns, lines * columns, columns
 
 
-@njit(**OPTIONS)
+@kernel
 def _find(source, in_order, begin, count, size, key, value, places):
     """Where in flat arrays the rows of the edges' sources begin; rows anywhere in memory are asked for ahead."""
     for e in range(count):
@@ -60,7 +60,7 @@ def _find(source, in_order, begin, count, size, key, value, places):
                 prefetch(value, places[e] + c)
 
 
-@njit(**OPTIONS)
+@kernel
 def _products(table, places, count, line, at, heads, channels, out):
     """out[e, h] = table[e, h] . line[h]."""
     stride, real = whole(heads), out.dtype.type
@@ -85,7 +85,7 @@ def _products(table, places, count, line, at, heads, channels, out):
             out[e * stride + h] = lane_sum(sum_)
 
 
-@njit(**OPTIONS)
+@kernel
 def _add_weighted(table, places, count, weights, heads, channels, sums):
     """sums[h] += sum over edges of weights[e, h] * table[e, h]; four sums side by side hide each other's latency."""
     stride, size = whole(heads), heads * channels
@@ -111,7 +111,7 @@ def _add_weighted(table, places, count, weights, heads, channels, sums):
         store(sums, c, sum_)
 
 
-@njit(**OPTIONS)
+@kernel
 def _soften(scores, count, heads, channels, scale, highest, sum_of_exp, sums, again):
     """Online softmax: products become weights by the highest score so far; sums of earlier tiles follow it down."""
     stride, nothing = whole(heads), spread(scores.dtype.type(0))
@@ -135,7 +135,7 @@ def _soften(scores, count, heads, channels, scale, highest, sum_of_exp, sums, ag
             store(sums, c, load(sums, c) * spread_at(scores, count * stride + c // channels))
 
 
-@njit(**OPTIONS)
+@kernel
 def _forward_group(
     first, last, shape, scale, query, key, value, source, in_order, pieces, out, level, part_out, part_level
 ):
@@ -167,7 +167,7 @@ def _forward_group(
                     store(to, at + c, load(sums, c) * share)
 
 
-@njit(nogil=True, parallel=PARALLEL, **OPTIONS)
+@parallel_kernel
 def forward(groups, shape, scale, query, key, value, source, in_order, pieces: Rows, out, level, part_out, part_level):
     """out [N * S * H * C] and level [N * 2 * S * H], see multi_query.py, for shape (S, H, C); all flat."""
     for g in prange(len(groups) - 1):
@@ -179,7 +179,7 @@ def forward(groups, shape, scale, query, key, value, source, in_order, pieces: R
         merge_softmax(pieces, i, _lines(shape[0] * shape[1], shape[2]), out, level, part_out, part_level)
 
 
-@njit(**OPTIONS)
+@kernel
 def _weights_and_slopes(scores, slopes, count, heads, scale, below, share, drop):
     """p = exp(s - t) / sum in place of the products q . k, and p (do . v - delta) in place of the products do . v."""
     stride = whole(heads)
@@ -191,7 +191,7 @@ def _weights_and_slopes(scores, slopes, count, heads, scale, below, share, drop)
             store(slopes, at, weight * (load(slopes, at) - less))
 
 
-@njit(**OPTIONS)
+@kernel
 def _put(weights, scale, count, heads, channels, line, at, places, again, out):
     """out[e, h] = scale * weights[e, h] * line[h], added to what is there where `again`."""
     stride = whole(heads)
@@ -203,7 +203,7 @@ def _put(weights, scale, count, heads, channels, line, at, places, again, out):
                 store(out, places[e] + c, number + load(out, places[e] + c) if again else number)
 
 
-@njit(**OPTIONS)
+@kernel
 def _keep(scores, slopes, count, heads, scale, at, step, kept):
     """kept[at + e * step :] = scale * slopes[e], then scores[e]: [2, heads] of an edge, whole registers first."""
     stride, full = whole(heads), heads // WIDTH * WIDTH
@@ -217,7 +217,7 @@ def _keep(scores, slopes, count, heads, scale, at, step, kept):
         at += step
 
 
-@njit(**OPTIONS)
+@kernel
 def _backward_group(
     first, last, shape, scale, query, key, value, source, in_order, pieces, out, level, grad, dq, part_dq, dk, dv, kept
 ):
@@ -256,7 +256,7 @@ def _backward_group(
                 store(to, (place * slots + s) * size + c, load(sums, c) * spread(scale))
 
 
-@njit(nogil=True, parallel=PARALLEL, **OPTIONS)
+@parallel_kernel
 def backward(
     groups, shape, scale, query, key, value, source, in_order, pieces: Rows, out, level, grad, dq, part_dq, dk, dv, kept
 ):
@@ -270,7 +270,7 @@ def backward(
         add_parts(pieces, i, _lines(shape[0] * shape[1], shape[2]), dq, part_dq)
 
 
-@njit(**OPTIONS)
+@kernel
 def _sum_group(first, last, shape, query, grad, target, edge, pieces, kept, dkv, part_dkv):
     slots, heads, channels = shape
     size = heads * channels
@@ -307,7 +307,7 @@ def _sum_group(first, last, shape, query, grad, target, edge, pieces, kept, dkv,
             to[at + size + c] = for_value[c]
 
 
-@njit(nogil=True, parallel=PARALLEL, **OPTIONS)
+@parallel_kernel
 def sum_by_source(groups, shape, query, grad, target, edge, pieces: Rows, kept, dkv, part_dkv):
     """dk and dv of each source side by side, [M * 2 * H * C], from what `backward` kept; pieces are of sources."""
     for g in prange(len(groups) - 1):

@@ -8,11 +8,10 @@ registers (`whole_wide`) and lines to eight (`whole`), by zeros. For products, l
 # pyright: reportMissingParameterType=false
 from __future__ import annotations
 
-from numba import njit
 from numba.extending import overload
 
 from hgg_pyg.attention.kernels.widen import widened
-from hgg_pyg.kernels.numba_tools import OPTIONS
+from hgg_pyg.kernels.numba_tools import kernel
 from hgg_pyg.kernels.simd import WIDTH, prefetch, spread, store
 from hgg_pyg.kernels.wide import (
     BLOCK,
@@ -33,19 +32,19 @@ TILE = 64  # edges; a multiple of BLOCK
 AHEAD = 32  # edges whose features are asked for before those of an edge are used
 
 
-@njit(**OPTIONS)
+@kernel
 def whole(count):
     """The next multiple of WIDTH."""
     return (count + WIDTH - 1) // WIDTH * WIDTH
 
 
-@njit(**OPTIONS)
+@kernel
 def whole_wide(count):
     """The next multiple of WIDE."""
     return (count + WIDE - 1) // WIDE * WIDE
 
 
-@njit(**OPTIONS)
+@kernel
 def fill(array, number):
     """Every number of an array of whole registers; numba's own array[:] = number takes its time to begin."""
     lanes = spread(array.dtype.type(number))
@@ -53,7 +52,7 @@ def fill(array, number):
         store(array, i, lanes)
 
 
-@njit(**OPTIONS)
+@kernel
 def _read_tile(features, source, in_order, columns, begin, count, tile):
     """Copy the features of `count` edges into a tile, widened to its type; padding is left as it is."""
     stride = whole_wide(columns)
@@ -79,7 +78,7 @@ def _features_as_tile(features, tile):
     return (lambda features, tile: features) if features == tile else lambda features, tile: tile
 
 
-@njit(**OPTIONS)
+@kernel
 def find_tile(features, source, in_order, columns, begin, count, tile):
     """Where the features of `count` edges are: among all features if they can be read there, else in a tile.
 
@@ -94,7 +93,7 @@ def find_tile(features, source, in_order, columns, begin, count, tile):
     return tile, 0, ahead
 
 
-@njit(**OPTIONS)
+@kernel
 def products(table, start, turned, count, columns, rows, features, ahead, out):
     """out[e, r] = table[e] . line r, for the edges of whole blocks; as many features from `ahead` on are asked for."""
     width, stride = whole_wide(columns), whole(rows)
@@ -113,7 +112,7 @@ def products(table, start, turned, count, columns, rows, features, ahead, out):
             store_all(out, e * stride + r, stride, sum_runs(add_all(sums, more) if RUN > 1 else sums))
 
 
-@njit(**OPTIONS)
+@kernel
 def add_weighted(table, start, weights, count, columns, rows, sums):
     """sums[r, c] += sum over edges of weights[e, r] * table[e, c]."""
     width, stride = whole_wide(columns), whole(rows)

@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from hgg_pyg.config import check_choices
+from hgg_pyg.config import Share, check_choices
 from hgg_pyg.types import Cameras
 
 _JITTER = 0.1  # of pi about the vertical axis at most, half of it about the horizontal one
@@ -21,16 +21,13 @@ _BEND = 0.5  # how far the lines of a distorted grid move, in their distances
 class AugmentConfig:
     """How often input views 1 to 3 are made to disagree with view 0, which stays as it is."""
 
-    distort: float = 0.5
+    distort: Share = 0.5
     """probability that the input images of a sample are distorted by a bent grid"""
-    jitter: float = 0.5
+    jitter: Share = 0.5
     """probability that the input cameras of a sample are rotated by up to 18 degrees"""
 
     def __post_init__(self) -> None:
         check_choices(self)
-        for name in ("distort", "jitter"):
-            if not 0 <= getattr(self, name) <= 1:
-                raise ValueError(f"AugmentConfig.{name}: expected a share from 0 to 1, found {getattr(self, name)}")
 
 
 def augment(

@@ -16,7 +16,7 @@ from hgg_pyg.backbones.lgm.cameras import LGMFrame, crop_cameras, crop_images, l
 from hgg_pyg.backbones.lgm.checkpoint import load_lgm
 from hgg_pyg.backbones.lgm.network import VIEWS, Predicted, Preset
 from hgg_pyg.backbones.local import Local, localise
-from hgg_pyg.config import check_choices
+from hgg_pyg.config import Pixels, check_choices
 from hgg_pyg.types import Gaussians
 
 _VERSION = 2  # raise it whenever the same input gives another result
@@ -30,12 +30,12 @@ class LGMConfig:
     """safetensors file: the released model_fp16_fixrot.safetensors, or one written by fine-tuning"""
     preset: Preset | None = None
     """network size: big, small or tiny as released, or our micro; by default the checkpoint's, else big"""
-    size: int | None = None
+    size: Pixels | None = None
     """width and height of the input images, cropped to the person, in pixels; by default the checkpoint's, else 256"""
 
     def __post_init__(self) -> None:
         check_choices(self)
-        if self.size is not None and (self.size < 32 or self.size % 32):
+        if self.size is not None and self.size % 32:
             raise ValueError(f"LGMConfig.size: expected a multiple of 32, found {self.size}")
 
 

@@ -8,12 +8,11 @@ from pathlib import Path
 from typing import cast
 
 import torch
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
 from torch import Tensor
 
 from hgg_pyg.backbones.lgm.network import LGM, PRESETS, Preset
-from hgg_pyg.io.files import write_atomically
+from hgg_pyg.io.tensors import load_tensors, save_tensors
+from hgg_pyg.io.weights import own_names
 from hgg_pyg.types import UserError
 
 PUBLIC_FILE, PUBLIC_SIZE = "model_fp16_fixrot.safetensors", 256
@@ -32,30 +31,30 @@ class LoadedLGM:
 def load_lgm(checkpoint: Path | None, preset: Preset | None = None, size: int | None = None) -> LoadedLGM:
     """Read weights. Preset and size are those that the file names, where it does, else big and 256.
 
+    Prefixes of DistributedDataParallel, torch.compile and trainers before the names of weights are understood.
+
     Args:
         checkpoint: the public file, or one that `save_lgm` wrote.
         preset: what is expected of the file.
         size: another size of images.
 
     Raises:
-        UserError: there is no file, it cannot be read, or it is of another preset.
+        UserError: there is no file, it cannot be read, it is damaged (which the digest of one that `save_lgm` wrote
+            tells), a weight is not finite, or it is of another preset.
     """
     if checkpoint is None:
         raise UserError(f"backbone lgm: expected weights, found none: give {_WHERE} by --backbone.checkpoint PATH")
     if not checkpoint.is_file():
         raise UserError(f"{checkpoint}: expected LGM's weights, found no such file; the public ones: {_WHERE}")
-    try:
-        with safe_open(checkpoint, "pt") as file:
-            said = file.metadata() or {}
-            state = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  (not a dict)
-    except SafetensorError as error:
-        raise UserError(f"{checkpoint}: expected a safetensors file ({error})") from None
+    file = load_tensors(checkpoint)
+    said, state = file.metadata, file.tensors
     named = said.get("preset", "big")
     if preset is None and named not in PRESETS:
         raise UserError(f"{checkpoint}: preset: expected one of {', '.join(PRESETS)}, found {named[:40]!r}")
     chosen = preset or cast(Preset, named)
     with torch.device("meta"):
         model = LGM(PRESETS[chosen])
+    state = own_names(state, model.state_dict())
     _check_state(checkpoint, chosen, model.state_dict(), state)
     model.load_state_dict({name: tensor.float() for name, tensor in state.items()}, strict=True, assign=True)
     known = said.get("size", "")
@@ -65,9 +64,8 @@ def load_lgm(checkpoint: Path | None, preset: Preset | None = None, size: int | 
 
 
 def save_lgm(network: LGM, preset: Preset, size: int, path: Path) -> None:
-    """Write weights under the names of the public file, with preset and size, all at once or not at all."""
-    state = {name: tensor.detach().cpu().contiguous() for name, tensor in network.state_dict().items()}
-    write_atomically(path, lambda p: save_file(state, p, {"preset": preset, "size": str(size)}))
+    """Write weights under the names of the public file, with preset, size and digest, all at once or not at all."""
+    save_tensors(path, network.state_dict(), {"preset": preset, "size": str(size)})
 
 
 def _check_state(path: Path, preset: Preset, expected: Mapping[str, Tensor], found: Mapping[str, Tensor]) -> None:
@@ -82,4 +80,6 @@ def _check_state(path: Path, preset: Preset, expected: Mapping[str, Tensor], fou
 
 
 def _shape(tensor: Tensor | None) -> str:
-    return "none" if tensor is None else str(tuple(tensor.shape))
+    if tensor is None:
+        return "none"
+    return str(tuple(tensor.shape)) if tensor.is_floating_point() else f"{tuple(tensor.shape)} of {tensor.dtype}"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import logging
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -19,6 +20,10 @@ from hgg_pyg.data.layouts.base import Layout, Listing, Recording, stated_kinds
 from hgg_pyg.data.windows import person_windows
 from hgg_pyg.kernels.threads import one_thread
 from hgg_pyg.types import BodyPose, UserError
+
+_MOST = 1e7  # of a pose's numbers: more metres than a world has, and little enough that nothing overflows
+
+log = logging.getLogger("hgg_pyg")
 
 
 @one_thread()  # what poses and windows are made of is part of the cache's key, and of what it holds
@@ -40,7 +45,12 @@ def make_capture(
     Raises:
         UserError: the first thing found wrong that cannot be left out, with the file, expected and found.
     """
-    recording, cameras_out = _usable_cameras(folder, layout.read(folder, body))
+    with np.errstate(over="ignore"):  # numbers beyond float32 become infinite, and their frames are left out
+        recording = layout.read(folder, body)
+    recording, cameras_out = _usable_cameras(folder, recording)
+    if any(recording.calibration.origin):
+        place = ", ".join(f"{value:,.0f}" for value in recording.calibration.origin)
+        log.info("%s: coordinates of a map: cameras and poses are read about %s metres as origin", folder, place)
     body.check_fits(stated_kinds(folder, (recording.poses.kind,))[0], str(folder))
     frames, frames_out = _usable_frames(recording)
     left_out = (*recording.left_out, *cameras_out, *frames_out)
@@ -104,8 +114,8 @@ def _usable_frames(recording: Recording) -> tuple[tuple[int, ...], list[LeftOut]
     """Numbers of the frames that have everything; an image that no camera has is no frame."""
     table = recording.poses
     parts = (table.poses.global_orient, table.poses.body_pose, table.poses.transl, table.poses.expression)
-    finite = torch.stack([part.isfinite().all(1) for part in parts if part is not None]).all(0).tolist()
-    good = {number for number, fine in zip(table.numbers, finite, strict=True) if fine}
+    possible = torch.stack([(part.abs() <= _MOST).all(1) for part in parts if part is not None]).all(0).tolist()
+    good = {number for number, fine in zip(table.numbers, possible, strict=True) if fine}
     listed = set(table.numbers)
     reasons: dict[str, list[int]] = {}
     frames = []
@@ -113,7 +123,7 @@ def _usable_frames(recording: Recording) -> tuple[tuple[int, ...], list[LeftOut]
         if number not in listed:
             reason = "no pose"
         elif number not in good:
-            reason = "NaN or Inf in the pose"
+            reason = f"NaN or Inf in the pose, or a number above {_MOST:g}"
         elif any(number not in listing.names for listing in recording.images):
             reason = "an image is missing"
         elif any(number not in listing.names for listing in recording.masks):

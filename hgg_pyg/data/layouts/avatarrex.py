@@ -45,7 +45,7 @@ def read_avatarrex(places: Places, folder: Path, body: BodyModel) -> Recording:
     where = [places(folder, name) for name in calibration.names]
     images, masks = (tuple(list_files(pair[part], _FRAME_FILE) for pair in where) for part in (0, 1))
     listed = _listed_missing(folder / MISSING_LIST, calibration.names)
-    kind, poses = read_smpl_params(folder / PARAMS, body)
+    kind, poses = read_smpl_params(folder / PARAMS, body, calibration.origin)
     numbers = sorted(listed.union(*(listing.names for listing in images)))
     return Recording(
         calibration=calibration,

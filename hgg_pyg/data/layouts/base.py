@@ -9,6 +9,7 @@ from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 from torch import Tensor
 
 from hgg_pyg.body import BodyModel
@@ -18,6 +19,7 @@ from hgg_pyg.types import BodyPose, UserError
 
 STATED_BODY = "body.txt"
 _SAME_SHAPE = 0.1  # betas that differ by more between frames are not one body's
+_LARGEST_BETA = 100  # standard deviations; the tallest and the widest people have less than 10
 _KINDS = ("smpl", "smplx", "open", "open-smplx")
 
 log = logging.getLogger("hgg_pyg")
@@ -73,10 +75,18 @@ def list_files(folder: Path, pattern: re.Pattern[str]) -> Listing:
     """The files of a folder whose whole name matches; group 1 of the pattern is the frame number.
 
     Raises:
-        UserError: the folder cannot be read.
+        UserError: the folder cannot be read, or has two files of one frame: which of them is meant nobody can tell.
     """
     stamps = scan(folder)
-    found = {int(match[1]): name for name in stamps if (match := pattern.fullmatch(name))}
+    found: dict[int, str] = {}
+    for name in sorted(stamps):
+        if match := pattern.fullmatch(name):
+            other = found.setdefault(int(match[1]), name)
+            if other != name:
+                raise UserError(
+                    f"{folder}: expected one file for each frame, found {other} and {name}; move one of them, and its "
+                    "like of other frames, out of the folder"
+                )
     return Listing(folder, found, {number: stamps[name] for number, name in found.items()})
 
 
@@ -115,17 +125,71 @@ def unreadable(folder: Path, error: OSError) -> UserError:
     return UserError(f"{folder}: expected a folder that can be read, found that it cannot ({error.strerror})")
 
 
-def one_shape(betas: Tensor, where: Path) -> Tensor:
-    """The one shape of a person whose files have a shape a frame: the median, with a warning where they differ.
+def one_shape(betas: Tensor, where: Path, folder: Path, body: BodyModel) -> Tensor:
+    """The one shape of a person whose files may have a shape a frame, with as many values as the body has directions.
 
-    [F, B] -> [B]
+    Shapes that differ give their median, with a warning. Values beyond the body's directions are dropped where that is
+    exact: all of them are zero, and the poses were not made with our open body, which never had that many.
+
+    Args:
+        betas: [F, B], or [1, B]; rows that are not finite do not count.
+        where: the file or folder they are from, for messages.
+        folder: the subject's.
+        body: that is to take the shape.
+
+    Returns:
+        [B'], B' at most B.
+
+    Raises:
+        UserError: no row is finite, a value that no body has, or more values than the body has directions.
     """
+    betas = betas[betas.isfinite().all(1)]
+    if not len(betas):
+        raise UserError(f"{where}: key 'betas': expected finite numbers, found NaN or Inf")
+    if (largest := float(betas.abs().max())) > _LARGEST_BETA:
+        raise UserError(f"{where}: key 'betas': expected at most {_LARGEST_BETA}, as of a person, found {largest:.3g}")
+    directions, values = body.shapedirs.shape[-1], betas.shape[1]
+    if values > directions:
+        ours = stated_kinds(folder, ("smpl", "smplx"))[0].startswith("open")
+        if ours or betas[:, directions:].any():
+            advice = (
+                f"{folder / STATED_BODY} says that they are of our open body; correct it, or keep the first {directions}"
+                if ours
+                else f"give a body with {values} with --body, or fit the shape with {directions}"
+            )
+            raise UserError(
+                f"{where}: key 'betas': expected at most {directions} values, one for each shape direction of the body "
+                f"{body.name}, found {values}; {advice}"
+            )
+        log.info("%s: of %d betas the first %d are used, the others are zero", where, values, directions)
+        betas = betas[:, :directions]
     shape = betas.quantile(0.5, dim=0)
     if (difference := float((betas - shape).abs().max())) > _SAME_SHAPE:
         log.warning(
             "%s: betas differ between frames, by up to %.2g from their median, which is used", where, difference
         )
     return shape
+
+
+def with_root(where: str, poses: np.ndarray, others: int) -> np.ndarray:
+    """EasyMocap's poses with the root's three numbers, which some of its files leave away: they are zero beside Rh.
+
+    Args:
+        where: the file, for messages.
+        poses: [3 + others] or [others]
+        others: numbers of all joints but the root.
+
+    Returns:
+        [3 + others]
+
+    Raises:
+        UserError: another number of them.
+    """
+    if len(poses) not in (others, 3 + others):
+        raise UserError(
+            f"{where}: key 'poses': expected {3 + others} numbers, or {others} without the root's, found {len(poses)}"
+        )
+    return np.pad(poses, (3 + others - len(poses), 0))
 
 
 def stated_kinds(folder: Path, kinds: tuple[str, ...]) -> tuple[str, ...]:

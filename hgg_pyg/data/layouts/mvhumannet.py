@@ -9,11 +9,13 @@ from pathlib import Path
 import numpy as np
 
 from hgg_pyg.body import BodyModel
-from hgg_pyg.data.calibration import Entry, make_calibration, numbers, read_json, require
+from hgg_pyg.data.calibration import Entry, make_calibration, numbers, require
 from hgg_pyg.data.capture import LeftOut
 from hgg_pyg.data.layouts.base import Layout, Recording, list_files, list_folders
 from hgg_pyg.data.layouts.mvhumannet_poses import pose_kinds, read_poses
+from hgg_pyg.io.json_files import read_json_object
 from hgg_pyg.io.pickles import load_pickle
+from hgg_pyg.io.shown import shown
 from hgg_pyg.types import UserError
 
 EXTRINSICS = "camera_extrinsics.json"
@@ -75,7 +77,7 @@ def read_mvhumannet(folder: Path, body: BodyModel) -> Recording:
         for place, pattern in zip(places, (_IMAGE, _MASK), strict=True)
     )
     ticks = sorted(set().union(*(listing.names for listing in images)))
-    poses, damaged = read_poses(folder, body, ticks)
+    poses, damaged = read_poses(folder, body, ticks, calibration.origin)
     spoilt = {int(tick) for item in damaged for tick in item.names}
     return Recording(
         calibration=calibration,
@@ -90,9 +92,10 @@ def read_mvhumannet(folder: Path, body: BodyModel) -> Recording:
 def _read_cameras(folder: Path) -> list[Entry]:
     """All cameras of the outfit's rig, at its calibrated size, in metres."""
     path, scale = folder / EXTRINSICS, _read_scale(folder / SCALE)
-    content = read_json(path)
-    if not isinstance(content, dict) or not content:
-        raise UserError(f"{path}: expected {{camera: {{rotation, translation}}}}, found {str(content)[:60]}")
+    expected = "{camera: {rotation, translation}}"
+    content = read_json_object(path, expected)
+    if not content:
+        raise UserError(f"{path}: expected {expected}, found {{}}")
     keys: dict[str, str] = {}
     for key in content:
         if not (match := _KEY.fullmatch(key)):
@@ -106,7 +109,7 @@ def _read_cameras(folder: Path) -> list[Entry]:
     for name, key in keys.items():
         where, camera = f"{path}: camera '{key}'", content[key]
         if not isinstance(camera, dict):
-            raise UserError(f"{where}: expected {{rotation, translation}}, found {str(camera)[:60]}")
+            raise UserError(f"{where}: expected {{rotation, translation}}, found {shown(camera)}")
         R = numbers(where, "rotation", require(where, camera, "rotation"), 9)
         T = numbers(where, "translation", require(where, camera, "translation"), 3) / 1000 * scale
         entries.append(Entry(name, where, K, R, T, distortion, size, _KEYS))
@@ -127,13 +130,11 @@ def _rig(path: Path, cameras: list[str]) -> _Rig:
 
 def _read_intrinsics(path: Path, size: tuple[int, int]) -> tuple[np.ndarray, np.ndarray]:
     """K [9] and up to five coefficients of distortion."""
-    content, where = read_json(path), str(path)
-    if not isinstance(content, dict):
-        raise UserError(f"{path}: expected {{intrinsics, dist}}, found {str(content)[:60]}")
+    content, where = read_json_object(path, "{intrinsics, dist}"), str(path)
     K = numbers(where, "intrinsics", require(where, content, "intrinsics"), 9)
     distortion = numbers(where, "dist", content.get("dist", ()), None)
     # Checked here, so that what is wrong with it is said of this file and not of every camera.
-    make_calibration([Entry("", where, K, np.eye(3), np.zeros(3), distortion, size, _KEYS)])
+    make_calibration([Entry("any", where, K, np.eye(3), np.zeros(3), distortion, size, _KEYS)])
     middle = K[[2, 5]] / size
     if abs(middle - 0.5).max() > 0.15:  # wrong by a factor, everything would be rendered beside the images
         raise UserError(
@@ -147,7 +148,7 @@ def _read_intrinsics(path: Path, size: tuple[int, int]) -> tuple[np.ndarray, np.
 def _read_scale(path: Path) -> float:
     scale = load_pickle(path, frozenset(), "one number, the scale of the translations")
     if type(scale) is not float or not 0 < scale < np.inf:
-        raise UserError(f"{path}: expected one positive float, the scale of the translations, found {str(scale)[:60]}")
+        raise UserError(f"{path}: expected one positive float, the scale of the translations, found {shown(scale)}")
     return scale
 
 

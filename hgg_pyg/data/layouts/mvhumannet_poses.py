@@ -14,17 +14,19 @@ from torch import Tensor
 
 from hgg_pyg.body import BodyModel
 from hgg_pyg.body.parameters import easymocap_to_smplx, hands_from_pca, matrix_to_axis_angle, smplx_body_pose
-from hgg_pyg.data.calibration import numbers, read_json, require
+from hgg_pyg.data.calibration import numbers, require
 from hgg_pyg.data.capture import LeftOut
-from hgg_pyg.data.layouts.base import PoseTable, list_files, one_shape
+from hgg_pyg.data.layouts.base import PoseTable, list_files, one_shape, with_root
+from hgg_pyg.io.json_files import read_json
 from hgg_pyg.io.pickles import NUMPY, TORCH, as_array, load_pickle
+from hgg_pyg.io.shown import shown
 from hgg_pyg.types import BodyPose, UserError
 
 TICKS = 5  # of the file names, from one frame to the next; the first frame's is 5
 _SMPLX_PARTS = (63, 6, 6, 3, 3, 3)  # body, components of the left and right hand, jaw, left eye, right eye
-_SMPLX_NUMBERS = {"Rh": 3, "Th": 3, "poses": 3 + sum(_SMPLX_PARTS), "expression": 10, "shapes": 10}
+_SMPLX_NUMBERS = {"Rh": 3, "Th": 3, "poses": None, "expression": 10, "shapes": None}  # None: more than one count
 
-Values = tuple[np.ndarray, ...]  # of one frame; the betas come first
+Values = tuple[np.ndarray, ...]  # of one frame: betas, rotations, a place in the world, and what else there is
 
 
 @dataclass(frozen=True)
@@ -50,24 +52,27 @@ def pose_kinds(folder: Path) -> tuple[str, ...]:
     return tuple(found) or tuple(source.kind for source in _SOURCES)
 
 
-def read_poses(folder: Path, body: BodyModel, ticks: Sequence[int]) -> tuple[PoseTable, tuple[LeftOut, ...]]:
+def read_poses(
+    folder: Path, body: BodyModel, ticks: Sequence[int], origin: Sequence[float] = (0.0, 0.0, 0.0)
+) -> tuple[PoseTable, tuple[LeftOut, ...]]:
     """Read the poses of some frames for a body. Frame `tick` has the file number tick / 5 - 1, and no other.
 
     ::
 
         smpl_param/000000.pkl    full_pose (1, 24, 3, 3), or global_orient (1, 1, 3, 3) and body_pose (1, 23, 3, 3):
                                  rotation matrices; joints (1, 45, 3) metres; betas (1, 10); tensors or arrays
-        smplx/smpl/000000.json   [{Rh: 3, Th: 3, poses: 87, expression: 10, shapes: 10}]
+        smplx/smpl/000000.json   [{Rh: 3, Th: 3, poses: 87, or 84 without the root's, expression: 10, shapes: 10}]
 
     Files are read from the folder for the body's kind, or from the other if there are none. Frames without a file have
     no row. Files that are damaged have none either, and are told of with the first one's name and mistake.
 
-    Betas stand in every file; a capture has one body shape, their median.
+    Betas stand in every file, as many in each; a capture has one body shape, their median, see `one_shape`.
 
     Args:
         folder: the outfit's folder.
         body: that the poses are for.
         ticks: numbers of the frames that have images.
+        origin: what is subtracted from the world; see `make_calibration`.
 
     Returns:
         The poses by tick, and the frames left out because of damaged files.
@@ -94,9 +99,13 @@ def read_poses(folder: Path, body: BodyModel, ticks: Sequence[int]) -> tuple[Pos
         )
     rows: dict[int, Values] = {}
     damaged: dict[str, list[tuple[int, str]]] = {}  # by what was expected: what was found differs from file to file
+    shape_size: int | None = None
     for tick, path in paths.items():
         try:
-            rows[tick] = source.read(path)
+            values = source.read(path)
+            if shape_size not in (None, len(values[0])):
+                raise UserError(f"{path}: expected as many betas as in the files before, found {len(values[0])}")
+            rows[tick], shape_size = values, len(values[0])
         except UserError as error:
             expected = re.split(r", found| \(", str(error).removeprefix(f"{path}: "))[0]
             damaged.setdefault(expected, []).append((tick, str(error).removeprefix(f"{folder}/")))
@@ -104,12 +113,13 @@ def read_poses(folder: Path, body: BodyModel, ticks: Sequence[int]) -> tuple[Pos
     if not rows:
         raise UserError(f"{folder / left_out[0].reason}; none of the {len(paths)} files can be used")
     betas, *values = (torch.from_numpy(np.stack(column)) for column in zip(*rows.values(), strict=True))
-    poses = source.convert(body, one_shape(betas, listing.folder), values)
+    values[1] = values[1] - torch.tensor(origin, dtype=torch.float64)
+    poses = source.convert(body, one_shape(betas, listing.folder, folder, body), values)
     return PoseTable(source.kind, tuple(rows), poses.to(torch.float32)), left_out
 
 
 def _read_smpl(path: Path) -> Values:
-    """betas [10], rotations [24, 3, 3], the pelvis's place [3]."""
+    """betas [B], rotations [24, 3, 3], the pelvis's place [3]."""
     content = load_pickle(path, NUMPY | TORCH, "a dictionary of SMPL parameters")
     if not isinstance(content, dict):
         raise UserError(f"{path}: expected a dictionary of SMPL parameters, found {type(content).__name__}")
@@ -124,17 +134,20 @@ def _read_smpl(path: Path) -> Values:
             f"{path}: key 'full_pose': expected rotation matrices (R R^T = 1, determinant 1), "
             f"found R R^T off by {error.max():.2g} and determinants from {np.linalg.det(rotations).min():.3g} on"
         )
-    return _array(path, content, "betas", (1, 10))[0], rotations, _array(path, content, "joints", (1, 45, 3))[0, 0]
+    return _array(path, content, "betas", (1, None))[0], rotations, _array(path, content, "joints", (1, 45, 3))[0, 0]
 
 
-def _array(path: Path, content: dict[str, Any], key: str, shape: tuple[int, ...]) -> np.ndarray:
+def _array(path: Path, content: dict[str, Any], key: str, shape: tuple[int | None, ...]) -> np.ndarray:
     value = require(str(path), content, key)
     array = as_array(value)
+    if array is not None and array.ndim == len(shape) and array.size:
+        shape = tuple(found if wanted is None else wanted for wanted, found in zip(shape, array.shape, strict=True))
     if array is None or array.shape != shape:
+        usual = tuple(10 if wanted is None else wanted for wanted in shape)
         raise UserError(
-            f"{path}: key '{key}': expected shape {shape}, found {str(value)[:40] if array is None else array.shape}"
+            f"{path}: key '{key}': expected shape {usual}, found {shown(value, 40) if array is None else array.shape}"
         )
-    return numbers(str(path), key, array, None).reshape(shape)
+    return numbers(str(path), key, array, None).reshape(array.shape)
 
 
 def _from_smpl(body: BodyModel, betas: Tensor, values: Sequence[Tensor]) -> BodyPose:
@@ -145,13 +158,14 @@ def _from_smpl(body: BodyModel, betas: Tensor, values: Sequence[Tensor]) -> Body
 
 
 def _read_smplx(path: Path) -> Values:
-    """shapes [10], Rh [3], Th [3], poses [87], expression [10]."""
-    content = read_json(path)
+    """shapes [B], Rh [3], Th [3], poses [87], expression [10]."""
+    content = read_json(path, "a list of one person")
     if not isinstance(content, list) or len(content) != 1 or not isinstance(content[0], dict):
-        found = f"a list of {len(content)}" if isinstance(content, list) else str(content)[:60]
+        found = f"a list of {len(content)}" if isinstance(content, list) else shown(content)
         raise UserError(f"{path}: expected a list of one person, found {found}")
     where, person = str(path), content[0]
     values = {key: numbers(where, key, require(where, person, key), count) for key, count in _SMPLX_NUMBERS.items()}
+    values["poses"] = with_root(where, values["poses"], sum(_SMPLX_PARTS))
     return values.pop("shapes"), *values.values()
 
 

@@ -8,11 +8,11 @@ from pathlib import Path
 import numpy as np
 
 from hgg_pyg.body import BodyModel
-from hgg_pyg.data.calibration import Entry, make_calibration, require
+from hgg_pyg.data.calibration import Entry, make_calibration
 from hgg_pyg.data.capture import LeftOut
 from hgg_pyg.data.layouts.base import Layout, PoseTable, Recording, list_files, list_folders, stated_kinds
 from hgg_pyg.data.smpl_params import read_smpl_params
-from hgg_pyg.io.pickles import load_npz
+from hgg_pyg.io.npz import load_npz
 from hgg_pyg.types import UserError
 
 PARAMS = "smplx_params.npz"
@@ -52,7 +52,7 @@ def read_mvhumannet_pp(folder: Path, body: BodyModel) -> Recording:
     )
     # Asked first, so that a body without hands is told that it is another one, not that it lacks their components.
     body.check_fits(stated_kinds(folder, ("smplx",))[0], str(folder))
-    kind, poses = read_smpl_params(folder / PARAMS, body)
+    kind, poses = read_smpl_params(folder / PARAMS, body, calibration.origin)
     return Recording(
         calibration=calibration,
         images=images,
@@ -64,8 +64,9 @@ def read_mvhumannet_pp(folder: Path, body: BodyModel) -> Recording:
 
 def _read_camera(name: str, path: Path) -> Entry:
     where = str(path)
-    arrays = load_npz(path, ("intrinsic", "extrinsic"), frozenset(), "an .npz file with intrinsic and extrinsic")
-    K, extrinsic = (require(where, arrays, key) for key in ("intrinsic", "extrinsic"))
+    keys = ("intrinsic", "extrinsic")
+    arrays = load_npz(path, keys, frozenset(), "an .npz file with intrinsic and extrinsic", required=keys)
+    K, extrinsic = arrays["intrinsic"], arrays["extrinsic"]
     if extrinsic.shape not in ((3, 4), (4, 4)):
         raise UserError(f"{path}: key 'extrinsic': expected shape (3, 4) or (4, 4), found {extrinsic.shape}")
     if len(extrinsic) == 4 and not np.allclose(extrinsic[3], (0, 0, 0, 1), atol=1e-6):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,15 +13,17 @@ import torch
 
 from hgg_pyg.body import BodyModel
 from hgg_pyg.body.parameters import easymocap_to_smplx
-from hgg_pyg.data.calibration import Calibration, Entry, make_calibration, numbers, require
+from hgg_pyg.data.calibration import Calibration, Entry, check_camera_name, make_calibration, numbers, require
 from hgg_pyg.data.capture import LeftOut
-from hgg_pyg.data.layouts.base import Layout, Listing, PoseTable, Recording, one_shape, scan
+from hgg_pyg.data.layouts.base import Layout, Listing, PoseTable, Recording, one_shape, scan, with_root
 from hgg_pyg.io.pickles import NUMPY, load_npy
+from hgg_pyg.io.shown import shown
 from hgg_pyg.types import BodyPose, UserError
 
 ANNOTATIONS = "annots.npy"
 _MASKS = ("mask_cihp", "mask")
-_PERSON = {"poses": 72, "Rh": 3, "Th": 3, "shapes": 10}
+_PERSON = ("poses", "Rh", "Th", "shapes")
+_BODY_POSE = 69  # numbers of SMPL's joints but the root
 _NUMBER = re.compile(r"(?:.*_)?(\d+)(?:_\d{4}-\d\d-\d\d_[\d.-]+)?\.\w+")
 
 
@@ -41,14 +43,16 @@ def read_zju_mocap(folder: Path, body: BodyModel) -> Recording:
         annots.npy               {cams: {K, D, R, T: a list of V each}, ims: [{ims: [V paths]}, ...]}; T in millimetres
         Camera_B1/000000.jpg     images as the lens shows them; a frame's number is its place in `ims`, from 0
         mask_cihp/<path>.png     labels of body parts, 0 is the background; or mask/<path>.png
-        params/0.npy             {poses (1, 72), Rh (1, 3), Th (1, 3), shapes (1, 10)}; new_params/0.npy is preferred
+        params/0.npy             {poses (1, 72) or (1, 69), Rh (1, 3), Th (1, 3), shapes (1, 10)}; new_params/0.npy is
+                                 preferred
 
     A camera is called as the folder of its images. Parameters are named by the number in the names of the images. That
     is the place in `ims` for most subjects; 313 and 315 count from 1, and their names have the time behind the number:
     `Camera (1)/CoreView_313_Camera_(1)_0001_2019-08-23_16-08-50.592.jpg` goes with params/1.npy and is frame 0.
 
     EasyMocap poses by V = R(Rh) LBS(poses, shapes) + Th about the origin; smplx rotates about the pelvis. See
-    `easymocap_to_smplx`. Each frame has a shape; the person's is their median. Frames with damaged parameters are left
+    `easymocap_to_smplx`. Of 69 poses the root's three, which are zero in EasyMocap's files, are left away. Each frame has
+    a shape; the person's is their median. Frames with damaged parameters are left
     out; those without any have no pose.
 
     Args:
@@ -86,7 +90,7 @@ def read_zju_mocap(folder: Path, body: BodyModel) -> Recording:
         )
     # The data's authors fitted `params` without pose blend shapes, and `new_params` later with them.
     fitted = folder / ("new_params" if (folder / "new_params").is_dir() else "params")
-    poses, damaged = _poses(fitted, wanted, body)
+    poses, damaged = _poses(folder, fitted, wanted, body, calibration.origin)
     left_out += damaged
     lost = {int(name) for item in left_out for name in item.names}
     return Recording(
@@ -102,13 +106,13 @@ def read_zju_mocap(folder: Path, body: BodyModel) -> Recording:
 def _shots(path: Path, ims: Any) -> tuple[list[str], list[_Shot]]:
     """The folders of the V cameras, and what their images are called in each frame."""
     if not isinstance(ims, (list, tuple, np.ndarray)) or not len(ims):
-        raise UserError(f"{path}: key 'ims': expected a list with an entry for each frame, found {str(ims)[:60]}")
+        raise UserError(f"{path}: key 'ims': expected a list with an entry for each frame, found {shown(ims)}")
     cameras: list[str] = []
     shots = []
     for index, entry in enumerate(ims):
         where = f"{path}: key 'ims', entry {index}"
         if not isinstance(entry, dict):
-            raise UserError(f"{where}: expected {{'ims': [a path for each camera]}}, found {str(entry)[:60]}")
+            raise UserError(f"{where}: expected {{'ims': [a path for each camera]}}, found {shown(entry)}")
         paths = [
             str(name).replace("\\", "/").rpartition("/") for name in _items(where, "ims", require(where, entry, "ims"))
         ]
@@ -130,8 +134,7 @@ def _camera_names(where: str, folders: list[str]) -> list[str]:
     if not folders:
         raise UserError(f"{where}: key 'ims': expected a path for each camera, found none")
     for index, name in enumerate(folders):
-        if not name or name.startswith("/") or ".." in PurePosixPath(name).parts:
-            raise UserError(f"{where}: expected <camera>/<image>, paths within the subject's folder, found '{name}/'")
+        check_camera_name(where, name)
         if name in folders[:index]:
             raise UserError(f"{where}: expected a folder of its own for each camera, found '{name}' twice")
     return folders
@@ -140,7 +143,7 @@ def _camera_names(where: str, folders: list[str]) -> list[str]:
 def _calibration(path: Path, cameras: Sequence[str], cams: Any) -> Calibration:
     where = f"{path}: key 'cams'"
     if not isinstance(cams, dict):
-        raise UserError(f"{where}: expected {{K, D, R, T}}, found {str(cams)[:60]}")
+        raise UserError(f"{where}: expected {{K, D, R, T}}, found {shown(cams)}")
     columns = {key: _items(where, key, require(where, cams, key)) for key in ("K", "D", "R", "T")}
     for key, values in columns.items():
         if len(values) != len(cameras):
@@ -157,32 +160,47 @@ def _calibration(path: Path, cameras: Sequence[str], cams: Any) -> Calibration:
     return make_calibration(entries)
 
 
-def _poses(folder: Path, wanted: Mapping[int, int], body: BodyModel) -> tuple[PoseTable, list[LeftOut]]:
+def _poses(
+    subject: Path, folder: Path, wanted: Mapping[int, int], body: BodyModel, origin: Sequence[float]
+) -> tuple[PoseTable, list[LeftOut]]:
     """Poses of the frames that have them, and frames whose file is damaged. wanted: frame -> number of its file"""
     files = scan(folder)
-    people: dict[int, np.ndarray] = {}
+    people: dict[int, dict[str, np.ndarray]] = {}
     damaged: dict[str, list[int]] = {}  # frames by what is wrong, told of the first of them
     told: dict[str, str] = {}
+    shape_size: int | None = None
     for frame, number in wanted.items():
         path = folder / f"{number}.npy"
         if path.name not in files:
             continue
         try:
-            person = _dictionary(path, "a dictionary with poses, Rh, Th and shapes, pickled by numpy")
-            parts = [numbers(str(path), key, require(str(path), person, key), n) for key, n in _PERSON.items()]
-            people[frame] = np.concatenate(parts)
+            people[frame] = _person(path, shape_size)
+            shape_size = len(people[frame]["shapes"])
         except UserError as error:
             reason = told.setdefault(str(error).removeprefix(f"{path}: "), str(error))
             damaged.setdefault(reason, []).append(frame)
     if not people:
         names = ", ".join(f"{number}.npy" for number in list(wanted.values())[:3])
         raise UserError(next(iter(damaged), f"{folder}: expected a file for each frame, such as {names}; found none"))
-    rows = torch.from_numpy(np.stack(list(people.values())).astype(np.float32))
-    pose, Rh, Th, shapes = rows.split(list(_PERSON.values()), 1)
-    betas = one_shape(shapes, folder)
+    rows = {key: np.stack([person[key] for person in people.values()]) for key in _PERSON}
+    rows["Th"] = rows["Th"] - origin
+    pose, Rh, Th, shapes = (torch.from_numpy(rows[key].astype(np.float32)) for key in _PERSON)
+    betas = one_shape(shapes, folder, subject, body)
     orient, transl = easymocap_to_smplx(Rh, Th, body.rest_joints(betas)[0], pose[:, :3])
     poses = BodyPose(betas=betas, global_orient=orient, body_pose=pose[:, 3:].contiguous(), transl=transl)
     return PoseTable("smpl", tuple(people), poses), [_frames_out(found, reason) for reason, found in damaged.items()]
+
+
+def _person(path: Path, shape_size: int | None) -> dict[str, np.ndarray]:
+    """poses [72], Rh [3], Th [3], shapes [B], with B as in the files before."""
+    person = _dictionary(path, "a dictionary with poses, Rh, Th and shapes, pickled by numpy")
+    poses, Rh, Th, shapes = (require(str(path), person, key) for key in _PERSON)
+    return {
+        "poses": with_root(str(path), numbers(str(path), "poses", poses, None), _BODY_POSE),
+        "Rh": numbers(str(path), "Rh", Rh, 3),
+        "Th": numbers(str(path), "Th", Th, 3),
+        "shapes": numbers(str(path), "shapes", shapes, shape_size),
+    }
 
 
 def _frames_out(frames: Iterable[int], reason: str) -> LeftOut:
@@ -207,7 +225,7 @@ def _dictionary(path: Path, expected: str) -> dict[str, Any]:
 
 def _items(where: str, key: str, value: Any) -> Sequence[Any]:
     if not isinstance(value, (list, tuple, np.ndarray)) or (isinstance(value, np.ndarray) and not value.ndim):
-        raise UserError(f"{where}: key '{key}': expected a list with an entry for each camera, found {str(value)[:60]}")
+        raise UserError(f"{where}: key '{key}': expected a list with an entry for each camera, found {shown(value)}")
     return list(value)
 
 

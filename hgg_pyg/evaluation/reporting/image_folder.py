@@ -44,6 +44,12 @@ class ImageFolder:
     name: str
     folder: Path
 
+    def check_folder(self) -> None:
+        """Raises UserError where there is no such folder."""
+        if not self.folder.is_dir():
+            found = "a file" if self.folder.exists() else "nothing"
+            raise UserError(f"--method {self.name}={self.folder}: expected a folder of images, found {found}")
+
     def check(self, wanted: Sequence[Wanted]) -> tuple[list[Wanted], list[str]]:
         """What is missing, without reading pixels. A task of which there is no image at all is not asked for.
 
@@ -53,9 +59,7 @@ class ImageFolder:
         Raises:
             UserError: no such folder, none of its images is wanted, or one has another size or kind.
         """
-        if not self.folder.is_dir():
-            found = "a file" if self.folder.exists() else "nothing"
-            raise UserError(f"--method {self.name}={self.folder}: expected a folder of images, found {found}")
+        self.check_folder()
         there = {item for item in wanted if (self.folder / item.path).is_file()}
         if not there and wanted:
             first = self.folder / wanted[0].path

@@ -1,0 +1,58 @@
+"""How large what is read may be: far beyond what real files hold, and asked before memory is taken for it."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import IO
+
+from hgg_pyg.types import UserError
+
+JSON_FILE = 64 * 2**20  # bytes: a calibration of 200 cameras has a quarter of one million
+JSON_DEPTH = 32  # objects and lists within one another: ours have six
+SPLAT_FILE = 8 * 2**30  # bytes: 30 million Gaussians with all harmonics
+ARRAYS = 2 * 2**30  # bytes of all arrays of one file: SMPL-X with all its directions in float64 has a quarter of them
+
+
+def read_within(path: Path, most: int, expected: str) -> bytes:
+    """The content of a file that has no more than so many bytes.
+
+    Args:
+        path: the file.
+        most: bytes.
+        expected: what the file should be, with its article, for the messages.
+
+    Raises:
+        UserError: there is no such file, it cannot be read, or it is larger.
+    """
+    with opened(path, expected) as file:
+        size = os.fstat(file.fileno()).st_size
+        if size > most:
+            raise UserError(f"{path}: expected {expected} of at most {size_text(most)}, found one of {size_text(size)}")
+        try:
+            return file.read()
+        except OSError as error:
+            raise _nothing(path, expected, error) from None
+
+
+def opened(path: Path, expected: str) -> IO[bytes]:
+    """A file that is open for reading.
+
+    Raises:
+        UserError: there is no such file, or it cannot be read.
+    """
+    try:
+        return path.open("rb")
+    except (OSError, ValueError) as error:  # ValueError: a name with a NUL in it
+        raise _nothing(path, expected, error) from None
+
+
+def _nothing(path: Path, expected: str, error: Exception) -> UserError:
+    reason = getattr(error, "strerror", None) or error
+    return UserError(f"{path}: expected {expected}, found nothing to read ({reason})")
+
+
+def size_text(size: int) -> str:
+    """A number of bytes for a reader: 2 GiB, 64 MiB."""
+    unit, name = (2**30, "GiB") if size >= 2**30 else (2**20, "MiB")
+    return f"{size / unit:.3g} {name}"
