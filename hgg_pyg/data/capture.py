@@ -69,6 +69,7 @@ class Capture:
     window_size: int  # pixels, width and height of a square when it is read
     left_out: tuple[LeftOut, ...]
     digest: str  # of everything a result computed from this capture depends on: the key of a cache
+    listing: str  # a digest of the names and sizes of its files, the same wherever they were copied to
 
     def size(self) -> tuple[int, int]:
         """(width, height) of what `image` and `mask` return."""

@@ -85,6 +85,7 @@ def make_capture(
             *(_digest_of(part) for part in (recording, poses, frames)),
             *([] if (masks.labels, masks.white) == (recording.labels, None) else [f"{masks.labels} {masks.white}"]),
         ),
+        listing=_names_and_sizes((*recording.images, *recording.masks), frames),
     )
 
 
@@ -167,6 +168,15 @@ def _common_size(folder: Path, images: ImageFiles, masks: ImageFiles, calibratio
                 f"found {_text(expected)}"
             )
     return expected
+
+
+def _names_and_sizes(listings: Sequence[Listing], frames: Sequence[int]) -> str:
+    """A hash of the files of some frames: of what survives a copy."""
+    total = hashlib.sha256(repr(tuple(frames)).encode())
+    for listing in listings:
+        total.update("\0".join(listing.names[number] for number in frames).encode(errors="surrogateescape"))
+        total.update(np.array([listing.stamps[number][0] for number in frames], "<i8").tobytes())
+    return total.hexdigest()[:16]
 
 
 def _digest_of(part: Recording | BodyPose | tuple[int, ...]) -> str:
