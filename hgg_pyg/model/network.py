@@ -192,7 +192,6 @@ class HGGNet(nn.Module):
 
     def save(self, folder: Path) -> None:
         """Write `model.safetensors` and `model.json` into a folder, each at once or not at all."""
-        folder.mkdir(parents=True, exist_ok=True)
         write_atomically(folder / "model.json", lambda path: path.write_text(config_json(self.config)))
         state = {name: tensor.detach().cpu().contiguous() for name, tensor in self.state_dict().items()}
         write_atomically(folder / "model.safetensors", lambda path: save_file(state, path))

@@ -19,7 +19,7 @@ from tqdm import tqdm
 from hgg_pyg.body import BodyModel, load_body
 from hgg_pyg.body.arrays import write_body
 from hgg_pyg.body.open_smplx import open_smplx
-from hgg_pyg.io.files import make_folder, write_atomically
+from hgg_pyg.io.files import make_folder, write_atomically, writing
 from hgg_pyg.synthetic.capture_writer import held_out, subject_path, write_subject
 from hgg_pyg.synthetic.config import SynthesizeConfig
 from hgg_pyg.synthetic.layouts import WRITERS
@@ -155,4 +155,5 @@ def _start_worker(progress: Queue[int]) -> None:
 def _write_one(config: SynthesizeConfig, index: int) -> None:
     assert _worker is not None
     body, progress = _worker
-    write_subject(config, index, body, progress.put)
+    with writing(config.out / subject_path(config, index)):
+        write_subject(config, index, body, progress.put)

@@ -230,3 +230,16 @@ def test_the_command_reports_a_mistake_in_one_line(tmp_path, monkeypatch, capsys
     message = capsys.readouterr().err
     assert message.count("\n") == 1
     assert "views" in message
+
+
+def test_a_disk_that_fills_is_a_line_that_names_the_subject(tmp_path, body, monkeypatch):
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("hgg_pyg.synthetic.capture_writer.save_jpeg", full)
+    monkeypatch.setattr(dataset, "_worker", (body, queue.SimpleQueue()))
+    config = SynthesizeConfig(tmp_path, subjects=3, frames=1, views=1, size=16)
+    with pytest.raises(UserError, match=r"subject_000: expected .* room in it, found: No space left") as said:
+        dataset._write_one(config, 0)
+    assert str(pickle.loads(pickle.dumps(said.value))) == str(said.value)  # as another process hands it on
+    assert not (tmp_path / subject_path(config, 0)).exists()
