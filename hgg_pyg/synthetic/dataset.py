@@ -19,7 +19,7 @@ from tqdm import tqdm
 from hgg_pyg.body import BodyModel, load_body
 from hgg_pyg.body.arrays import write_body
 from hgg_pyg.body.open_smplx import open_smplx
-from hgg_pyg.io.files import make_folder, write_atomically, writing
+from hgg_pyg.io.files import try_folder, write_atomically, writing
 from hgg_pyg.synthetic.capture_writer import held_out, subject_path, write_subject
 from hgg_pyg.synthetic.config import SynthesizeConfig
 from hgg_pyg.synthetic.layouts import WRITERS
@@ -42,7 +42,8 @@ def synthesize(config: SynthesizeConfig) -> Path:
     Raises:
         UserError: the folder cannot be made, or holds something else.
     """
-    make_folder(config.out, "--out")
+    try_folder(config.out, "--out")
+    config.out.mkdir(parents=True, exist_ok=True)
     _claim(config)
     if (config.out / "splits.json").exists():
         return config.out
