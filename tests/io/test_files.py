@@ -95,15 +95,9 @@ def test_a_folder_is_tried_and_nothing_is_left(tmp_path, monkeypatch):
     assert not (tmp_path.parent / "c").exists()
     (tmp_path / "link").symlink_to("nowhere")
     (tmp_path / "file").touch()
-    for folder in (
-        tmp_path / "file",
-        tmp_path / "file" / "c",
-        tmp_path / "link",
-        tmp_path / "a" / ("x" * 300),
-        tmp_path / "\0",
-    ):
+    for name in ("file", "file/c", "link", "a/" + "x" * 300, "\0"):
         with pytest.raises(UserError, match=r"^--out .*: expected a folder that can be written \(.+\)$"):
-            try_folder(folder, "--out")
+            try_folder(tmp_path / name, "--out")
 
     def full(file: int) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
