@@ -46,7 +46,7 @@ from hgg_pyg.data.capture import Capture
 from hgg_pyg.data.capture_set import CaptureSet, load_body_for, open_captures
 from hgg_pyg.data.clips import input_range
 from hgg_pyg.data.frames import FrameSource, check_views, compute_missing, frame_sources
-from hgg_pyg.io.files import make_folder, write_text
+from hgg_pyg.io.files import try_folder, write_text
 from hgg_pyg.runtime import run_command
 from hgg_pyg.synthetic import SynthesizeConfig, synthesize
 from hgg_pyg.training.run import TrainConfig
@@ -162,7 +162,7 @@ def main(config: AblationBenchmark) -> None:
     if not config.dry_run:
         assert config.table is not None
         for folder, option in ((config.table.parent, "--table"), (config.out, "--out"), (config.cache, "--cache")):
-            make_folder(folder, option)
+            try_folder(folder, option)
     not_yet = to_make is not None and not (to_make.out / "splits.json").is_file()
     captures = None if config.dry_run and not_yet else _open(config, to_make)
     studies = config.studies(None if captures is None else _most_frames(captures))

@@ -18,7 +18,7 @@ from benchmarks.timing import machine, write_table
 from benchmarks.workers import Worker, start_workers
 from hgg_pyg.attention import variants
 from hgg_pyg.config import Channels, GaussianCount, Hops, Processes, Repeats, VertexCount, check_choices, check_heads
-from hgg_pyg.io.files import make_folder
+from hgg_pyg.io.files import try_folder
 from hgg_pyg.runtime import run_command
 from hgg_pyg.types import UserError
 
@@ -133,7 +133,7 @@ def main(config: AttentionBenchmark) -> None:
     config = config.sized()
     about = machine(config.device, config.threads)
     _check_names(config)
-    make_folder(config.out.parent, "--out")
+    try_folder(config.out.parent, "--out")
     print(", ".join(f"{k} {v}" for k, v in about.items()))
     _print_graph(config)
     with start_workers(config.device, config.threads) as workers:

@@ -28,7 +28,7 @@ from benchmarks.suite import Contestant, Limits, Result, run_case
 from benchmarks.timing import machine, write_table
 from benchmarks.workers import start_workers
 from hgg_pyg.config import Channels, FrameCount, GaussianCount, Processes, Repeats, check_choices, check_heads
-from hgg_pyg.io.files import make_folder
+from hgg_pyg.io.files import try_folder
 from hgg_pyg.runtime import run_command
 
 _FITTED = 3  # the largest sizes, on which the growth is fitted: small ones are all overhead
@@ -143,7 +143,7 @@ def main(config: ClaimBenchmark) -> None:
         config = replace(config, quick=False, sizes=tuple(size // 8 for size in config.sizes))
     about, everything = machine(config.device, config.threads), config.gaussians * config.frames
     sizes = sorted({*config.sizes, everything // 4, everything // 2, everything})
-    make_folder(config.out.parent, "--out")
+    try_folder(config.out.parent, "--out")
     found: dict[tuple[str, int], Result] = {}
     dense, graph = ([weight * size**p for size in s] for weight, p, s in ((0.4, 2, config.sizes), (2e3, 1, sizes)))
     with start_workers(config.device, config.threads) as workers, Progress(sum(dense) + sum(graph)) as progress:

@@ -25,7 +25,7 @@ from benchmarks.report import Progress
 from benchmarks.timing import Spread, machine, write_table
 from hgg_pyg.config import Channels, GaussianCount, Processes, Repeats, check_choices
 from hgg_pyg.data.shards import FRAMES_PER_SHARD, halve, read_frame, write_shard
-from hgg_pyg.io.files import make_folder, write_atomically
+from hgg_pyg.io.files import try_folder, write_atomically
 from hgg_pyg.runtime import run_command
 from hgg_pyg.types import Gaussians
 
@@ -206,9 +206,10 @@ def main(config: FramesCacheBenchmark) -> None:
     """Write and read synthetic frames, and say what the paper's number of them takes."""
     config = config.sized()
     about = machine("cpu", config.threads)
-    make_folder(config.out.parent, "--out")
+    try_folder(config.out.parent, "--out")
     if config.folder is not None:
-        make_folder(config.folder, "--folder")
+        try_folder(config.folder, "--folder")
+        config.folder.mkdir(parents=True, exist_ok=True)
     print(", ".join(f"{k} {v}" for k, v in about.items()))
     del about["threads"]  # a column of its own
     torch.set_num_threads(1)  # a thread that reads converts what it has read

@@ -26,7 +26,7 @@ from benchmarks.gpu_parts.runner import NO_TIME, Outcome, run_parts
 from benchmarks.gpu_parts.setting import Setting, card, versions
 from benchmarks.gpu_parts.summary import write_summary
 from hgg_pyg.config import Bounds, check_choices
-from hgg_pyg.io.files import make_folder
+from hgg_pyg.io.files import try_folder
 from hgg_pyg.runtime import run_command
 from hgg_pyg.types import UserError
 
@@ -76,7 +76,8 @@ def main(config: GpuBenchmark) -> None:
     )  # fmt: skip
     chosen = {name: part for name, part in PARTS.items() if not config.parts or name in config.parts}
     for folder in (setting.out, work):
-        make_folder(folder, "--out")
+        try_folder(folder, "--out")
+        folder.mkdir(parents=True, exist_ok=True)
     for name in PARTS:
         (setting.out / f"{name}.csv").unlink(missing_ok=True)  # no part's table is another measurement's
     about = {name: value for name, value in versions(setting).items() if name != "built_meanwhile"}

@@ -26,7 +26,7 @@ from hgg_pyg.data.clips import Target, clip_graph, even_frames, input_range, loa
 from hgg_pyg.data.frames import FrameSource, check_views, frame_sources
 from hgg_pyg.evaluation.evaluator import TASKS
 from hgg_pyg.evaluation.metrics import psnr
-from hgg_pyg.io.files import make_folder
+from hgg_pyg.io.files import try_folder
 from hgg_pyg.model.direct_binding import DirectBinding
 from hgg_pyg.model.residual import apply_residual
 from hgg_pyg.render import render
@@ -183,7 +183,7 @@ def main(config: HeadroomBenchmark) -> None:
     """Fit the network's residual to single subjects, whole and in parts; say what each part gains."""
     body, backbone = load_body_for(config.data, config.body), make_backbone(config.backbone)
     check_views(backbone, config.input_views)
-    make_folder(config.out.parent, "--out")
+    try_folder(config.out.parent, "--out")
     captures = open_captures(config.data, config.image_size, body)
     chosen = list(dict.fromkeys((*captures.val, *captures.train)))[: config.subjects]
     sources = frame_sources(chosen, config.input_views, backbone, body, Path("runs/cache"))

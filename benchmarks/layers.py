@@ -34,7 +34,7 @@ from hgg_pyg.config import (
     check_choices,
     check_heads,
 )
-from hgg_pyg.io.files import make_folder
+from hgg_pyg.io.files import try_folder
 from hgg_pyg.runtime import run_command
 
 _MODEL_LIMITS = Limits(slow_s=100, patience_s=30)
@@ -119,7 +119,7 @@ def main(config: LayersBenchmark) -> None:
     """Check whole layers against float64, time them, and write tables, plots and whether the bars are reached."""
     config = config.sized()
     about = machine(config.device, config.threads)
-    make_folder(config.out.parent, "--out")
+    try_folder(config.out.parent, "--out")
     print(", ".join(f"{k} {v}" for k, v in about.items()))
     reasons = {name: layer.missing(config.device) for name, layer in LAYERS.items()} | LEFT_OUT
     for name, why in reasons.items():

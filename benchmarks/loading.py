@@ -25,7 +25,7 @@ from benchmarks.timing import Spread, extra_peak_mb, interleaved, machine, write
 from hgg_pyg.config import Bounds, FrameCount, Pixels, Processes, Repeats, ViewCount, check_choices
 from hgg_pyg.data.images import Window, fitted_size, read_pixels
 from hgg_pyg.data.lens import Lens
-from hgg_pyg.io.files import make_folder
+from hgg_pyg.io.files import try_folder
 from hgg_pyg.runtime import run_command
 
 Read = Callable[[Path], np.ndarray]
@@ -215,9 +215,10 @@ def main(config: LoadingBenchmark) -> None:
     """Write synthetic photographs and masks, and say how many per second are read in which way."""
     config = config.sized()
     about = machine("cpu", config.threads)
-    make_folder(config.out.parent, "--out")
+    try_folder(config.out.parent, "--out")
     if config.folder is not None:
-        make_folder(config.folder, "--folder")
+        try_folder(config.folder, "--folder")
+        config.folder.mkdir(parents=True, exist_ok=True)
     print(", ".join(f"{k} {v}" for k, v in about.items()))
     del about["threads"]  # a column of its own
     torch.set_num_threads(1)

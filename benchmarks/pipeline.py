@@ -32,7 +32,7 @@ from hgg_pyg.config import Bounds, Processes, Repeats, Steps, check_choices
 from hgg_pyg.data.capture_set import load_body_for, open_captures
 from hgg_pyg.data.frames import compute_missing, frame_sources
 from hgg_pyg.evaluation.lpips import load_lpips
-from hgg_pyg.io.files import make_folder
+from hgg_pyg.io.files import try_folder
 from hgg_pyg.runtime import run_command
 from hgg_pyg.synthetic import SynthesizeConfig, synthesize
 from hgg_pyg.training.checkpoint import StepRecord
@@ -82,8 +82,8 @@ class PipelineBenchmark:
 def main(config: PipelineBenchmark) -> None:
     """Time every stage from images to an avatar, and of a training step, beside the least that it can take."""
     config = config.sized()
-    make_folder(config.out.parent, "--out")
-    make_folder(config.captures, "--captures")
+    try_folder(config.out.parent, "--out")
+    try_folder(config.captures, "--captures")
     torch.set_num_threads(config.threads)
     about = machine("cpu", config.threads)
     print(", ".join(f"{k} {v}" for k, v in about.items()))

@@ -16,7 +16,7 @@ from benchmarks.suite import Limits, run_case
 from benchmarks.timing import machine
 from benchmarks.workers import start_workers
 from hgg_pyg.config import GaussianCount, Pixels, Processes, Repeats, ViewCount, check_choices
-from hgg_pyg.io.files import make_folder
+from hgg_pyg.io.files import try_folder
 from hgg_pyg.runtime import run_command
 
 _LIMITS = Limits(slow_s=25, patience_s=15)
@@ -107,7 +107,7 @@ def main(config: RenderBenchmark) -> None:
     """Check rasterisers against float64, time them, and write tables, plots and whether the bars are reached."""
     config = config.sized()
     about = machine(config.device, config.threads)
-    make_folder(config.out.parent, "--out")
+    try_folder(config.out.parent, "--out")
     print(", ".join(f"{k} {v}" for k, v in about.items()))
     del about["threads"]  # a column of its own
     steps, entries = plan(config), []

@@ -21,7 +21,7 @@ from hgg_pyg.body import load_body
 from hgg_pyg.config import Bounds, Seed, check_choices
 from hgg_pyg.data import FrameSource, clip_graph, open_captures
 from hgg_pyg.data.views import spread_cameras
-from hgg_pyg.io.files import make_folder, write_atomically
+from hgg_pyg.io.files import try_folder, write_atomically
 from hgg_pyg.model.direct_binding import DirectBinding
 from hgg_pyg.render import Mode, render
 from hgg_pyg.render.scene import compose, make_scene
@@ -101,7 +101,7 @@ def normals(gaussians: Gaussians, cameras: Cameras) -> Tensor:
 
 def main(config: GalleryConfig) -> None:
     """Render colour, depth, normals, vertices and a small antialiased image by each backend, and the differences."""
-    make_folder(config.out.parent, "--out")
+    try_folder(config.out.parent, "--out")
     gaussians, binding, cameras = synthetic_avatar(config)
     cameras = zoomed(gaussians, cameras, config.size)
     paint = torch.rand(int(binding.max()) + 1, 3, generator=torch.Generator().manual_seed(0))

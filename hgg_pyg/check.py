@@ -26,7 +26,7 @@ from hgg_pyg.capture_check import Examination, describe, examine, save_sheet, su
 from hgg_pyg.config import Bounds, FrameCount, SubjectCount, ViewCount, check_choices
 from hgg_pyg.data.capture_set import SubjectFolder, find_subjects
 from hgg_pyg.data.clips import even_frames
-from hgg_pyg.io.files import make_folder
+from hgg_pyg.io.files import try_folder
 from hgg_pyg.runtime import run_command
 from hgg_pyg.types import UserError
 
@@ -59,7 +59,7 @@ def main(config: CheckConfig) -> None:
     found = find_subjects(config.data)
     names = list(found)
     out = config.out or Path("runs") / "check" / config.data.resolve().name
-    make_folder(out, "--out")
+    try_folder(out, "--out")
     chosen = [found[names[i]] for i in even_frames(0, len(names), config.subjects)]
     examinations, body = _examine_all(chosen, config)
     title = body.name if body is not None else "none: no subject says which"

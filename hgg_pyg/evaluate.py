@@ -19,7 +19,7 @@ from hgg_pyg.config import Bounds, check_choices
 from hgg_pyg.evaluation.evaluator import METHODS, Contender, Extras, evaluate
 from hgg_pyg.evaluation.lpips import load_all_lpips
 from hgg_pyg.evaluation.reporting import Report, parse_methods
-from hgg_pyg.io.files import make_folder
+from hgg_pyg.io.files import try_folder
 from hgg_pyg.runtime import run_command
 from hgg_pyg.training.run import TrainConfig, read_config
 from hgg_pyg.training.trained import load_network, open_run
@@ -78,9 +78,9 @@ def main(config: EvaluateConfig) -> Report:
         for name, path, other in zip(names[3:], config.also, others, strict=True)
     )
     lpips, out = load_all_lpips(), config.out or config.run
-    make_folder(out, "--out")
+    try_folder(out, "--out")
     if config.save_images is not None:
-        make_folder(config.save_images, "--save-images")
+        try_folder(config.save_images, "--save-images")
     sources = run.test_sources()
     extras = Extras(
         shown=config.shown,

@@ -14,7 +14,7 @@ from hgg_pyg.evaluation.lpips import BACKBONE_FILE, load_lpips
 from hgg_pyg.finetuning.config import FinetuneConfig
 from hgg_pyg.finetuning.scores import score_lgm
 from hgg_pyg.finetuning.tuner import CameraSplit, Tuner
-from hgg_pyg.io.files import make_folder
+from hgg_pyg.io.files import try_folder
 from hgg_pyg.runtime import join_processes, main_first, run_command, wait_for_all
 from hgg_pyg.synthetic import DEMO, synthesize
 from hgg_pyg.training.claim import begin_run
@@ -49,7 +49,7 @@ def main(config: FinetuneConfig) -> None:
 def _finetune(config: FinetuneConfig, accelerator: Accelerator, checkpoint: Checkpoint | None) -> None:
     network = start_network(config)
     body, lpips = load_body_for(config.data, config.body), load_lpips()
-    make_folder(config.out, "--out")
+    try_folder(config.folder, "--out")
     if accelerator.is_main_process and config.data is None:
         synthesize(DEMO)
     wait_for_all(accelerator)

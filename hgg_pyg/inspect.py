@@ -10,7 +10,7 @@ import tyro
 
 from hgg_pyg.config import check_choices
 from hgg_pyg.evaluation.inspection import findings_of, save_pages, save_summary, table
-from hgg_pyg.io.files import make_folder
+from hgg_pyg.io.files import try_folder
 from hgg_pyg.runtime import run_command
 from hgg_pyg.training.run import read_config
 from hgg_pyg.training.trained import load_subject
@@ -41,7 +41,7 @@ def main(config: InspectConfig) -> None:
     """Show where a trained network's attention goes and what its read-out changes, on one test subject."""
     read_config(config.run)  # first: nothing is made where there is no run
     out = config.out or config.run / "inspect"
-    make_folder(out, "--out")
+    try_folder(out, "--out")
     found = findings_of(load_subject(config.run, config.data, config.subject, config.body, config.cache))
     pages = save_pages(out, found)
     save_summary(out / "summary.json", found)

@@ -25,7 +25,7 @@ from hgg_pyg.data.frames import (
     frame_sources,
 )
 from hgg_pyg.data.protocols import ProtocolName
-from hgg_pyg.io.files import make_folder
+from hgg_pyg.io.files import try_folder
 from hgg_pyg.runtime import join_processes, main_first, run_command, wait_for_all
 from hgg_pyg.synthetic import DEMO, synthesize
 from hgg_pyg.types import UserError
@@ -98,7 +98,7 @@ def main(config: PrecomputeConfig) -> None:
     main_process, processes = accelerator.is_main_process, accelerator.num_processes
     body, backbone = load_body_for(config.data, config.body), make_backbone(config.backbone, accelerator.device)
     check_views(backbone, config.input_views)
-    make_folder(config.cache, "--cache")
+    try_folder(config.cache, "--cache")
     if main_process and config.data is None:
         synthesize(DEMO)
     wait_for_all(accelerator)

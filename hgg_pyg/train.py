@@ -14,7 +14,7 @@ from hgg_pyg.data.capture_set import CaptureSet, load_body_for, open_captures
 from hgg_pyg.data.frames import check_views, compute_missing, frame_sources
 from hgg_pyg.evaluation.evaluator import Extras, evaluate
 from hgg_pyg.evaluation.lpips import BACKBONE_FILE, load_all_lpips, load_lpips
-from hgg_pyg.io.files import make_folder
+from hgg_pyg.io.files import try_folder
 from hgg_pyg.runtime import join_processes, main_first, run_command, wait_for_all
 from hgg_pyg.synthetic import DEMO, synthesize
 from hgg_pyg.training.claim import begin_run
@@ -50,8 +50,8 @@ def _train(config: TrainConfig, accelerator: Accelerator, checkpoint: Checkpoint
     check_views(backbone, config.clip.input_views)
     try_network(config, body, backbone)
     lpips, all_lpips = load_lpips(), load_all_lpips()
-    make_folder(config.out, "--out")
-    make_folder(config.cache, "--cache")
+    try_folder(config.folder, "--out")
+    try_folder(config.cache, "--cache")
     if accelerator.is_main_process and config.data is None:
         synthesize(DEMO)
     wait_for_all(accelerator)

@@ -206,8 +206,8 @@ def command_says(monkeypatch, capsys, code: int, *arguments: str) -> str:
         (["--input-views", "7"], "expected at least 7 cameras as input, found 6"),
         (["--backbone", "lgm"], "backbone lgm: expected weights, found none"),
         (["--body", "/no/such/body.npz"], "/no/such/body.npz"),
-        (["--cache", "{file}"], "{file}/subject000"),
-        (["--cache", "/proc/nothing"], "/proc/nothing/subject000"),
+        (["--cache", "{file}"], "--cache {file}: expected a folder that can be written (Not a directory)"),
+        (["--cache", "/proc/nothing"], "--cache /proc/nothing: expected a folder that can be written"),
     ],
 )
 def test_wrong_inputs_end_in_one_line(tiny_captures, tmp_path, monkeypatch, capsys, arguments, message):

@@ -39,6 +39,7 @@ from hgg_pyg.types import Cameras, Gaussians, UserError
 METHODS = (DIRECT, OURS)
 _AT_ONCE = 8  # images that are rendered and scored together: bounds the memory
 _RENDERS = 3  # of each avatar, for frames per second
+_SHOWN_SUBJECTS = 12  # evenly spaced, of which two images a task go into sheet.png: bounds the memory, and the sheet
 
 Result = TypeVar("Result")
 
@@ -128,6 +129,7 @@ class _Evaluation:
         self.methods = (*(contender.name for contender in self.contenders), *(f.name for f in extras.folders))
         self.body: BodyModel = deepcopy(sources[0].body).to(self.device)
         self.gallery = Gallery(extras.shown)
+        self.typical = {sources[i].capture.name for i in even_frames(0, len(sources), _SHOWN_SUBJECTS)}
         self.images: list[ImageScore] = []
         self.notes: list[str] = []
         self.build_seconds: dict[str, list[float]] = {contender.name: [] for contender in self.contenders}
@@ -141,6 +143,8 @@ class _Evaluation:
             self.notes.append(f"LPIPS is not computed: it takes {LPIPS_SIZE} pixels per side, the images have {least}")
         for network in self.lpips:
             network.to(self.device)
+        if len(self.typical) < len(sources) and extras.shown:
+            self.notes.append(f"sheet.png shows {len(self.typical)} of {len(sources)} subjects, evenly spaced")
         self.plan = make_plan(sources, frames, limit, extras.folders, extras.allow_missing)
         self.notes += self.plan.notes
         self.saved = None if extras.save_images is None else SavedImages(extras.save_images)
@@ -230,7 +234,7 @@ class _Evaluation:
         capture = source.capture
         targets = [part for target in self.plan.targets[capture.name, task] for part in _parts(target)]
         total = sum(len(target.cameras) for target in targets)
-        typical = set(even_frames(0, total, 2)) if total else set()
+        typical = set(even_frames(0, total, 2)) if total and capture.name in self.typical else set()
         done = 0
         for target in targets:
             cameras, truth, alpha = load_target(capture, target)

@@ -67,7 +67,8 @@ def score_lgm(network: LGM, loader: ViewLoader, train: Sequence[CameraSplit], te
     means = {task: _mean_image(loader, train, task) for task in TASKS}
     scores: list[Score] = []
     comparisons: dict[str, list[Comparison]] = {task: [] for task in TASKS}
-    for subject in tqdm(test, desc="evaluating", unit="subject", leave=False):
+    seen = even_frames(0, len(test), _SHOWN)
+    for number, subject in enumerate(tqdm(test, desc="evaluating", unit="subject", leave=False)):
         frames = even_frames(0, len(subject.capture.frames), loader.config.test_frames)
         for task in TASKS:
             found: list[tuple[Tensor, Tensor]] = []
@@ -82,10 +83,10 @@ def score_lgm(network: LGM, loader: ViewLoader, train: Sequence[CameraSplit], te
                 psnr, ssim = float(result.psnr.mean()), float(result.ssim.mean())
                 about = {"subject": subject.capture.name, "task": task, "method": method, "images": len(truth)}
                 scores.append(Score(**about, psnr=psnr, ssim=ssim))
-            for i in even_frames(0, len(truth), max(1, _SHOWN // len(test))):
+            for i in even_frames(0, len(truth), max(1, _SHOWN // len(test)) if number in seen else 0):
                 label = f"{subject.capture.name}: "
                 label += " / ".join(f"{m} {float(r.psnr[i]):.1f} dB" for m, r in zip(METHODS, results, strict=True))
-                shown = (truth[i].numpy(), mean[i].numpy(), ours[i].numpy())
+                shown = tuple(images[i].numpy().copy() for images in (truth, mean, ours))
                 comparisons[task].append(Comparison(label, shown))
     return LGMReport(tuple(scores), (tuple(comparisons[TASKS[0]]), tuple(comparisons[TASKS[1]])))
 
@@ -96,9 +97,9 @@ def _cameras(subject: CameraSplit, task: str) -> tuple[int, ...]:
 
 def _mean_image(loader: ViewLoader, subjects: Sequence[CameraSplit], task: str) -> Tensor:
     """Of training subjects, from the cameras of a task. [h, h, 3]"""
-    images = [
-        loader.read(subject, frame, _cameras(subject, task)).rgb[0].mean(0)
-        for subject in subjects
-        for frame in even_frames(0, len(subject.capture.frames), _MEAN_FRAMES)
-    ]
-    return torch.stack(images).mean(0)
+    total, count = torch.zeros(loader.config.target_size, loader.config.target_size, 3, dtype=torch.float64), 0
+    for subject in subjects:
+        for frame in even_frames(0, len(subject.capture.frames), _MEAN_FRAMES):
+            total += loader.read(subject, frame, _cameras(subject, task)).rgb[0].mean(0)
+            count += 1
+    return (total / count).float()

@@ -76,22 +76,27 @@ def writing(path: Path) -> Iterator[None]:
         raise UserError(f"{path}: expected a folder that can be written, and room in it, found: {said}") from error
 
 
-def make_folder(folder: Path, option: str) -> None:
-    """Make a folder for results, and try a file in it, before any work is done.
+def try_folder(folder: Path, option: str) -> None:
+    """See that a folder can be made and a file written in it, before any work is done. Nothing is left of the trial.
 
     Args:
-        folder: kept, if it was not there.
+        folder: for results, there or not.
         option: that names it, for the message.
 
     Raises:
         UserError: it cannot be made or written, or the disk is full.
     """
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=folder) as file:
-            file.write(bytes(4096))
-            file.flush()
-            os.fsync(file.fileno())
+        there = folder.absolute()
+        while not (there.exists() or there.is_symlink()):
+            there = there.parent
+        with tempfile.TemporaryDirectory(prefix=".", dir=there) as trial:
+            inner = Path(trial) / folder.absolute().relative_to(there)
+            inner.mkdir(parents=True, exist_ok=True)
+            with (inner / "file").open("wb") as file:
+                file.write(bytes(4096))
+                file.flush()
+                os.fsync(file.fileno())
     except (OSError, ValueError) as error:
         said = getattr(error, "strerror", None) or error
         raise UserError(f"{option} {folder}: expected a folder that can be written ({said})") from None

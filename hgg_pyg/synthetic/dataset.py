@@ -19,7 +19,7 @@ from tqdm import tqdm
 from hgg_pyg.body import BodyModel, load_body
 from hgg_pyg.body.arrays import write_body
 from hgg_pyg.body.open_smplx import open_smplx
-from hgg_pyg.io.files import make_folder, write_text
+from hgg_pyg.io.files import try_folder, write_text, writing
 from hgg_pyg.io.json_files import read_json_object
 from hgg_pyg.synthetic.capture_writer import held_out, subject_path, write_subject
 from hgg_pyg.synthetic.config import SynthesizeConfig
@@ -43,7 +43,8 @@ def synthesize(config: SynthesizeConfig) -> Path:
     Raises:
         UserError: the folder cannot be made, or holds something else.
     """
-    make_folder(config.out, "--out")
+    try_folder(config.out, "--out")
+    config.out.mkdir(parents=True, exist_ok=True)
     _claim(config)
     if (config.out / "splits.json").exists():
         return config.out
@@ -152,4 +153,5 @@ def _start_worker(progress: Queue[int]) -> None:
 def _write_one(config: SynthesizeConfig, index: int) -> None:
     assert _worker is not None
     body, progress = _worker
-    write_subject(config, index, body, progress.put)
+    with writing(config.out / subject_path(config, index)):
+        write_subject(config, index, body, progress.put)

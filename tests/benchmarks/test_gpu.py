@@ -278,7 +278,7 @@ def test_mistakes_are_said_in_a_line(options: list[str], said: str, tmp_path: Pa
 
 
 def test_a_wrong_configuration_is_refused_in_python() -> None:
-    with pytest.raises(UserError, match="minutes"):
+    with pytest.raises(ValueError, match="minutes: expected a number from 0"):
         GpuBenchmark(Path("x"), minutes=float("nan"))
 
 

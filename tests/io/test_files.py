@@ -16,7 +16,7 @@ from matplotlib.figure import Figure
 from PIL import Image
 from safetensors.torch import save_file
 
-from hgg_pyg.io.files import _HOST, make_folder, write_atomically
+from hgg_pyg.io.files import _HOST, try_folder, write_atomically
 from hgg_pyg.types import UserError
 
 NOISE = np.random.default_rng(0).integers(0, 256, (200, 200, 3), np.uint8)
@@ -87,17 +87,21 @@ def test_what_killed_processes_left_goes_and_what_others_write_stays(tmp_path):
     assert {path.name for path in tmp_path.iterdir()} == {"checkpoint.pt"} | stays
 
 
-def test_a_folder_is_made_and_tried(tmp_path, monkeypatch):
-    make_folder(tmp_path / "a" / "b", "--out")
-    assert list((tmp_path / "a" / "b").iterdir()) == []
+def test_a_folder_is_tried_and_nothing_is_left(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for folder in (tmp_path / "a" / "b", Path("a"), Path(), Path("..") / "c"):
+        try_folder(folder, "--out")
+    assert list(tmp_path.iterdir()) == []
+    assert not (tmp_path.parent / "c").exists()
+    (tmp_path / "link").symlink_to("nowhere")
     (tmp_path / "file").touch()
-    for folder in (tmp_path / "file", tmp_path / "file" / "c", tmp_path / ("x" * 300), tmp_path / "\0"):
+    for name in ("file", "file/c", "link", "a/" + "x" * 300, "\0"):
         with pytest.raises(UserError, match=r"^--out .*: expected a folder that can be written \(.+\)$"):
-            make_folder(folder, "--out")
+            try_folder(tmp_path / name, "--out")
 
     def full(file: int) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 
     monkeypatch.setattr(os, "fsync", full)
     with pytest.raises(UserError, match=r"--cache .*: expected .* \(No space left on device\)"):
-        make_folder(tmp_path / "a", "--cache")
+        try_folder(tmp_path / "a", "--cache")

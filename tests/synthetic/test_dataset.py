@@ -1,6 +1,9 @@
 """Synthetic captures on disk: reproducible, resumable, readable, and their calibration fits their images."""
 
+import errno
 import json
+import pickle
+import queue
 import shutil
 from dataclasses import replace
 from pathlib import Path
@@ -14,8 +17,8 @@ from scipy.ndimage import maximum_filter
 from hgg_pyg.data import open_captures
 from hgg_pyg.runtime import run_command
 from hgg_pyg.synthesize import main
-from hgg_pyg.synthetic import SynthesizeConfig, synthesize
-from hgg_pyg.synthetic.capture_writer import write_subject
+from hgg_pyg.synthetic import SynthesizeConfig, dataset, synthesize
+from hgg_pyg.synthetic.capture_writer import subject_path, write_subject
 from hgg_pyg.synthetic.dataset import split_names
 from hgg_pyg.types import BodyPose, UserError
 
@@ -230,3 +233,16 @@ def test_the_command_reports_a_mistake_in_one_line(tmp_path, monkeypatch, capsys
     message = capsys.readouterr().err
     assert message.count("\n") == 1
     assert "views" in message
+
+
+def test_a_disk_that_fills_is_a_line_that_names_the_subject(tmp_path, body, monkeypatch):
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("hgg_pyg.synthetic.capture_writer.save_jpeg", full)
+    monkeypatch.setattr(dataset, "_worker", (body, queue.SimpleQueue()))
+    config = SynthesizeConfig(tmp_path, subjects=3, frames=1, views=1, size=16)
+    with pytest.raises(UserError, match=r"subject000: expected .* room in it, found: No space left") as said:
+        dataset._write_one(config, 0)
+    assert str(pickle.loads(pickle.dumps(said.value))) == str(said.value)  # as another process hands it on
+    assert not (tmp_path / subject_path(config, 0)).exists()

@@ -23,7 +23,7 @@ class Shot:
 
 @dataclass
 class Gallery:
-    """Keeps the images that are worst for our method, those where it gains least, and a few of each subject.
+    """Keeps the images that are worst for our method, those where it gains least, and examples that it is told to keep.
 
     Args:
         shown: how many of each kind per task.
@@ -69,5 +69,5 @@ class Gallery:
         return [shot for _, shot in self._least_gain.get(task, [])]
 
     def typical(self, task: str) -> list[Shot]:
-        """A few of each subject, evenly spaced."""
+        """Those that were taken as examples, in the order in which they came."""
         return self._typical.get(task, [])

@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, UnidentifiedImageError
 
-from hgg_pyg.io.files import write_atomically, write_text
+from hgg_pyg.io.files import write_atomically, write_text, writing
 from hgg_pyg.types import Cameras, UserError
 
 
@@ -123,15 +123,22 @@ class SavedImages:
     """Writes ground truth and renders as folders that `--method` reads back, and `targets.json`, what to render.
 
     Args:
-        folder: gets a folder per method, named by it.
+        folder: gets a folder per method, named by it; is made.
+
+    Raises:
+        UserError: it cannot be made, or later: it was removed, or the disk is full.
     """
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
+        with writing(folder):
+            folder.mkdir(parents=True, exist_ok=True)
         self._targets: list[dict[str, object]] = []
 
     def add_images(self, method: str, names: Sequence[Wanted], images: np.ndarray) -> None:
         """Write V images of a method. [V, H, W, 3] uint8"""
+        if not self.folder.is_dir():  # it would be made anew, without the images before
+            raise UserError(f"{self.folder}: expected the folder of images, found nothing: it was removed meanwhile")
         for name, image in zip(names, images, strict=True):
             path = self.folder / re.sub(r"[^\w.-]", "_", method) / name.path
             write_atomically(path, Image.fromarray(image).save)
