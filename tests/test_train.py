@@ -85,7 +85,7 @@ if sys.argv[2] == "mid-step":
     def loss(self, *args):
         global calls
         calls += 1
-        return kill() if calls == 4 else original(self, *args)  # within the second step
+        return kill() if calls == 6 else original(self, *args)  # within the third step
     trainer.Trainer.loss = loss
 else:
     original = torch.save
