@@ -19,7 +19,7 @@ from hgg_pyg import inspect as inspect_command
 from hgg_pyg.backbones import make_backbone
 from hgg_pyg.body import BodyModel
 from hgg_pyg.body.open_smplx import open_smplx
-from hgg_pyg.config import ClipConfig
+from hgg_pyg.config import ClipConfig, config_from_json
 from hgg_pyg.data.clips import clip_graph
 from hgg_pyg.evaluation.inspection import (
     PAGES,
@@ -397,6 +397,9 @@ def test_a_network_of_another_configuration_is_refused(tiny_captures, tmp_path, 
         ({"relations": settings["relations"][::-1]}, "relations: expected the network that was trained"),
     ):
         path.write_text(json.dumps(settings | change))
+        assert "model.json: " in (line := run(monkeypatch, capsys, str(folder)))
+        assert "it is not the one that model.safetensors was written with" in line
+        HGGNet(config_from_json(ModelConfig, settings | change)).save(folder / MODEL_FOLDER)  # both of another run
         assert message in run(monkeypatch, capsys, str(folder))
 
 

@@ -16,9 +16,13 @@ from PIL import Image
 
 from graphs import GraphSpec
 from hgg_pyg import evaluate as evaluate_command
+from hgg_pyg import finetune as finetune_command
+from hgg_pyg import inspect as inspect_command
 from hgg_pyg import train as train_command
 from hgg_pyg.config import ClipConfig
 from hgg_pyg.evaluate import EvaluateConfig
+from hgg_pyg.finetuning.config import FinetuneConfig
+from hgg_pyg.inspect import InspectConfig
 from hgg_pyg.model.config import ModelConfig
 from hgg_pyg.runtime import run_command
 from hgg_pyg.training.run import Checkpoint, TrainConfig, find_checkpoint, read_config
@@ -86,7 +90,7 @@ if sys.argv[2] == "mid-step":
     def loss(self, *args):
         global calls
         calls += 1
-        return kill() if calls == 4 else original(self, *args)  # within the second step
+        return kill() if calls == 6 else original(self, *args)  # within the third step
     trainer.Trainer.loss = loss
 else:
     original = torch.save
@@ -264,6 +268,58 @@ def test_a_preset_changes_defaults_and_options_change_the_preset(monkeypatch):
 def test_evaluating_what_is_not_a_run(tmp_path, monkeypatch, capsys):
     text = run(monkeypatch, capsys, evaluate_command.main, EvaluateConfig, str(tmp_path))
     assert "config.json: expected the configuration of a run, found nothing" in text
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"",
+        b"[]",
+        b"null",
+        b'"text"',
+        b"\xff\xfe{}",
+        b'{"model": []}',
+        b'{"model": {"heads": null}}',
+        b'{"graph": {"relations": 3}}',
+        b'{"lr": NaN}',
+        b'{"steps": 1e999}',
+        b'{"clip": {"frames": [2]}}',
+    ],
+)
+def test_a_damaged_configuration_is_one_line_in_every_command(config, content):
+    config.folder.mkdir(parents=True)
+    (config.folder / "config.json").write_bytes(content)
+    for command in (
+        lambda: train_command.main(replace(config, resume=True)),
+        lambda: finetune_command.main(FinetuneConfig(data=config.data, name=config.name, out=config.out, resume=True)),
+        lambda: evaluate_command.main(EvaluateConfig(config.folder)),
+        lambda: inspect_command.main(InspectConfig(config.folder)),
+    ):
+        with pytest.raises(UserError, match=r"config\.json: expected a configuration that can be used here") as caught:
+            command()
+        assert "\n" not in str(caught.value)
+
+
+def test_a_configuration_that_changed_after_training_is_refused(config):
+    train_command.main(replace(config, steps=1, accumulation=1))
+    path = config.folder / "config.json"
+    content = json.loads(path.read_text())
+    path.write_text(json.dumps(content | {"image_size": 129}))
+    expected = r"config\.json: image_size: expected 128, found 129: it is not the one that model/model\.safetensors was"
+    for command in (
+        lambda: evaluate_command.main(EvaluateConfig(config.folder)),
+        lambda: inspect_command.main(InspectConfig(config.folder)),
+    ):
+        with pytest.raises(UserError, match=expected):
+            command()
+    path.write_text(json.dumps(content | {"cache": str(config.cache / "moved")}))  # what lies elsewhere may say so
+    (config.folder / "curves.png").write_bytes(b"broken")
+    evaluate_command.main(EvaluateConfig(config.folder, views=1))
+    assert (config.folder / "report.html").is_file()
+    wrong = replace(config, steps=1, accumulation=1, resume=True, image_size=129)
+    path.write_text(json.dumps(content | {"image_size": 129}))
+    with pytest.raises(UserError, match=r"config\.json: image_size: expected 128, .* checkpoint\.pt was made under"):
+        train_command.main(wrong)  # another run's configuration beside the checkpoint
 
 
 def test_a_damaged_checkpoint_is_named(config):

@@ -49,7 +49,8 @@ def load_state(path: Path) -> dict[str, Any]:
             file.seek(max(0, size - _COMMENT))
             label = file.read(len(_LABEL))
         if label != _LABEL:
-            raise UserError(f"{path}: expected a checkpoint of this program, whole: its end, a digest, is not there")
+            found = "found none: it is damaged, or of an earlier version"
+            raise UserError(f"{path}: expected a checkpoint of this program, with its digest at the end, {found}")
         if not is_intact(path, size - LENGTH):
             raise UserError(f"{path}: expected the content that its digest was made of, found a damaged file")
         state = torch.load(path, weights_only=True, map_location="cpu")

@@ -68,6 +68,9 @@ class Checkpoint:
         try:
             state["history"] = tuple(StepRecord(*record) for record in state["history"])
             checkpoint = Checkpoint(**state)
+            for name in ("model", "optimizer", "scheduler", "settings"):
+                if not isinstance(state[name], dict):
+                    raise TypeError(f"{name}: expected values by name, found {type(state[name]).__name__}")
         except (KeyError, TypeError) as error:
             raise UserError(f"{path}: expected a checkpoint of this program ({error})") from None
         steps = [record.step for record in checkpoint.history]

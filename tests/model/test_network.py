@@ -1,3 +1,4 @@
+import json
 from dataclasses import replace
 
 import pytest
@@ -9,7 +10,9 @@ from torch_geometric.nn import SAGEConv
 from graphs import BINDS, NEAR, GraphSpec
 from hgg_pyg.attention import Variant
 from hgg_pyg.body import pose_gaussians, tangent_frames, unpose_gaussians
+from hgg_pyg.config import settings_of
 from hgg_pyg.data.clips import clip_graph
+from hgg_pyg.io.tensors import save_tensors
 from hgg_pyg.model.config import ModelConfig
 from hgg_pyg.model.direct_binding import DirectBinding
 from hgg_pyg.model.network import HGGNet
@@ -263,9 +266,36 @@ def test_loading_what_is_not_a_model_says_what_is_wrong(tmp_path):
     with pytest.raises(UserError, match=r"model\.json: expected a model configuration"):
         HGGNet.load(tmp_path)
     (tmp_path / "model.json").write_text(text)
-    (tmp_path / "model.safetensors").write_bytes(b"nothing")
-    with pytest.raises(UserError, match="expected a safetensors file"):
+    (tmp_path / "model.json").unlink()
+    with pytest.raises(UserError, match=r"model\.json: expected a saved model, found nothing"):
         HGGNet.load(tmp_path)
+
+
+def test_weights_that_are_not_the_network_s_are_refused(tmp_path, caplog):
+    HGGNet(CONFIG).save(tmp_path)
+    path, state = tmp_path / "model.safetensors", HGGNet(CONFIG).state_dict()
+    metadata = {"model": json.dumps(settings_of(CONFIG))}
+    save_file(state, path)  # as earlier versions did
+    assert torch.equal(HGGNet.load(tmp_path).queries, state["queries"])
+    assert "an earlier version wrote no digest" in caplog.text
+    for change, message in (
+        ({"queries": state["queries"][1:]}, r"queries: expected \(6890, .* found \(6889, .* by model\.json"),
+        ({"queries": state["queries"].int()}, r"queries: expected .* of float32, found .* of int32, by model\.json"),
+        ({"queries": state["queries"].half()}, r"queries: expected \(.*\) of float32, found .* of float16"),
+        ({"queries": torch.full_like(state["queries"], torch.nan)}, "queries: expected finite numbers, found NaN"),
+        ({"more": torch.zeros(2)}, r"more: expected no such weight, found \(2,\) of float32, by model\.json"),
+    ):
+        for save in (save_file, lambda tensors, file: save_tensors(file, tensors, metadata)):
+            save({**state, **change}, path)
+            with pytest.raises(UserError, match=rf"model\.safetensors: {message}"):
+                HGGNet.load(tmp_path)
+    save_file(state, path, metadata)
+    with pytest.raises(UserError, match=r"model\.safetensors: expected the digest of its content, found none"):
+        HGGNet.load(tmp_path)
+    for content in (b"", b"nothing", b"\xff" * 64):
+        path.write_bytes(content)
+        with pytest.raises(UserError, match=r"model\.safetensors: expected a safetensors file"):
+            HGGNet.load(tmp_path)
 
 
 def test_a_graph_of_other_features_or_bodies_is_refused(make_clip):

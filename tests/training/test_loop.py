@@ -5,7 +5,6 @@ import os
 import shutil
 from pathlib import Path
 
-import numpy as np
 import pytest
 import torch
 from accelerate import Accelerator
@@ -13,24 +12,10 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from torch import Tensor
 
 from hgg_pyg.training.checkpoint import Checkpoint, StepRecord
-from hgg_pyg.training.loop import TrainingLoop
 from hgg_pyg.training.run import RunConfig
 from hgg_pyg.training.scalars import Scalars
 from hgg_pyg.types import UserError
-
-
-class Nothing(TrainingLoop[int]):
-    """Trains one number towards zero."""
-
-    def load(self, rng: np.random.Generator) -> int:
-        return 0
-
-    def loss(self, item: int) -> tuple[Tensor, Tensor]:
-        loss = self.model.weight.square().sum()
-        return loss, loss.detach()
-
-    def validate(self) -> float | None:
-        return None
+from tests.training.nothing import Nothing
 
 
 @pytest.mark.parametrize("steps", [1, 2, 3, 8, 9, 10, 11, 29])
@@ -46,14 +31,14 @@ def test_the_rate_rises_and_falls_in_runs_of_any_length(tmp_path, steps):
     assert rates[highest:] == sorted(rates[highest:], reverse=True)
 
 
-def started(folder: Path, steps: int, **options: int) -> Nothing:
-    config = RunConfig(out=folder, steps=steps, lr=0.1, **options)
+def started(folder: Path, steps: int) -> Nothing:
+    config = RunConfig(out=folder, steps=steps, lr=0.1)
     return Nothing(config, Accelerator(cpu=True), torch.nn.Linear(1, 1, bias=False), "step")
 
 
 def test_a_disk_that_fills_keeps_the_checkpoint_of_before(tmp_path, monkeypatch):
-    assert started(tmp_path, 2).run()
-    folder, loop = tmp_path / "demo", started(tmp_path, 4, checkpoint_every=1)
+    assert started(tmp_path, 4).run()
+    folder, loop = tmp_path / "demo", started(tmp_path, 4)
     kept = {path.name: path.read_bytes() for path in folder.iterdir() if path.is_file()}
     loop.restore(Checkpoint.load(folder))
 
@@ -62,7 +47,7 @@ def test_a_disk_that_fills_keeps_the_checkpoint_of_before(tmp_path, monkeypatch)
 
     monkeypatch.setattr(os, "fsync", full)
     with pytest.raises(UserError, match=r"checkpoint\.pt: expected .*room in it, found: No space left on device"):
-        loop.run()
+        loop.save()
     assert {path.name: path.read_bytes() for path in folder.iterdir() if path.is_file()} == kept
     assert {"checkpoint.pt", "curves.png"} <= kept.keys()
 
