@@ -178,7 +178,7 @@ def _of_files(capture: Capture, cut: Sequence[object], masks: MaskFaults, scene:
     for word, positions in (("empty", masks.empty), ("whole", masks.whole)):
         if len(positions):
             many = f"{len(positions)} of {scene.usable.size} masks looked at {'are' if len(positions) > 1 else 'is'}"
-            text = f"{many} {_MASK_WORDS[word]}, the first is {capture.masks.path(*positions[0])}"
+            text = f"{many} {_MASK_WORDS[word]}, the first is {next(capture.masks.path(*at) for at in positions)}"
             text += _of_faint(capture, positions) if word == "empty" else ""
             found.append(Finding(f"{word} masks", text, not scene.usable.any()))
     return found

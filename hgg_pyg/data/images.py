@@ -3,10 +3,6 @@
 Reading is what a training run on photographs waits for, so nothing is touched that need not be: a JPEG is decoded at
 1/2, 1/4 or 1/8 where that is enough, only the window is unpacked, and one kernel goes from bytes to means over areas.
 `resample` is what that kernel computes, in plain numpy.
-
-A file that is to be turned before it is shown, as its EXIF orientation says, is refused: whether a calibration and
-masks are for the pixels as they are stored (COLMAP) or turned (OpenCV reads them so) is not in the files, and of an
-image turned by 180 degrees not even its size would tell. The message has the commands for both.
 """
 
 from __future__ import annotations
@@ -22,21 +18,11 @@ import numpy as np
 from PIL import Image
 
 from hgg_pyg.data.lens import Lens
+from hgg_pyg.data.orientation import check_upright
 from hgg_pyg.kernels.numba_tools import kernel
 from hgg_pyg.types import UserError
 
 Mode = Literal["RGB", "L", "labels"]
-
-_ORIENTATION = 274  # EXIF's tag: 1 is upright
-_TURNS = {
-    2: "mirrored",
-    3: "turned by 180 degrees",
-    4: "mirrored top to bottom",
-    5: "mirrored and turned by 90 degrees",
-    6: "turned by 90 degrees clockwise",
-    7: "mirrored and turned by 90 degrees",
-    8: "turned by 90 degrees counter-clockwise",
-}
 
 # What Pillow raises of files that are broken, missing, or of a size that nobody can mean.
 _BROKEN = (OSError, ValueError, SyntaxError, EOFError, struct.error, zlib.error, Image.DecompressionBombError)
@@ -74,7 +60,7 @@ def header_size(path: Path) -> tuple[int, int]:
     try:
         with Image.open(path) as image:
             if "exif" in image.info or image.format != "PNG":  # else Pillow decodes a PNG, to look behind its pixels
-                _check_upright(path, image)
+                check_upright(path, image)
             return image.size
     except _BROKEN as error:
         raise UserError(f"{path}: not a readable image ({error})") from error
@@ -92,7 +78,7 @@ def mask_range(path: Path) -> tuple[int, int, bool]:
     """
     try:
         with Image.open(path) as image:
-            _check_upright(path, image)
+            check_upright(path, image)
             colours = image.mode == "P" and _shows_colours(image)
             pixels, top = _unpack(image, "L", (0, 0, *image.size))
     except _BROKEN as error:
@@ -106,20 +92,6 @@ def _shows_colours(image: Image.Image) -> bool:
     palette = np.asarray(image.getpalette("RGB") or [], np.int64).reshape(-1, 3)
     used = [index for _, index in image.getcolors(256) or [] if isinstance(index, int) and index < len(palette)]
     return bool(np.ptp(palette[used], 1).max(initial=0) > 0)
-
-
-def _check_upright(path: Path, image: Image.Image) -> None:
-    try:
-        orientation = image.getexif().get(_ORIENTATION, 1)
-    except _BROKEN:  # of what nobody can read no reader takes an orientation
-        return
-    if orientation in _TURNS:
-        raise UserError(
-            f"{path}: expected an image that is stored upright, found EXIF orientation {orientation}, to be shown "
-            f"{_TURNS[orientation]}; where calibration and masks are for it as it is shown, turn the files for good: "
-            "mogrify -auto-orient FILES; where they are for it as it is stored, take the tag away: "
-            "exiftool -Orientation= FILES"
-        )
 
 
 def fitted_size(width: int, height: int, longest: int | None) -> tuple[int, int]:
@@ -172,7 +144,7 @@ def read_pixels(
         with Image.open(path) as image:
             if image.size != full:
                 raise UserError(f"{path}: expected {_text(full)} pixels, found {_text(image.size)}")
-            _check_upright(path, image)
+            check_upright(path, image)
             if mode != "labels":
                 _draft(image, mode, window, (kept * size[0], kept * size[1]))
             shrunk = image.width / full[0], image.height / full[1]

@@ -16,7 +16,8 @@ def person_windows(body: BodyModel, poses: BodyPose, cameras: Cameras) -> np.nda
     """Squares that hold every joint of the posed body with what is around it.
 
     Seen from d metres away, what reaches r metres from a joint ends f r / d pixels from it. A camera that has the
-    person behind it, or beside it, gets its whole image, as does one that sees it at no finite place.
+    person behind it, or beside it, gets its whole image, as does one that sees it at no finite place,
+    or as a point.
 
     Args:
         body: that is posed.
@@ -41,7 +42,7 @@ def person_windows(body: BodyModel, poses: BodyPose, cameras: Cameras) -> np.nda
     longest = float(max(cameras.width, cameras.height))
     whole = torch.tensor([(cameras.width - longest) / 2, (cameras.height - longest) / 2, longest], dtype=torch.float64)
     hidden = (
-        ~windows.isfinite().all(-1)
+        ~(windows.isfinite().all(-1) & (side[..., 0] > 0))
         | (depth <= 0.1).any(2)[..., 0]
         | (high <= 0).any(-1)
         | (low >= torch.tensor([cameras.width, cameras.height])).any(-1)

@@ -86,3 +86,11 @@ def test_a_person_at_no_finite_place_leaves_the_image_whole(
         replace(whole.cameras, viewmats=whole.cameras.viewmats * value),
     ):
         assert np.isfinite(person_windows(body, whole.poses, cameras)).all()
+
+
+def test_a_person_as_small_as_a_point_leaves_the_image_whole(pair, body) -> None:
+    whole = pair[0]
+    viewmats = whole.cameras.viewmats.clone()
+    viewmats[:, :3, 3] = torch.tensor([0.0, 0, 1e12])
+    windows = person_windows(body, whole.poses, replace(whole.cameras, viewmats=viewmats))
+    np.testing.assert_array_equal(windows, np.broadcast_to([0, 0, 32], windows.shape))

@@ -104,7 +104,7 @@ def parse_methods(texts: Sequence[str], taken: Sequence[str]) -> tuple[ImageFold
         taken: names that other methods have.
 
     Raises:
-        UserError: no name, no folder, or a name that is taken.
+        UserError: no name, no folder, a name that leads out of a folder, or one that is taken.
     """
     names, folders = [name.casefold() for name in taken], []
     for text in texts:
@@ -112,6 +112,8 @@ def parse_methods(texts: Sequence[str], taken: Sequence[str]) -> tuple[ImageFold
         name = name.strip()
         if not (equals and name and folder):
             raise UserError(f"--method {text}: expected NAME=FOLDER")
+        if name in (".", ".."):  # images are saved in a folder of this name
+            raise UserError(f"--method {text}: expected a name that a folder can have, found '{name}'")
         if name.casefold() in names:
             raise UserError(f"--method {text}: expected a name of its own, found one that is taken: {', '.join(taken)}")
         names.append(name.casefold())
