@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+import mmap
 import os
-import pickle
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Literal
+from typing import IO, Literal, cast
 
 import torch
 import torchmetrics.functional.image
 from torch import Tensor, nn
 
+from hgg_pyg.io.shown import shown
 from hgg_pyg.io.weights import innermost, own_names
 from hgg_pyg.types import UserError
 
@@ -84,9 +85,12 @@ class LPIPS(nn.Module):
     def _load(self, path: Path) -> None:
         title = NETWORKS[self.network]
         try:
-            stored = torch.load(path, weights_only=True, map_location="cpu")
-        except (OSError, RuntimeError, pickle.UnpicklingError, EOFError) as error:
-            raise UserError(f"{path}: expected weights of {title} ({str(error).splitlines()[0]})") from None
+            # Of a map no more can be read than there is; of a file memory is taken for as much as is asked for.
+            with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
+                stored = torch.load(cast(IO[bytes], content), weights_only=True, map_location="cpu")
+        except Exception as error:  # torch reads three formats, and damage to each ends in another way
+            said = shown(error, 200) or type(error).__name__
+            raise UserError(f"{path}: expected weights of {title} ({said})") from None
         inside = innermost(stored)
         weights = inside.items() if isinstance(inside, Mapping) else ()
         named = {name: value for name, value in weights if isinstance(name, str) and isinstance(value, Tensor)}

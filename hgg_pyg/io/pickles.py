@@ -158,7 +158,9 @@ class _Unpickler(pickle.Unpickler):
             return self._stand_in(module, name)
         if ("chumpy", "*") in self._allow and module.partition(".")[0] == "chumpy":
             return type("chumpy", (Inert,), {})
-        raise UserError(f"{self._path}: refused: {module}.{name} is not something {self._expected} may hold")
+        raise UserError(
+            f"{self._path}: refused: {shown(f'{module}.{name}', 100)} is not something {self._expected} may hold"
+        )
 
     def _stand_in(self, module: str, name: str) -> Any:
         if (module, name) in _MATRICES | _STORAGES:

@@ -51,7 +51,9 @@ def main() -> int:
 
 
 def _one(name: str, given: argparse.Namespace) -> int:
-    READERS[name].valid(_folder(given.keep, name) / "first")  # imports and caches are made before memory is limited
+    first = _folder(given.keep, name) / "first"
+    first.mkdir(parents=True, exist_ok=True)
+    READERS[name].valid(first)  # imports and caches are made before memory is limited
     used = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
     resource.setrlimit(resource.RLIMIT_AS, (used + MEMORY, used + MEMORY))
     found = fuzz(name, READERS[name], _folder(given.keep, name), until(given.seconds, given.first), given.keep)

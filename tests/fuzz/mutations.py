@@ -31,6 +31,8 @@ def bytes_changed(rng: Random, valid: Sequence[bytes]) -> bytes:
         at, length = rng.randrange(len(content) + 1), min(1 << rng.randrange(8), 1 + len(content) // 2)
         if rng.random() < 0.5:
             at = min(at, rng.randrange(1024))  # headers are at the beginning
+        elif rng.random() < 0.2:
+            at = max(at, len(content) - rng.randrange(1024))  # and a zip's table is at the end
         match rng.randrange(8):
             case 0 | 1 if at < len(content):
                 content[at] ^= 1 << rng.randrange(8)

@@ -18,7 +18,7 @@ from safetensors.torch import load_file, save
 from hgg_pyg.backbones.lgm.checkpoint import load_lgm, save_lgm
 from hgg_pyg.backbones.lgm.network import LGM, PRESETS
 from hgg_pyg.backbones.ply import read_similarity
-from hgg_pyg.body import load_body
+from hgg_pyg.body import BodyModel, load_body
 from hgg_pyg.body.arrays import read_body
 from hgg_pyg.config import config_json
 from hgg_pyg.data.calibration import make_calibration, read_calibration, require
@@ -29,6 +29,7 @@ from hgg_pyg.data.layouts.mvhumannet_pp import _read_camera
 from hgg_pyg.data.layouts.zju_mocap import _calibration, _dictionary, _poses, _shots
 from hgg_pyg.data.shards import DamagedShard, halve, read_frame, write_shard
 from hgg_pyg.data.smpl_params import params_kind, read_smpl_params
+from hgg_pyg.evaluation.lpips import LPIPS
 from hgg_pyg.io.splats import read_ply, write_ply
 from hgg_pyg.model.config import ModelConfig
 from hgg_pyg.model.network import HGGNet
@@ -102,9 +103,14 @@ def _params(frames: int = 3) -> Sequence[bytes]:
     return [_npz(**smpl), _npz(**smplx)]
 
 
+@functools.cache
+def _default_body() -> BodyModel:
+    return load_body()
+
+
 def _read_params(folder: Path) -> object:
     path = folder / "smpl_params.npz"
-    return params_kind(path), read_smpl_params(path, load_body())
+    return params_kind(path), read_smpl_params(path, _default_body())
 
 
 @functools.cache
@@ -232,6 +238,27 @@ def _lgm(folder: Path) -> Sequence[bytes]:
     ]
 
 
+@functools.cache
+def _alexnet(weights: Path) -> LPIPS:
+    return LPIPS(weights, "alex")
+
+
+def _lpips(folder: Path) -> Sequence[bytes]:
+    """AlexNet's shapes with zeros, as torchvision and as a trainer stores them."""
+    widths = ((64, 3, 11), (192, 64, 5), (384, 192, 3), (256, 384, 3), (256, 256, 3))
+    state = {}
+    for place, (wide, deep, window) in zip((0, 3, 6, 8, 10), widths, strict=True):
+        state[f"features.{place}.weight"] = torch.zeros(1).expand(wide, deep, window, window)  # small on disk
+        state[f"features.{place}.bias"] = torch.zeros(1).expand(wide)
+    path = folder / "valid.pth"
+    contents = []
+    for content in (state, {"epoch": 3, "state_dict": {f"module.{name}": value for name, value in state.items()}}):
+        for zipped in (True, False):
+            torch.save(content, path, _use_new_zipfile_serialization=zipped)
+            contents.append(path.read_bytes())
+    return contents
+
+
 def _similarity() -> Sequence[bytes]:
     return [b"# moved\n1 0 0 0.5\n0 1 0 0\n0 0 1 0\n0 0 0 1\n", b"0 -2 0 1e-3\n2 0 0 0\n0 0 2 0\n0 0 0 1"]
 
@@ -252,6 +279,9 @@ READERS: dict[str, Reader] = {
     "model": Reader(_model("model.json"), "model.json", HGGNet.load, _JSON),
     "weights": Reader(_model("model.safetensors"), "model.safetensors", HGGNet.load, _HEADER),
     "lgm": Reader(_lgm, "lgm.safetensors", lambda folder: load_lgm(folder / "lgm.safetensors"), _HEADER),
+    "lpips": Reader(
+        _lpips, "alex.pth", lambda folder: _alexnet(folder / "valid.pth")._load(folder / "alex.pth"), (bytes_changed,)
+    ),
     "shard": Reader(
         _shard,
         "shard.safetensors",
@@ -277,7 +307,12 @@ READERS: dict[str, Reader] = {
     "params": Reader(_always(*_params()), "smpl_params.npz", _read_params, _NPZ),
     "smpl": Reader(_always(*_smpl_poses()), "0.pkl", lambda folder: _read_smpl(folder / "0.pkl"), _PICKLE),
     "smplx": Reader(_always(_text([_EASYMOCAP])), "0.json", lambda folder: _read_smplx(folder / "0.json"), _JSON),
-    "easymocap": Reader(_always(*_people()), "0.npy", lambda folder: _poses(folder, {0: 0}, load_body()), _PICKLE),
+    "easymocap": Reader(
+        _always(*_people()),
+        "0.npy",
+        lambda folder: _poses(folder, folder, {0: 0}, _default_body(), (0.0, 0.0, 0.0)),
+        _PICKLE,
+    ),
     "body_npz": Reader(_always(*_body_archives()), "b.npz", lambda folder: read_body(folder / "b.npz"), _NPZ),
     "body_pickle": Reader(_always(*_body_pickles()), "b.pkl", lambda folder: read_body(folder / "b.pkl"), _PICKLE),
     "ply": Reader(_plys, "a.ply", _read_ply, (bytes_changed,)),

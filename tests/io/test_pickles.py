@@ -198,6 +198,7 @@ ATTACKS = {
     "INST": lambda touch: (f"(S'touch {touch}'\nios\nsystem\n.".encode(), "os.system"),
     "a name that is nearly right": lambda touch: (b"cnumpy.core.multiarray\nload\n.", "numpy.core.multiarray.load"),
     "another module's function of an allowed name": lambda touch: (b"cevil\n_reconstruct\n.", "evil._reconstruct"),
+    "a name of two lines": lambda touch: (b"\x80\x04\x8c\x03a\nb\x8c\x01c\x93.", "a b.c"),
     "chumpy's neighbour": lambda touch: (b"cchumpyx.ch\nCh\n.", "chumpyx.ch.Ch"),
 }  # fmt: skip
 
