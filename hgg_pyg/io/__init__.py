@@ -1,1 +1,1 @@
-"""Files written whole or not at all, pickles read through allow-lists, splats."""
+"""Files written whole or not at all, files that carry their digest, pickles read through allow-lists, splats."""

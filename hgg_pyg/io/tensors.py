@@ -31,7 +31,11 @@ class TensorFile:
 
 
 def save_tensors(path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> None:
-    """Write tensors, from any device, and texts about them; a reader finds all of the file or none of it."""
+    """Write tensors, from any device, and texts about them; a reader finds all of the file or none of it.
+
+    Raises:
+        UserError: the file cannot be written, or the disk is full.
+    """
 
     def write(temporary: Path) -> None:
         state = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
@@ -40,7 +44,10 @@ def save_tensors(path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[st
         assert place is not None
         seal(temporary, place)
 
-    write_atomically(path, write)
+    try:
+        write_atomically(path, write)
+    except (OSError, SafetensorError) as error:
+        raise UserError(f"{path}: expected a file that can be written, and room for it, found: {error}") from None
 
 
 def load_tensors(path: Path) -> TensorFile:

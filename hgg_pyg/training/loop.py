@@ -39,7 +39,8 @@ class TrainingLoop(ABC, Generic[Item]):
     A step whose loss or gradient is not finite ends the run before it changes the weights, even if it was a single
     item: inputs were checked when they were read, so that it is the weights or the arithmetic that went wrong, and to
     leave items out would hide it. A checkpoint that is due is written once the next step has found its weights good, so
-    that the last one is never of a state that had already diverged; weights that are not finite are never written.
+    that it is never of a state that had already diverged; only the last step, and one after which the run was asked to
+    stop, are written at once. Weights that are not finite are never written.
     `--resume` takes the same items again and ends at the same step, unless another machine's arithmetic avoids it.
 
     Args:

@@ -185,7 +185,15 @@ def test_other_settings_have_another_folder(source, monkeypatch):
     assert source.backbone.frames == [0, 1, 2] * 2 + [0, 1, 2, 3]
 
 
-@pytest.mark.parametrize("damage", [lambda content: content[:-1], lambda content: content[:20] + b"x" + content[21:]])
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda content: content[:-1],
+        lambda content: content[:20] + b"x" + content[21:],
+        lambda content: content.replace(some(20).means.numpy().tobytes(), some(20, seed=9).means.numpy().tobytes()),
+    ],
+    ids=["cut", "header", "means"],
+)
 def test_a_damaged_shard_is_computed_anew(source, caplog, damage):
     intact, content = source.load(0), source.path(0).read_bytes()
     source.path(0).write_bytes(damage(content))
