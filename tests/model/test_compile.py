@@ -59,7 +59,7 @@ def test_the_network(options: dict[str, Any]) -> None:
         "num_vertices": len(MESH.vertices),
     }
     model = HGGNet(ModelConfig(**sizes, **options))
-    torch.nn.init.normal_(model.head[-1].weight, std=0.3)  # zero, it would return its input
+    torch.nn.init.normal_(model.head[-1].get_parameter("weight"), std=0.3)  # zero, it would return its input
     compiled, weights = torch.compile(model, backend="eager"), list(model.parameters())
     for count in (60, 50):
         graph = small_graph(count)
