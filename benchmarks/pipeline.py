@@ -35,7 +35,8 @@ from hgg_pyg.evaluation.lpips import load_lpips
 from hgg_pyg.io.files import make_folder
 from hgg_pyg.runtime import run_command
 from hgg_pyg.synthetic import SynthesizeConfig, synthesize
-from hgg_pyg.training.run import StepRecord, TrainConfig
+from hgg_pyg.training.checkpoint import StepRecord
+from hgg_pyg.training.run import TrainConfig
 from hgg_pyg.training.trainer import LoadedClip, Trainer
 
 _FRAMES, _VIEWS = 12, 8  # of a synthetic person, of which 8 frames and 4 cameras are input

@@ -35,7 +35,11 @@ class EvaluateConfig:
     run: Annotated[Path, tyro.conf.Positional]
     """folder of a training run"""
     data: Path | None = None
-    """folder of captures; by default those of the run"""
+    """folder of captures; by default where the run found them"""
+    body: Path | None = None
+    """body model file of SMPL or SMPL-X (.npz, .pkl) or its folder; by default where the run found it"""
+    cache: Path | None = None
+    """folder where per-frame Gaussians are stored; by default the run's"""
     views: Annotated[int, Bounds(1, 10**9)] | None = None
     """largest number of images per subject and task, evenly spaced; by default all"""
     out: Path | None = None
@@ -68,7 +72,7 @@ def main(config: EvaluateConfig) -> Report:
     for folder in folders:
         folder.check_folder()
     device = PartialState().device or torch.device("cpu")
-    run = open_run(config.run, config.data, device)
+    run = open_run(config.run, config.data, device, config.body, config.cache)
     also = tuple(
         Contender(name, load_network(path, run.body, run.backbone, device), other.graph, other.clip.frames)
         for name, path, other in zip(names[3:], config.also, others, strict=True)

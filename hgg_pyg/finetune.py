@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 
 import torch
+from accelerate import Accelerator
 
 from hgg_pyg.backbones.lgm.checkpoint import load_lgm, save_lgm
 from hgg_pyg.backbones.lgm.network import LGM, PRESETS
@@ -14,9 +15,11 @@ from hgg_pyg.finetuning.config import FinetuneConfig
 from hgg_pyg.finetuning.scores import score_lgm
 from hgg_pyg.finetuning.tuner import CameraSplit, Tuner
 from hgg_pyg.io.files import make_folder
-from hgg_pyg.runtime import join_processes, run_command
+from hgg_pyg.runtime import join_processes, main_first, run_command, wait_for_all
 from hgg_pyg.synthetic import DEMO, synthesize
-from hgg_pyg.training.run import create_run, find_checkpoint
+from hgg_pyg.training.claim import begin_run
+from hgg_pyg.training.inputs import check_inputs, file_digest, inputs_of, write_inputs
+from hgg_pyg.training.run import Checkpoint, create_run, follow_places
 from hgg_pyg.types import UserError
 
 WEIGHTS_FILE = "lgm.safetensors"
@@ -39,16 +42,23 @@ def start_network(config: FinetuneConfig) -> LGM:
 def main(config: FinetuneConfig) -> None:
     """Fine-tune LGM on captures, or train a small one from nothing; score it on test subjects; fill runs/NAME."""
     accelerator = join_processes(config.precision, config.accumulation)
-    checkpoint = find_checkpoint(config)
+    with begin_run(config, accelerator) as checkpoint:
+        _finetune(config, accelerator, checkpoint)
+
+
+def _finetune(config: FinetuneConfig, accelerator: Accelerator, checkpoint: Checkpoint | None) -> None:
     network = start_network(config)
     body, lpips = load_body_for(config.data, config.body), load_lpips()
     make_folder(config.out, "--out")
     if accelerator.is_main_process and config.data is None:
         synthesize(DEMO)
-    accelerator.wait_for_everyone()
+    wait_for_all(accelerator)
     captures = open_captures(config.captures, config.image_size, body, config.crop, config.protocol)
     if not captures.train:
         raise UserError(f"{config.captures}: expected training subjects, found none")
+    start = "random weights" if config.checkpoint is None else file_digest(config.checkpoint)
+    inputs = inputs_of(captures, body, lpips is not None, start)
+    main_first(accelerator, lambda: check_inputs(config, inputs))
     tuner = Tuner(config, accelerator, network, body, captures.train, captures.val, lpips)
     if accelerator.is_main_process:
         log.info("%s: %s", config.captures, captures.describe())
@@ -60,7 +70,10 @@ def main(config: FinetuneConfig) -> None:
         if config.checkpoint is None:
             log.info("preset %s starts from random weights; --checkpoint gives others", config.preset)
         if checkpoint is None:
+            write_inputs(config.folder, inputs)
             create_run(config)
+        else:
+            follow_places(config)
     tuner.run_from(checkpoint)
     if accelerator.is_main_process:
         weights = config.folder / WEIGHTS_FILE

@@ -23,7 +23,11 @@ class InspectConfig:
     run: Annotated[Path, tyro.conf.Positional]
     """folder of a training run"""
     data: Path | None = None
-    """folder of captures; by default those of the run"""
+    """folder of captures; by default where the run found them"""
+    body: Path | None = None
+    """body model file of SMPL or SMPL-X (.npz, .pkl) or its folder; by default where the run found it"""
+    cache: Path | None = None
+    """folder where per-frame Gaussians are stored; by default the run's"""
     subject: str | None = None
     """name of a test subject; by default the first"""
     out: Path | None = None
@@ -38,7 +42,7 @@ def main(config: InspectConfig) -> None:
     read_config(config.run)  # first: nothing is made where there is no run
     out = config.out or config.run / "inspect"
     make_folder(out, "--out")
-    found = findings_of(load_subject(config.run, config.data, config.subject))
+    found = findings_of(load_subject(config.run, config.data, config.subject, config.body, config.cache))
     pages = save_pages(out, found)
     save_summary(out / "summary.json", found)
     print(table(found))

@@ -7,13 +7,9 @@ import shutil
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from datetime import timedelta
 from itertools import chain
 from pathlib import Path
 from typing import Literal
-
-import torch.distributed as dist
-from accelerate.utils import broadcast_object_list
 
 from hgg_pyg.backbones import Backbone, BackboneConfig, make_backbone
 from hgg_pyg.body import BodyModel
@@ -30,12 +26,11 @@ from hgg_pyg.data.frames import (
 )
 from hgg_pyg.data.protocols import ProtocolName
 from hgg_pyg.io.files import make_folder
-from hgg_pyg.runtime import join_processes, run_command
+from hgg_pyg.runtime import join_processes, main_first, run_command, wait_for_all
 from hgg_pyg.synthetic import DEMO, synthesize
 from hgg_pyg.types import UserError
 
 _PAPERS_FRAMES = 120_000
-_LONGEST = timedelta(days=30)  # that a process which is done waits for the others; torch gives up after minutes
 
 log = logging.getLogger("hgg_pyg")
 
@@ -101,22 +96,18 @@ def main(config: PrecomputeConfig) -> None:
     """Compute per-frame Gaussians of a data set where training finds them, on as many processes as are launched."""
     accelerator = join_processes()
     main_process, processes = accelerator.is_main_process, accelerator.num_processes
-    patient = dist.new_group(timeout=_LONGEST, backend="gloo") if processes > 1 else None
     body, backbone = load_body_for(config.data, config.body), make_backbone(config.backbone, accelerator.device)
     check_views(backbone, config.input_views)
     make_folder(config.cache, "--cache")
     if main_process and config.data is None:
         synthesize(DEMO)
-    accelerator.wait_for_everyone()
+    wait_for_all(accelerator)
     sources = _sources(config, body, backbone, main_process)
     begin, there = time.perf_counter(), _count(_present(all_shards(sources)))
-    problem = _estimate(config, sources, processes) if main_process else None
-    if problem := _from_main(problem):
-        raise UserError(problem)
+    main_first(accelerator, lambda: _estimate(config, sources, processes))
     if not config.dry_run:
         compute_missing(sources, (accelerator.process_index, processes))
-        if patient is not None:
-            dist.barrier(patient)  # pyright: ignore[reportArgumentType]
+        wait_for_all(accelerator)
         if main_process:
             log.info("%s", summary(sources, there, time.perf_counter() - begin))
     accelerator.end_training()
@@ -190,25 +181,15 @@ def _sources(
     return frame_sources(chosen, config.input_views, backbone, body, config.cache)
 
 
-def _estimate(config: PrecomputeConfig, sources: Sequence[FrameSource], processes: int) -> str | None:
-    """Log what is to be expected; returns what is in the way of it."""
-    try:
-        estimate = measure(sources)
-    except UserError as error:
-        return str(error)
+def _estimate(config: PrecomputeConfig, sources: Sequence[FrameSource], processes: int) -> None:
+    """Log what is to be expected, or refuse what is in the way of it."""
+    estimate = measure(sources)
     free = shutil.disk_usage(config.cache).free
     log.info("%s", estimate.describe(config.cache, free, processes))
     needed, more = estimate.missing * estimate.bytes_per_frame, f"{estimate.missing:,} more frames"
-    if needed <= free:
-        return None
-    return f"{config.cache}: expected {gigabytes(needed)} of free disk for {more}, found {gigabytes(free)}"
-
-
-def _from_main(problem: str | None) -> str | None:
-    """What the main process found, on every process, so that all of them stop for the same reason."""
-    said = [problem]
-    broadcast_object_list(said)
-    return said[0]
+    if needed > free:
+        found = f"found {gigabytes(free)}"
+        raise UserError(f"{config.cache}: expected {gigabytes(needed)} of free disk for {more}, {found}")
 
 
 def _present(shards: Sequence[Shard]) -> list[Shard]:

@@ -6,6 +6,7 @@ import json
 import logging
 
 import torch
+from accelerate import Accelerator
 
 from hgg_pyg.attention import get_variant
 from hgg_pyg.backbones import make_backbone
@@ -14,9 +15,11 @@ from hgg_pyg.data.frames import check_views, compute_missing, frame_sources
 from hgg_pyg.evaluation.evaluator import Extras, evaluate
 from hgg_pyg.evaluation.lpips import BACKBONE_FILE, load_all_lpips, load_lpips
 from hgg_pyg.io.files import make_folder
-from hgg_pyg.runtime import join_processes, run_command
+from hgg_pyg.runtime import join_processes, main_first, run_command, wait_for_all
 from hgg_pyg.synthetic import DEMO, synthesize
-from hgg_pyg.training.run import MODEL_FOLDER, RUN_SETTINGS, TrainConfig, create_run, find_checkpoint
+from hgg_pyg.training.claim import begin_run
+from hgg_pyg.training.inputs import check_inputs, inputs_of, network_digest, write_inputs
+from hgg_pyg.training.run import MODEL_FOLDER, RUN_SETTINGS, Checkpoint, TrainConfig, create_run, follow_places
 from hgg_pyg.training.trainer import Trainer, fitting, try_network
 from hgg_pyg.types import UserError
 
@@ -38,7 +41,11 @@ def main(config: TrainConfig) -> None:
     """Train the Human Gaussian Graph on captures, evaluate it on test subjects, leave everything in runs/NAME."""
     accelerator = join_processes(config.precision, config.accumulation)
     _check_attention(config, accelerator.device.type)
-    checkpoint = find_checkpoint(config)
+    with begin_run(config, accelerator) as checkpoint:
+        _train(config, accelerator, checkpoint)
+
+
+def _train(config: TrainConfig, accelerator: Accelerator, checkpoint: Checkpoint | None) -> None:
     body, backbone = load_body_for(config.data, config.body), make_backbone(config.backbone, accelerator.device)
     check_views(backbone, config.clip.input_views)
     try_network(config, body, backbone)
@@ -47,7 +54,7 @@ def main(config: TrainConfig) -> None:
     make_folder(config.cache, "--cache")
     if accelerator.is_main_process and config.data is None:
         synthesize(DEMO)
-    accelerator.wait_for_everyone()
+    wait_for_all(accelerator)
     captures = open_captures(config.captures, config.image_size, body, config.crop, config.protocol)
     train, val, test = (
         frame_sources(part, config.clip.input_views, backbone, body, config.cache)
@@ -57,12 +64,17 @@ def main(config: TrainConfig) -> None:
         raise UserError(f"{config.captures}: expected training subjects, found none")
     if accelerator.is_main_process:
         _say_what_is_trained_on(config, captures, lpips is not None)
+    inputs = inputs_of(captures, body, lpips is not None, network_digest(backbone))
+    main_first(accelerator, lambda: check_inputs(config, inputs))
     compute_missing(train, (accelerator.process_index, accelerator.num_processes))
-    accelerator.wait_for_everyone()
+    wait_for_all(accelerator)
     with fitting():
         trainer = Trainer(config, accelerator, train, val, captures.shared_subjects, lpips)
     if accelerator.is_main_process and checkpoint is None:
+        write_inputs(config.folder, inputs)
         create_run(config)
+    elif accelerator.is_main_process:
+        follow_places(config)
     trainer.run_from(checkpoint)
     if accelerator.is_main_process:
         trainer.network.save(config.folder / MODEL_FOLDER, {RUN_SETTINGS: json.dumps(trainer.settings)})

@@ -25,3 +25,10 @@ def silhouette_overlaps(capture: Capture, body: BodyModel) -> np.ndarray:
             person = capture.mask(frame, camera) > 0.5
             overlaps[frame, camera] = (seen & person).sum() / (seen | person).sum()
     return overlaps
+
+
+def in_cameras(capture: Capture, body: BodyModel) -> np.ndarray:
+    """The posed body as each camera has it before it: where it is seen, wherever the world's origin is. [F, V, N, 3]"""
+    vertices = body.pose(capture.poses).vertices.double().numpy()
+    views = capture.cameras.viewmats.double().numpy()
+    return np.einsum("vab,fnb->fvna", views[:, :3, :3], vertices) + views[None, :, None, :3, 3]

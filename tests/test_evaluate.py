@@ -22,7 +22,9 @@ from hgg_pyg.evaluate import EvaluateConfig, main
 from hgg_pyg.model.config import ModelConfig
 from hgg_pyg.model.network import HGGNet
 from hgg_pyg.runtime import run_command
+from hgg_pyg.training.inputs import inputs_of, write_inputs
 from hgg_pyg.training.run import MODEL_FOLDER, TrainConfig, create_run
+from hgg_pyg.training.trained import open_run
 from hgg_pyg.types import UserError
 
 BOTH = ("novel view", "novel pose")
@@ -234,3 +236,46 @@ def test_a_run_without_a_model_or_of_another_set_up_is_refused(run, tiny_capture
     shutil.rmtree(other / MODEL_FOLDER)
     with pytest.raises(UserError, match=r"model\.json: expected a saved model, found nothing"):
         main(EvaluateConfig(other))
+
+
+@pytest.mark.parametrize(
+    ("names", "value", "message"),
+    [
+        (["data"], "gone", "gone: expected what {run}/config.json names as data, found nothing in {here}: --data says"),
+        (["data"], "/gone", "/gone: expected what {run}/config.json names as data, found nothing: --data says where"),
+        (["body"], "/gone.npz", "/gone.npz: expected what {run}/config.json names as body, found nothing: --body says"),
+        (
+            ["backbone", "lgm", "checkpoint"],
+            "/gone.safetensors",
+            "names as backbone.lgm.checkpoint, found nothing: train --resume with it keeps another place",
+        ),
+    ],
+)
+def test_what_is_no_longer_where_a_run_found_it_is_named(run, tmp_path, names, value, message):
+    moved = shutil.copytree(run, tmp_path / "moved")
+    content = json.loads((moved / "config.json").read_text())
+    part = content
+    if "lgm" in names:
+        content["backbone"]["name"] = "lgm"
+    for name in names[:-1]:
+        part = part[name]
+    part[names[-1]] = value
+    (moved / "config.json").write_text(json.dumps(content))
+    with pytest.raises(UserError, match=re.escape(message.format(run=moved, here=Path.cwd()))):
+        open_run(moved)
+
+
+def test_a_run_is_opened_where_its_files_are_now(run, tiny_captures, tmp_path, caplog):
+    moved = shutil.copytree(run, tmp_path / "moved")
+    content = json.loads((moved / "config.json").read_text())
+    content |= {"data": "/gone", "cache": "/gone"}
+    (moved / "config.json").write_text(json.dumps(content))
+    opened = open_run(moved, tiny_captures, cache=tmp_path / "cache")
+    assert [source.cache for source in opened.test_sources()] == [tmp_path / "cache"]
+    assert not caplog.messages
+    write_inputs(moved, inputs_of(opened.captures, opened.body, False, "another network"))
+    caplog.set_level("INFO", "hgg_pyg")
+    open_run(moved, tiny_captures)
+    gone, other = caplog.messages
+    assert gone == "/gone: no such folder: per-frame Gaussians are computed anew; --cache names another"
+    assert "inputs.json: network: the run was trained on another network, found " in other

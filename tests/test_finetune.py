@@ -21,6 +21,7 @@ from hgg_pyg.finetuning.scores import TASKS
 from hgg_pyg.finetuning.tuner import CameraSplit, ViewLoader, surface_distance
 from hgg_pyg.kernels.threads import one_thread
 from hgg_pyg.model.config import ModelConfig
+from hgg_pyg.training.claim import claimed
 from hgg_pyg.training.run import Checkpoint, TrainConfig, read_config
 from hgg_pyg.types import UserError
 
@@ -49,8 +50,8 @@ def weights_of(config: FinetuneConfig) -> dict[str, torch.Tensor]:
 def test_a_run_leaves_weights_that_train_takes(config: FinetuneConfig, capsys, tmp_path) -> None:
     finetune.main(replace(config, batch=2, accumulation=2, surface=0.4))
     names = {path.name for path in config.folder.iterdir()}
-    assert names == {"config.json", "git.txt", "checkpoint.pt", "lgm.safetensors", "metrics.json", "curves.png",
-                     "sheet.png", "tensorboard"}  # fmt: skip
+    assert names == {"config.json", "git.txt", "inputs.json", "checkpoint.pt", "lgm.safetensors", "metrics.json",
+                     "curves.png", "sheet.png", "tensorboard"}  # fmt: skip
     assert "held-out cameras" in capsys.readouterr().out
     metrics = json.loads((config.folder / "metrics.json").read_text())
     assert set(metrics["summary"]) == set(TASKS)
@@ -174,3 +175,5 @@ def test_wrong_inputs(config: FinetuneConfig, tmp_path) -> None:
         with pytest.raises(ValueError, match="expected"):
             replace(config, **wrong)
     assert not config.folder.exists()
+    with claimed(config.folder), pytest.raises(UserError, match="expected a run that no command works on, found"):
+        finetune.main(config)

@@ -23,6 +23,7 @@ from hgg_pyg.io.splats import read_ply
 from hgg_pyg.types import Gaussians, UserError
 
 _VERSION = 1  # raise it whenever the same input gives another result
+_SAMPLED, _SAMPLE = 32, 2**16  # files, and bytes of each, by which a moved folder is known
 _NEIGHBOURS = 16
 _SIZES = (1e-6, 10.0)  # metres: beyond these a size shows no difference, and half precision could not hold it
 _FARTHEST = 100.0  # units of 5 cm that an offset is cut off at, for the sake of stray Gaussians
@@ -91,6 +92,7 @@ class PlyBackbone:
         states = [(name, state.st_size, state.st_mtime_ns) for name in files for state in [(self.folder / name).stat()]]
         text = f"{_VERSION} {replace(config, folder=self.folder.resolve())} {states}"
         self._digest = hashlib.sha256(text.encode()).hexdigest()[:16]
+        self._sizes = {name: size for name, size, _ in states}
         self.feature_names = tuple(_named())
 
     @property
@@ -102,6 +104,17 @@ class PlyBackbone:
     def digest(self) -> str:
         """Hash of the version, the configuration, and the names, sizes and times of the files when it was made."""
         return self._digest
+
+    def contents(self) -> str:
+        """Hash of what a copy keeps: as `digest`, but for the folder and times, and with the ends of some files."""
+        text = f"{_VERSION} {replace(self.config, folder=None)} {self._sizes}"
+        total = hashlib.sha256(text.encode(errors="surrogateescape"))
+        plys = [name for name in self._sizes if name.endswith(".ply")]
+        for name in (*plys[:: len(plys) // _SAMPLED + 1], *sorted(self._sizes.keys() - plys)):
+            with (self.folder / name).open("rb") as file:
+                file.seek(max(0, self._sizes[name] - _SAMPLE))
+                total.update(file.read())
+        return total.hexdigest()[:16]
 
     @torch.no_grad()
     def __call__(self, moment: Moment) -> Gaussians:

@@ -17,6 +17,7 @@ from hgg_pyg.config import ClipConfig
 from hgg_pyg.data.capture import Capture
 from hgg_pyg.data.capture_set import SubjectFolder
 from hgg_pyg.data.clips import even_frames
+from hgg_pyg.data.images import mask_range
 from hgg_pyg.data.layouts import make_capture
 from hgg_pyg.types import UserError
 
@@ -177,9 +178,21 @@ def _of_files(capture: Capture, cut: Sequence[object], masks: MaskFaults, scene:
     for word, positions in (("empty", masks.empty), ("whole", masks.whole)):
         if len(positions):
             many = f"{len(positions)} of {scene.usable.size} masks looked at {'are' if len(positions) > 1 else 'is'}"
-            text = f"{many} {_MASK_WORDS[word]}, the first is {next(capture.masks.path(*at) for at in positions)}"
+            text = f"{many} {_MASK_WORDS[word]}, the first is {capture.masks.path(*positions[0])}"
+            text += _of_faint(capture, positions) if word == "empty" else ""
             found.append(Finding(f"{word} masks", text, not scene.usable.any()))
     return found
+
+
+def _of_faint(capture: Capture, positions: Sequence[tuple[int, int]]) -> str:
+    """What the brightest of the masks that are taken for black holds, if anything; "" for labels, which are never."""
+    if capture.masks.labels:
+        return ""
+    value, white, path = max((*mask_range(path)[:2], path) for path in (capture.masks.path(*at) for at in positions))
+    if not value:
+        return ""
+    white = capture.masks.white or white
+    return f"; the largest value among them is {value} of {white}, in {path}: the person must be {white}, or near it"
 
 
 def _of_overlap(capture: Capture, overlap: Overlap | None, diagnoses: Sequence[Diagnosis]) -> list[Finding]:

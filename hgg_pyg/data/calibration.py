@@ -177,7 +177,9 @@ def require(where: str, record: dict[str, Any], key: str) -> Any:
         UserError: there is none.
     """
     if key not in record:
-        raise UserError(f"{where}: key '{key}' is missing; found {', '.join(sorted(record)) or 'no keys'}")
+        raise UserError(
+            f"{where}: key '{key}' is missing; found {shown(', '.join(sorted(map(str, record))), 300) or 'no keys'}"
+        )
     return record[key]
 
 

@@ -23,6 +23,9 @@ class ImageFiles:
     folders: tuple[Path, ...]  # V
     names: tuple[tuple[str, ...], ...]  # V x F; cameras that name their files alike share one row
     labels: bool = False  # masks of body parts: every value but 0 is the person
+    white: int | None = (
+        None  # of masks of brightness, the value that is all person; None: the largest their files can hold
+    )
 
     def path(self, frame: int, camera: int) -> Path:
         """The file of a frame from a camera, both by position."""
@@ -66,6 +69,7 @@ class Capture:
     window_size: int  # pixels, width and height of a square when it is read
     left_out: tuple[LeftOut, ...]
     digest: str  # of everything a result computed from this capture depends on: the key of a cache
+    listing: str  # a digest of the names and sizes of its files, the same wherever they were copied to
 
     def size(self) -> tuple[int, int]:
         """(width, height) of what `image` and `mask` return."""
@@ -122,4 +126,4 @@ class Capture:
             left, top, side = self.windows[frame, camera].tolist()
             window = Window(left, top, side, side)
         lens = None if self.lenses is None else self.lenses[camera]
-        return read_pixels(files.path(frame, camera), mode, self.file_size, self.size(), window, lens)
+        return read_pixels(files.path(frame, camera), mode, self.file_size, self.size(), window, lens, files.white)

@@ -3,6 +3,10 @@
 Reading is what a training run on photographs waits for, so nothing is touched that need not be: a JPEG is decoded at
 1/2, 1/4 or 1/8 where that is enough, only the window is unpacked, and one kernel goes from bytes to means over areas.
 `resample` is what that kernel computes, in plain numpy.
+
+A file that is to be turned before it is shown, as its EXIF orientation says, is refused: whether a calibration and
+masks are for the pixels as they are stored (COLMAP) or turned (OpenCV reads them so) is not in the files, and of an
+image turned by 180 degrees not even its size would tell. The message has the commands for both.
 """
 
 from __future__ import annotations
@@ -23,8 +27,20 @@ from hgg_pyg.types import UserError
 
 Mode = Literal["RGB", "L", "labels"]
 
+_ORIENTATION = 274  # EXIF's tag: 1 is upright
+_TURNS = {
+    2: "mirrored",
+    3: "turned by 180 degrees",
+    4: "mirrored top to bottom",
+    5: "mirrored and turned by 90 degrees",
+    6: "turned by 90 degrees clockwise",
+    7: "mirrored and turned by 90 degrees",
+    8: "turned by 90 degrees counter-clockwise",
+}
+
 # What Pillow raises of files that are broken, missing, or of a size that nobody can mean.
 _BROKEN = (OSError, ValueError, SyntaxError, EOFError, struct.error, zlib.error, Image.DecompressionBombError)
+_NO_INTEGERS = "expected an image of 8 or 16 bits per channel, found one of floating point numbers"
 _BEYOND = 2.0**40  # pixels: no image reaches as far, and an integer does
 _LENS_SAMPLES = 2  # look-ups along each axis of a pixel when a distorted image is shrunk
 
@@ -53,13 +69,57 @@ def header_size(path: Path) -> tuple[int, int]:
     """(width, height) from the file's header, without decoding it.
 
     Raises:
-        UserError: not an image.
+        UserError: not an image, or one to be turned.
     """
     try:
         with Image.open(path) as image:
+            if "exif" in image.info or image.format != "PNG":  # else Pillow decodes a PNG, to look behind its pixels
+                _check_upright(path, image)
             return image.size
     except _BROKEN as error:
         raise UserError(f"{path}: not a readable image ({error})") from error
+
+
+def mask_range(path: Path) -> tuple[int, int, bool]:
+    """What a whole mask holds in the terms of `read_pixels` in mode "L", before anything is averaged.
+
+    Returns:
+        its largest value; the value that is white, 255 or 65535; and whether it is of a palette and shows a colour that
+        is no grey, as segmenters mark people by.
+
+    Raises:
+        UserError: the file is broken or missing, to be turned, or not of integers.
+    """
+    try:
+        with Image.open(path) as image:
+            _check_upright(path, image)
+            colours = image.mode == "P" and _shows_colours(image)
+            pixels, top = _unpack(image, "L", (0, 0, *image.size))
+    except _BROKEN as error:
+        raise UserError(f"{path}: cannot read this image, the file is broken or missing ({error})") from error
+    if pixels is None:
+        raise UserError(f"{path}: {_NO_INTEGERS}")
+    return int(pixels.max()), top, colours
+
+
+def _shows_colours(image: Image.Image) -> bool:
+    palette = np.asarray(image.getpalette("RGB") or [], np.int64).reshape(-1, 3)
+    used = [index for _, index in image.getcolors(256) or [] if isinstance(index, int) and index < len(palette)]
+    return bool(np.ptp(palette[used], 1).max(initial=0) > 0)
+
+
+def _check_upright(path: Path, image: Image.Image) -> None:
+    try:
+        orientation = image.getexif().get(_ORIENTATION, 1)
+    except _BROKEN:  # of what nobody can read no reader takes an orientation
+        return
+    if orientation in _TURNS:
+        raise UserError(
+            f"{path}: expected an image that is stored upright, found EXIF orientation {orientation}, to be shown "
+            f"{_TURNS[orientation]}; where calibration and masks are for it as it is shown, turn the files for good: "
+            "mogrify -auto-orient FILES; where they are for it as it is stored, take the tag away: "
+            "exiftool -Orientation= FILES"
+        )
 
 
 def fitted_size(width: int, height: int, longest: int | None) -> tuple[int, int]:
@@ -77,6 +137,7 @@ def read_pixels(
     size: tuple[int, int],
     window: Window | None = None,
     lens: Lens | None = None,
+    white: int | None = None,
 ) -> np.ndarray:
     """Decode an image, or a window of it, at a wanted size.
 
@@ -93,12 +154,15 @@ def read_pixels(
         window: what to read of the image; all of it by default.
         lens: undistorts the image; the window is then one of the undistorted image, which is as large as the file.
             What the lens sees beyond the file reads as zero.
+        white: the value of a mask of brightness that means 1, and that none is above; None for the file's own, 255 or
+            65535.
 
     Returns:
         [H, W, 3] or [H, W] float32 in [0, 1].
 
     Raises:
-        UserError: the file is missing, truncated, not an image or of another size, or its pixels are not integers.
+        UserError: the file is missing, truncated, not an image, of another size or to be turned, its pixels are not
+            integers, or above `white`.
     """
     whole = Window(0, 0, *full)
     window = window or whole
@@ -108,6 +172,7 @@ def read_pixels(
         with Image.open(path) as image:
             if image.size != full:
                 raise UserError(f"{path}: expected {_text(full)} pixels, found {_text(image.size)}")
+            _check_upright(path, image)
             if mode != "labels":
                 _draft(image, mode, window, (kept * size[0], kept * size[1]))
             shrunk = image.width / full[0], image.height / full[1]
@@ -116,7 +181,11 @@ def read_pixels(
     except _BROKEN as error:
         raise UserError(f"{path}: cannot read this image, the file is broken or missing ({error})") from error
     if pixels is None:
-        raise UserError(f"{path}: expected an image of 8 or 16 bits per channel, found one of floating point numbers")
+        raise UserError(f"{path}: {_NO_INTEGERS}")
+    if white is not None:
+        if (largest := int(pixels.max())) > white:
+            raise UserError(f"{path}: expected a mask from 0 to {white}, like others of its capture, found {largest}")
+        top = white
     if lens is None:
         left, upper = window.left * shrunk[0] - box[0], window.top * shrunk[1] - box[1]
         inside = Window(left, upper, window.width * shrunk[0], window.height * shrunk[1])

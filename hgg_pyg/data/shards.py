@@ -20,6 +20,7 @@ from torch import Tensor
 from hgg_pyg.io.files import write_atomically
 from hgg_pyg.io.json_files import parse_json
 from hgg_pyg.io.limits import JSON_FILE
+from hgg_pyg.io.shown import shown
 from hgg_pyg.types import Gaussians
 
 FORMAT = "shards 2"  # change it whenever the files are written in another way
@@ -170,7 +171,7 @@ def _read_header(file: FileIO, path: Path) -> _Header:
             raise ValueError(f"a header of {length} bytes in a file of {size}")
         return _parse_header(file.read(length), size)
     except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise DamagedShard(f"{path}: not a whole shard ({type(error).__name__}: {error})") from None
+        raise DamagedShard(f"{path}: not a whole shard ({type(error).__name__}: {shown(error, 200)})") from None
 
 
 @functools.lru_cache(256)  # training comes back to the same shards

@@ -37,9 +37,10 @@ def read_smpl_params(
 ) -> tuple[str, BodyPose]:
     """Read and check the parameters of F frames; radians and metres.
 
-    Betas are (1, B), (B,), or (F, B), of which the median is taken. SMPL has global_orient (F, 3), transl (F, 3) and body_pose (F, 69). SMPL-X has body_pose (F, 63) and
-    may have jaw_pose, leye_pose, reye_pose (F, 3), expression (F, E), left_hand_pose and right_hand_pose (F, 45), or
-    (F, K) for K components of the body's hands. Rows that are not finite are kept: they are the caller's to leave out.
+    Betas are (1, B), (B,), or (F, B), of which the median is taken. SMPL has global_orient (F, 3), transl (F, 3) and
+    body_pose (F, 69). SMPL-X has body_pose (F, 63) and may have jaw_pose, leye_pose, reye_pose (F, 3), expression
+    (F, E), left_hand_pose and right_hand_pose (F, 45), or (F, K) for K components of the body's hands. Rows that are
+    not finite are kept: they are the caller's to leave out.
 
     Args:
         path: the file.
@@ -60,7 +61,7 @@ def read_smpl_params(
     betas = _entry(path, arrays, "betas")
     if betas.ndim not in (1, 2) or not betas.shape[-1] or (betas.ndim == 2 and len(betas) not in (1, frames)):
         raise UserError(
-            f"{path}: key 'betas': expected shape (1, 10), (10,) or ({frames}, 10), one for all frames or one for each, "
+            f"{path}: key 'betas': expected shape (1, 10), (10,) or ({frames}, 10), for all frames or for each, "
             f"found {betas.shape}"
         )
     shape = one_shape(torch.from_numpy(np.atleast_2d(betas).astype(np.float32)), path, path.parent, body)

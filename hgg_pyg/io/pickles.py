@@ -10,6 +10,7 @@ from __future__ import annotations
 import io
 import math
 import pickle
+import pickletools
 import struct
 import sys
 from collections import OrderedDict
@@ -19,7 +20,7 @@ from typing import IO, Any
 import numpy as np
 import torch
 
-from hgg_pyg.io.limits import ARRAYS, read_within
+from hgg_pyg.io.limits import ARRAYS, read_within, size_text
 from hgg_pyg.io.shown import shown
 from hgg_pyg.types import UserError
 
@@ -62,6 +63,8 @@ _DTYPES = {
     "Bool": torch.bool,
 }  # fmt: skip
 _STORAGES: Names = frozenset((module, f"{name}Storage") for module in ("torch", "torch.cuda") for name in _DTYPES)
+_INSTRUCTIONS = {instruction.code: instruction for instruction in pickletools.opcodes}
+_REMEMBERS = frozenset({"PUT", "BINPUT", "LONG_BINPUT"})
 _NPY_HEADER = 2**14  # bytes: numpy itself takes headers of 10,000
 _TORCH_MAGIC, _TORCH_PROTOCOL = 0x1950A86A20F9469CFC6C, 1001
 
@@ -139,9 +142,15 @@ def _numbers(value: Any) -> np.ndarray | None:
 class _Unpickler(pickle.Unpickler):
     """Looks up names on the allow-list and refuses all others."""
 
-    def __init__(self, file: IO[bytes], allow: Names, path: Path, expected: str) -> None:
+    def __init__(self, file: io.BytesIO, allow: Names, path: Path, expected: str) -> None:
         super().__init__(file, encoding="latin1")
-        self._allow, self._path, self._expected = allow, path, expected
+        self._file, self._allow, self._path, self._expected = file, allow, path, expected
+
+    def load(self) -> Any:
+        start = self._file.tell()
+        _check_numbers(self._file)
+        self._file.seek(start)
+        return super().load()
 
     def find_class(self, module: str, name: str) -> Any:
         # Whole pairs are compared, so that a dotted name, which would be looked up step by step, is never let through.
@@ -172,7 +181,7 @@ class _Unpickler(pickle.Unpickler):
             case "_load_from_bytes":
                 return lambda data: _load_storage(data, self._path, self._expected)
             case "_rebuild_tensor_v2":
-                return lambda storage, offset, size, stride, *_: storage.as_strided(size, stride, offset).clone()
+                return lambda storage, offset, size, stride, *_: _tensor(storage, offset, size, stride)
             case _:
                 return {"set": set, "OrderedDict": OrderedDict}[name]  # of C: nothing can be set on them
 
@@ -211,7 +220,7 @@ class _Array(np.ndarray):
 class _StorageUnpickler(_Unpickler):
     """Reads what torch wrote of one storage: its description, to which the numbers are appended in plain bytes."""
 
-    def __init__(self, file: IO[bytes], path: Path, expected: str) -> None:
+    def __init__(self, file: io.BytesIO, path: Path, expected: str) -> None:
         super().__init__(file, _STORAGES, path, expected)
 
     def persistent_load(self, pid: Any) -> tuple[str, torch.dtype]:
@@ -242,6 +251,35 @@ def _load_storage(data: bytes, path: Path, expected: str) -> torch.Tensor:
     if sys.byteorder != "little":
         raise pickle.UnpicklingError("storages can be read on little-endian machines only")
     return torch.frombuffer(bytearray(rest), dtype=dtype) if count else torch.empty(0, dtype=dtype)
+
+
+def _check_numbers(file: io.BytesIO) -> None:
+    """Go through one pickle's instructions, and refuse what would have memory taken for more than is in the file.
+
+    Objects are remembered under numbers, and there is memory for all numbers up to the highest one: 64 GB, if a file
+    says so. No pickle has more objects than bytes. Objects that are longer than the file are found here as well.
+    """
+    size, name = len(file.getbuffer()), ""
+    while name != "STOP":
+        instruction = _INSTRUCTIONS.get(file.read(1).decode("latin1"))
+        if instruction is None:
+            raise pickle.UnpicklingError("no pickle's instruction")
+        name, argument = instruction.name, instruction.arg
+        if name == "STRING":  # of Python 2: any bytes, which its own reader does not take
+            file.readline()
+        elif argument is not None and (number := argument.reader(file)) and name in _REMEMBERS and number > size:
+            raise pickle.UnpicklingError(f"object number {number} in {size} bytes")
+
+
+def _tensor(storage: torch.Tensor, offset: int, size: tuple[int, ...], stride: tuple[int, ...]) -> torch.Tensor:
+    """A tensor that shares nothing: one whose elements are the same numbers again and again may become large."""
+    _check_size(math.prod(size) * storage.itemsize)
+    return storage.as_strided(size, stride, offset).clone()
+
+
+def _check_size(size: int) -> None:
+    if size > ARRAYS:
+        raise ValueError(f"an array of {size_text(size)}, expected at most {size_text(ARRAYS)}")
 
 
 def _bytes(text: str | bytes, encoding: str = "latin1") -> bytes:
@@ -305,6 +343,8 @@ def _npy_header(head: IO[bytes]) -> tuple[tuple[int, ...], np.dtype]:
     if version not in readers:
         raise ValueError(f"version {version} of the .npy format, which is for named columns")
     shape, _fortran, dtype = readers[version](head)
+    if dtype.kind not in "biufSUO":
+        raise ValueError(f"an array of {shown(dtype)}")
     return shape, dtype
 
 
@@ -312,7 +352,8 @@ def _dense(name: str, state: dict[str, Any]) -> np.ndarray:
     """A sparse matrix from its pickled parts; scipy's checks see that no index is outside it."""
     import scipy.sparse
 
-    shape = state.get("_shape", state.get("shape"))
+    shape: Any = state.get("_shape", state.get("shape"))
+    _check_size(math.prod(shape) * state["data"].itemsize)
     if name == "coo_matrix":
         place = state["coords"] if "coords" in state else (state["row"], state["col"])
         return scipy.sparse.coo_matrix((state["data"], tuple(place)), shape=shape).toarray()

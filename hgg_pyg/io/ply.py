@@ -95,10 +95,12 @@ class Ply:
 
     def _after_lists(self, element: Element, start: int) -> int:
         """Where an element ends whose rows have to be gone through one by one."""
-        columns = [(np.dtype(c.kind).itemsize, c.count and np.dtype(c.count)) for c in element.properties]
+        columns = [
+            (np.dtype(c.kind).itemsize, None if c.count is None else np.dtype(c.count)) for c in element.properties
+        ]
         for _ in range(element.rows):
             for size, count in columns:
-                if count:
+                if count is not None:
                     if start + count.itemsize > len(self.data):
                         raise self._cut_off(element, f"{element.rows} rows", "fewer")
                     size *= max(0, int(np.frombuffer(self.data, count, 1, start)[0]))

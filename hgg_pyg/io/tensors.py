@@ -15,6 +15,7 @@ from torch import Tensor
 
 from hgg_pyg.io.files import write_atomically
 from hgg_pyg.io.seals import BLANK, LENGTH, is_intact, seal
+from hgg_pyg.io.shown import shown
 from hgg_pyg.types import UserError
 
 _KEY = "hgg_pyg sha256"  # of the metadata; files of other programs have none
@@ -59,10 +60,10 @@ def load_tensors(path: Path) -> TensorFile:
                 del metadata[_KEY]
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  (not a dict)
     except (SafetensorError, OSError) as error:
-        raise UserError(f"{path}: expected a safetensors file ({error})") from None
+        raise UserError(f"{path}: expected a safetensors file ({shown(error, 300)})") from None
     for name, tensor in tensors.items():
         if tensor.is_floating_point() and not torch.isfinite(tensor).all():
-            raise UserError(f"{path}: {name}: expected finite numbers, found NaN or infinity")
+            raise UserError(f"{path}: {shown(name)}: expected finite numbers, found NaN or infinity")
     return TensorFile(tensors, metadata, sealed)
 
 
@@ -91,7 +92,7 @@ def misfit(expected: Mapping[str, Tensor], found: Mapping[str, Tensor]) -> str |
     """The first weight, by name, that is not of the shape and type that is expected; None where all are."""
     for name in sorted(expected.keys() | found.keys()):
         if (wanted := _form(expected.get(name))) != (there := _form(found.get(name))):
-            return f"{name}: expected {wanted}, found {there}"
+            return f"{shown(name)}: expected {wanted}, found {there}"
     return None
 
 

@@ -56,7 +56,7 @@ def surface(
 
 @kernel
 def _project(vertices, viewmat, K):
-    """Pixels and 1 / depth of each vertex, 0 for one that is too near, behind the camera or at no finite place. [N, 3]"""
+    """Pixels and 1 / depth of each vertex, 0 for one too near, behind the camera or at no finite place. [N, 3]"""
     points = np.empty((vertices.shape[0], 3))
     for n in range(vertices.shape[0]):
         a, b, c = vertices[n, 0], vertices[n, 1], vertices[n, 2]

@@ -20,6 +20,7 @@ from hgg_pyg.avatar import Avatar
 from hgg_pyg.config import changed_setting, config_from_json, config_json, settings_of
 from hgg_pyg.io.files import write_text
 from hgg_pyg.io.json_files import read_json_object
+from hgg_pyg.io.shown import shown
 from hgg_pyg.io.tensors import TensorFile, load_tensors, misfit, save_tensors
 from hgg_pyg.io.weights import own_names
 from hgg_pyg.model.config import ModelConfig
@@ -223,7 +224,7 @@ class HGGNet(nn.Module):
         try:
             config = config_from_json(ModelConfig, read_json_object(config_path, "a model configuration"))
         except (ValueError, TypeError, AttributeError) as error:
-            raise UserError(f"{config_path}: expected a model configuration ({error})") from None
+            raise UserError(f"{config_path}: expected a model configuration ({shown(error, 300)})") from None
         file = load_tensors(weights_path)
         if file.sealed or file.metadata:
             _check_written_together(file, config, config_path, weights_path)

@@ -41,6 +41,7 @@ class Checkpoint:
     scheduler: dict[str, Any]
     history: tuple[StepRecord, ...]
     settings: dict[str, Any]  # the run's, as `settings_of` says them
+    processes: int = 1  # that worked together; others would take other items
 
     def save(self, folder: Path) -> None:
         """Write into a run's folder: a reader finds the old checkpoint or this one, whole.

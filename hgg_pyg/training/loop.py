@@ -32,8 +32,9 @@ log = logging.getLogger("hgg_pyg")
 class TrainingLoop(ABC, Generic[Item]):
     """AdamW under a one-cycle learning rate; what is trained, and on what, a subclass says.
 
-    Every random draw is seeded by the optimiser step, the turn and the process, so a run that goes on from a
-    checkpoint takes the same items as one that was never stopped.
+    Every random draw is seeded by the optimiser step and the item's number in it, so a run that goes on from a
+    checkpoint takes the same items as one that was never stopped, and N processes take those of one process with N
+    times the accumulation.
 
     A step whose loss or gradient is not finite ends the run before it changes the weights, even if it was a single
     item: inputs were checked when they were read, so that it is the weights or the arithmetic that went wrong, and to
@@ -60,7 +61,8 @@ class TrainingLoop(ABC, Generic[Item]):
         self.model, self.optimizer = accelerator.prepare(model, optimizer)
         self.history: list[StepRecord] = []
         self.settings = settings_of(config)
-        self.stop_requested = False
+        self.stop_requested = False  # of this process
+        self.stopping = False  # as all of them have agreed
         self.save_due = False
         self.saved_step: int | None = None  # of the checkpoint in the run's folder
 
@@ -95,14 +97,14 @@ class TrainingLoop(ABC, Generic[Item]):
         self.saved_step = checkpoint.step
 
     def run_from(self, checkpoint: Checkpoint | None) -> None:
-        """Train from a checkpoint on, or from the start, to the end; stopped before it, the process exits with 130."""
+        """Train from a checkpoint on, or from the start, to the end; stopped before it, processes exit with 130."""
         if checkpoint is not None:
             self.restore(checkpoint)
-            if self.accelerator.is_main_process and self.history:  # now, if it cannot be written, not after hours
-                save_curves(self.run_config.folder / CURVES_FILE, self.history)
-            log.info("going on from step %d of %d", checkpoint.step, self.run_config.steps)
+            if self.accelerator.is_main_process:
+                if self.history:  # now, if it cannot be written, not after hours
+                    save_curves(self.run_config.folder / CURVES_FILE, self.history)
+                log.info("going on from step %d of %d", checkpoint.step, self.run_config.steps)
         if not self.run():
-            log.info("stopped at step %d and saved; --resume goes on", len(self.history))
             sys.exit(130)
 
     def run(self) -> bool:
@@ -132,6 +134,7 @@ class TrainingLoop(ABC, Generic[Item]):
             for step in range(done, config.steps):
                 record = self.train_step(step, items, bar)
                 if record is None:
+                    self.stopping = True
                     break
                 self.history.append(record)
                 if board is not None:
@@ -140,23 +143,32 @@ class TrainingLoop(ABC, Generic[Item]):
                 if last:
                     self.save()
                 self.save_due = not last and (step + 1) % config.checkpoint_every == 0
-        if self.stop_requested:
-            self.save()
-        return len(self.history) == config.steps
+                if self.stopping:
+                    break
+            finished = len(self.history) == config.steps
+            if self.stopping and not finished:
+                self.save()
+                if main:
+                    bar.close()  # the line is not to go on that of the bar
+                    log.info("stopped at step %d and saved; --resume goes on", len(self.history))
+            # A launcher ends all processes when it sees one end: not before the main one has saved.
+            self.accelerator.wait_for_everyone()
+        return finished
 
     def train_step(self, step: int, items: Iterator[Item], bar: tqdm) -> StepRecord | None:
         """One optimiser step over `accumulation` items per process; None if asked to stop before it was complete.
 
-        Parameters change only at its end, so stopping within it leaves the state of the step before.
+        Parameters change only at its end, so stopping within it leaves the state of the step before. Several processes
+        stop together: at the end of the step in which one of them was asked to.
 
         Raises:
             UserError: the loss or its gradient is not finite; on all processes alike.
         """
-        config = self.run_config
+        config, alone = self.run_config, self.accelerator.num_processes == 1
         losses, qualities, loss_mean, quality_mean, found = [], [], 0.0, 0.0, None
         self.model.train()
         for turn in range(config.accumulation):
-            if self.stop_requested:
+            if self.stop_requested and alone:
                 return None
             torch.manual_seed(int(self._seeds(step, turn).generate_state(1)[0]))  # of dropout
             with self.accelerator.accumulate(self.model):
@@ -170,9 +182,11 @@ class TrainingLoop(ABC, Generic[Item]):
                 qualities.append(quality)
                 if self.accelerator.sync_gradients:
                     norm = self.accelerator.clip_grad_norm_(self.model.parameters(), config.clip_norm)
-                    seen = (torch.stack(losses).mean(), torch.stack(qualities).mean(), torch.as_tensor(norm))
+                    asked = loss.new_tensor(float(self.stop_requested and not alone))
+                    seen = (torch.stack(losses).mean(), torch.stack(qualities).mean(), torch.as_tensor(norm), asked)
                     means = self.accelerator.reduce(torch.stack(seen), "mean")  # the same for all: they stop together
-                    loss_mean, quality_mean, norm = means.tolist()  # pyright: ignore[reportAttributeAccessIssue]
+                    loss_mean, quality_mean, norm, asked = means.tolist()  # pyright: ignore[reportAttributeAccessIssue]
+                    self.stopping = asked > 0
                     if not (math.isfinite(loss_mean) and math.isfinite(norm)):
                         raise self._diverged(step, found or f"a loss of {loss_mean:g}, a gradient of norm {norm:g}")
                     if self.save_due:
@@ -223,12 +237,14 @@ class TrainingLoop(ABC, Generic[Item]):
             scheduler=self.scheduler.state_dict(),
             history=tuple(self.history),
             settings=self.settings,
+            processes=self.accelerator.num_processes,
         ).save(folder)
         if self.history:
             save_curves(folder / CURVES_FILE, self.history)
 
     def _seeds(self, step: int, turn: int) -> np.random.SeedSequence:
-        return np.random.SeedSequence([self.run_config.seed, step, turn, self.accelerator.process_index])
+        item = turn * self.accelerator.num_processes + self.accelerator.process_index
+        return np.random.SeedSequence([self.run_config.seed, step, item, 0])
 
     def _load_ahead(self, first_step: int, loader: ThreadPoolExecutor) -> Iterator[Item]:
         """Items in order, the next one loaded while one is trained on."""
@@ -246,11 +262,16 @@ class TrainingLoop(ABC, Generic[Item]):
 
     @contextmanager
     def _signals(self) -> Iterator[None]:
-        """Let Ctrl-C and SIGTERM finish the item at hand, then save; a second Ctrl-C stops at once."""
+        """Let Ctrl-C and SIGTERM finish the item at hand, then save; a second one stops at once.
+
+        Of several processes, each of which gets what its launcher gets and again what that passes on, the second one
+        changes nothing.
+        """
 
         def request_stop(number: int, frame: object) -> None:
             self.stop_requested = True
-            signal.signal(number, signal.SIG_DFL if number == signal.SIGTERM else signal.default_int_handler)
+            if self.accelerator.num_processes == 1:
+                signal.signal(number, signal.SIG_DFL if number == signal.SIGTERM else signal.default_int_handler)
 
         before = {number: signal.signal(number, request_stop) for number in (signal.SIGINT, signal.SIGTERM)}
         try:

@@ -29,6 +29,7 @@ from hgg_pyg.config import (
 from hgg_pyg.data.protocols import ProtocolName
 from hgg_pyg.io.files import LONGEST_NAME, is_folder_name, write_atomically, write_text
 from hgg_pyg.io.json_files import read_json_object
+from hgg_pyg.io.shown import shown
 from hgg_pyg.model.config import ModelConfig
 from hgg_pyg.synthetic import DEMO
 from hgg_pyg.training.checkpoint import CHECKPOINT_FILE, Checkpoint
@@ -37,7 +38,7 @@ from hgg_pyg.types import UserError
 
 CONFIG_FILE, MODEL_FOLDER = "config.json", "model"
 RUN_SETTINGS = "run"  # of the metadata of a trained network's weights: what the run's configuration was
-_MAY_CHANGE = {"resume", "out", "checkpoint_every"}  # options that do not change what is learnt
+_MAY_CHANGE = {"resume", "checkpoint_every"}  # options that do not change what is learnt
 _PLACES = {"data", "out", "name", "cache", "body", "checkpoint", "backbone.lgm.checkpoint", "backbone.ply.folder"}
 _FREE = _MAY_CHANGE | _PLACES | {"model.backend"}  # options of a finished run that another machine may need otherwise
 
@@ -68,7 +69,8 @@ class RunConfig:
     steps: Steps = 960
     """number of optimiser steps"""
     accumulation: Repeats = 1
-    """clips per process and optimiser step, whose gradients are added up (the paper: 8)"""
+    """clips per process and optimiser step, whose gradients are averaged (the paper: 8); N processes take N times as
+    many, and give what one process with N times the accumulation gives, up to rounding"""
     lr: LearningRate = 2e-3
     """highest learning rate of the one-cycle schedule (the paper: 4e-4)"""
     weight_decay: Weight = 0.05
@@ -149,12 +151,16 @@ class TrainConfig(RunConfig):
         return cls(model=model, graph=graph)
 
 
-def find_checkpoint(config: RunConfig) -> Checkpoint | None:
+def find_checkpoint(config: RunConfig, processes: int = 1) -> Checkpoint | None:
     """The checkpoint to go on from, None to start afresh. Writes nothing.
 
+    Args:
+        config: the run. Paths may differ from the run's: what is there is compared once it is read, by `check_inputs`.
+        processes: that would go on.
+
     Raises:
-        UserError: the folder already holds a run and `resume` is off, or one of another configuration, or a checkpoint
-            that is damaged or of another run.
+        UserError: the folder already holds a run and `resume` is off, or one of another configuration or number of
+            processes, or a checkpoint that is damaged or of another run.
     """
     folder = config.folder
     if not (folder / CONFIG_FILE).is_file():
@@ -167,6 +173,11 @@ def find_checkpoint(config: RunConfig) -> Checkpoint | None:
         return None
     checkpoint = Checkpoint.load(folder)
     check_settings(folder, checkpoint.settings, found, CHECKPOINT_FILE)
+    if checkpoint.processes != processes:
+        raise UserError(
+            f"{folder / CHECKPOINT_FILE}: expected as many processes as the run was trained by, "
+            f"{checkpoint.processes}, found {processes}: each takes items of its own; --name starts another run"
+        )
     return checkpoint
 
 
@@ -191,6 +202,16 @@ def check_settings(folder: Path, kept: Mapping[str, Any], config: RunConfig, fil
 def create_run(config: RunConfig) -> None:
     """Make the run's folder with the state of the source tree and the configuration."""
     write_atomically(config.folder / "git.txt", lambda path: path.write_bytes(_git_state()))
+    _write_config(config)
+
+
+def follow_places(config: RunConfig) -> None:
+    """Let a run's configuration say where its files are now."""
+    if places_of(read_config(config.folder, type(config))) != places_of(config):
+        _write_config(config)
+
+
+def _write_config(config: RunConfig) -> None:
     write_text(config.folder / CONFIG_FILE, config_json(config))
 
 
@@ -206,13 +227,18 @@ def read_config(folder: Path, kind: type[Record] = TrainConfig) -> Record:
     try:
         return config_from_json(kind, read_json_object(path, "the configuration of a run"))
     except (ValueError, TypeError, AttributeError) as error:
-        raise UserError(f"{path}: expected a configuration that can be used here ({error})") from None
+        raise UserError(f"{path}: expected a configuration that can be used here ({shown(error, 300)})") from None
+
+
+def places_of(config: RunConfig) -> dict[str, Any]:
+    """The options that say where something is, by dotted names: what is there counts, not where."""
+    return {name: value for name, value in flat_config(config).items() if name in _PLACES}
 
 
 def _check_same(path: Path, found: RunConfig, wanted: RunConfig) -> None:
     before, now = flat_config(found), flat_config(wanted)
     for name in before:
-        if name not in _MAY_CHANGE and before[name] != now[name]:
+        if name not in _MAY_CHANGE | _PLACES and before[name] != now[name]:
             raise UserError(
                 f"{path}: {name}: the run has {before[name]}, the command line says {now[name]}; "
                 "--resume needs the same options, --name starts another run"

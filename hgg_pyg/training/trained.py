@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+import logging
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -23,8 +24,11 @@ from hgg_pyg.evaluation.inspection.subject import RunSubject
 from hgg_pyg.io.tensors import read_metadata
 from hgg_pyg.model.config import ModelConfig
 from hgg_pyg.model.network import WEIGHTS_FILE, HGGNet
+from hgg_pyg.training.inputs import INPUTS_FILE, network_digest, read_inputs
 from hgg_pyg.training.run import CONFIG_FILE, MODEL_FOLDER, RUN_SETTINGS, TrainConfig, check_settings, read_config
 from hgg_pyg.types import UserError
+
+log = logging.getLogger("hgg_pyg")
 
 
 @dataclass(frozen=True)
@@ -62,24 +66,64 @@ class TrainedRun:
         return self.sources(self.captures.test)
 
 
-def open_run(run: Path, data: Path | None = None, device: torch.device | None = None) -> TrainedRun:
-    """Open a run and captures for it.
+def open_run(
+    run: Path,
+    data: Path | None = None,
+    device: torch.device | None = None,
+    body: Path | None = None,
+    cache: Path | None = None,
+) -> TrainedRun:
+    """Open a run and captures for it. Files that are others than those it was trained on are used, with a warning.
 
     Args:
         run: folder of a training run.
-        data: folder of captures; the run's own when none is given.
+        data: folder of captures; where the run found them when none is given.
         device: where the networks go; the CPU by default.
+        body: body model file or its folder; the run's own when none is given.
+        cache: folder of per-frame Gaussians; the run's own when none is given.
 
     Raises:
-        UserError: no run, no captures, another body or per-frame network, or a way of attention that cannot run here.
+        UserError: no run, no captures, another body or per-frame network, a way of attention that cannot run here, or
+            files that are no longer where the run found them.
     """
     device = device or torch.device("cpu")
     config = read_config(run)
-    data = data or config.captures
-    body = load_body_for(data, config.body)
+    places = {"data": data, "body": body, "cache": cache}
+    given = {name: path for name, path in places.items() if path is not None}
+    config = replace(config, **given)
+    _find_files(run, config, given)
+    data = config.captures
+    body_model = load_body_for(data, config.body)
     backbone = make_backbone(config.backbone, device)
-    model = load_network(run, body, backbone, device)
-    return TrainedRun(config, model, data, body, backbone)
+    _warn_of_others(run, body_model, backbone)
+    model = load_network(run, body_model, backbone, device)
+    return TrainedRun(config, model, data, body_model, backbone)
+
+
+def _find_files(run: Path, config: TrainConfig, given: Collection[str]) -> None:
+    """Refuse to look where the run's files are no longer, and name the option that says where they are now."""
+    resume = "train --resume with it keeps another place"
+    wanted = {
+        "data": (config.captures, "--data says where they are now"),
+        "body": (config.body, "--body says where it is now"),
+    }
+    if config.backbone.name == "lgm":
+        wanted["backbone.lgm.checkpoint"] = (config.backbone.lgm.checkpoint, resume)
+    if config.backbone.name == "ply":
+        wanted["backbone.ply.folder"] = (config.backbone.ply.folder, resume)
+    for name, (path, advice) in wanted.items():
+        if name not in given and path is not None and not path.exists():
+            found = "found nothing" if path.is_absolute() else f"found nothing in {Path.cwd()}"
+            raise UserError(f"{path}: expected what {run / CONFIG_FILE} names as {name}, {found}: {advice}")
+    if "cache" not in given and not config.cache.exists():
+        log.info("%s: no such folder: per-frame Gaussians are computed anew; --cache names another", config.cache)
+
+
+def _warn_of_others(run: Path, body: BodyModel, backbone: Backbone) -> None:
+    if inputs := read_inputs(run):
+        for key, now in (("body", body.digest), ("network", network_digest(backbone))):
+            if inputs[key] != now:
+                log.warning("%s: %s: the run was trained on %s, found %s", run / INPUTS_FILE, key, inputs[key], now)
 
 
 def _check_same_network(run: Path, config: TrainConfig, saved: ModelConfig) -> None:
@@ -120,18 +164,26 @@ def load_network(run: Path, body: BodyModel, backbone: Backbone, device: torch.d
     return model.to(device).eval()
 
 
-def load_subject(run: Path, data: Path | None = None, subject: str | None = None) -> RunSubject:
+def load_subject(
+    run: Path,
+    data: Path | None = None,
+    subject: str | None = None,
+    body: Path | None = None,
+    cache: Path | None = None,
+) -> RunSubject:
     """Load a run and open one of the test subjects, with the input frames that evaluation gives it.
 
     Args:
         run: folder of a training run.
         data: folder of captures; the run's own when none is given.
         subject: its name; the first test subject when none is given.
+        body: body model file or its folder; the run's own when none is given.
+        cache: folder of per-frame Gaussians; the run's own when none is given.
 
     Raises:
-        UserError: no run, no captures, another body, no such subject, or a way of attention that cannot run here.
+        UserError: as `open_run`, or no such subject.
     """
-    trained = open_run(run, data)
+    trained = open_run(run, data, body=body, cache=cache)
     sources = trained.test_sources()
     names = [source.capture.name for source in sources]
     if subject is not None and subject not in names:

@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from hgg_pyg.data.images import Window, _resample, fitted_size, header_size, read_pixels, resample
+from hgg_pyg.data.images import Window, _resample, fitted_size, header_size, mask_range, read_pixels, resample
 from hgg_pyg.data.lens import Lens
 from hgg_pyg.types import UserError
 
@@ -309,3 +309,44 @@ def test_a_spawned_process_reads_the_same(tmp_path):
     path = save(tmp_path / "a.jpg", noise(64, 96, 3))
     with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as pool:
         assert list(pool.map(read_sums, [path] * 4, range(4))) == [read_sums(path, seed) for seed in range(4)]
+
+
+@pytest.mark.parametrize("suffix", ["jpg", "png"])
+@pytest.mark.parametrize("orientation", range(10))
+def test_images_that_are_to_be_turned_are_refused(tmp_path, suffix, orientation):
+    """By header, colours and masks alike; 1 is upright, and 0 and 9 are nothing."""
+    exif = Image.Exif()
+    exif[274] = orientation
+    path = save(tmp_path / f"a.{suffix}", noise(64, 96, 3), exif=exif)
+    if orientation in (0, 1, 9):
+        assert header_size(path) == FULL
+        assert read_pixels(path, "RGB", FULL, FULL).shape == (64, 96, 3)
+        return
+    message = rf"a\.{suffix}: expected an image that is stored upright, found EXIF orientation {orientation}, to be .*:"
+    with pytest.raises(UserError, match=message):
+        header_size(path)
+    with pytest.raises(UserError, match=message):
+        mask_range(path)
+    for mode in ("RGB", "L", "labels"):
+        with pytest.raises(UserError, match=message + " mogrify -auto-orient FILES; .* exiftool -Orientation= FILES"):
+            read_pixels(path, mode, FULL, (48, 32), Window(3, 4, 20, 20))
+
+
+def test_an_orientation_behind_the_pixels_of_a_png_is_seen(tmp_path):
+    exif = Image.Exif()
+    exif[274] = 3
+    content = save(tmp_path / "a.png", noise(64, 96, 3), exif=exif).read_bytes()
+    start = content.index(b"eXIf") - 4
+    length = 12 + int.from_bytes(content[start : start + 4], "big")
+    path = tmp_path / "late.png"
+    path.write_bytes(content[:start] + content[start + length : -12] + content[start : start + length] + content[-12:])
+    with pytest.raises(UserError, match=r"late\.png: .* found EXIF orientation 3"):
+        read_pixels(path, "RGB", FULL, FULL)
+
+
+@pytest.mark.filterwarnings("ignore:Corrupt EXIF data")
+@pytest.mark.parametrize("content", [b"hello", b"MM\0*\0\0\0\x08\0", b"MM\0*\xff\xff\xff\xff", b""])
+def test_damaged_exif_is_none(tmp_path, content):
+    path = save(tmp_path / "a.jpg", noise(64, 96, 3), exif=b"Exif\0\0" + content)
+    assert header_size(path) == FULL
+    assert read_pixels(path, "RGB", FULL, FULL).shape == (64, 96, 3)

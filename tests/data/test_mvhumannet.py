@@ -23,7 +23,7 @@ from hgg_pyg.data.capture_set import find_subjects, load_body_for, open_captures
 from hgg_pyg.synthetic.capture_writer import write_subject
 from hgg_pyg.synthetic.config import LayoutName, SynthesizeConfig
 from hgg_pyg.types import UserError
-from tests.silhouettes import silhouette_overlaps
+from tests.silhouettes import in_cameras, silhouette_overlaps
 
 FRAMES, VIEWS = 5, 6  # smpl_param has files for frames 0, 1, 3, 4 of them, smplx/smpl for 0, 1, 2, 3
 
@@ -609,3 +609,45 @@ def test_digest_follows_poses_and_scale(outfit, body, smplx_body) -> None:
     seen.append(only(outfit, body).digest)
     assert len(set(seen)) == len(seen)
     assert only(outfit, body).digest == seen[-1]
+
+
+@pytest.mark.parametrize("kind", ["smpl", "smplx"])
+def test_coordinates_of_a_map(outfit, body, smplx_body, kind) -> None:
+    """The body is seen where it is seen at the origin, to a tenth of a millimetre."""
+    chosen = body if kind == "smpl" else smplx_body
+    before = only(outfit, chosen)
+    middle = np.array([4_210_034.0, 172_000.5, 4_780_000.25])
+    scale = pickle.loads((outfit / "camera_scale.pkl").read_bytes())
+
+    def move(cameras: dict[str, Any]) -> None:
+        for camera in cameras.values():
+            shift = np.array(camera["rotation"]) @ middle
+            camera["translation"] = (np.array(camera["translation"]) - 1000 / scale * shift).tolist()
+
+    change_json(outfit / "camera_extrinsics.json", move)
+    for path in (outfit / "smpl_param").iterdir():
+        change_smpl(path, joints=lambda joints: joints.double() + torch.tensor(middle))
+    for path in (outfit / "smplx" / "smpl").iterdir():
+        change_smplx(path, Th=lambda Th: (np.array(Th) + middle).tolist())
+    np.testing.assert_allclose(in_cameras(only(outfit, chosen), chosen), in_cameras(before, chosen), atol=1e-4)
+
+
+def test_poses_without_the_root_and_more_betas(outfit, body, smplx_body) -> None:
+    before = only(outfit, body), only(outfit, smplx_body)
+    (outfit / "body.txt").unlink()
+    for path in (outfit / "smpl_param").iterdir():
+        change_smpl(path, betas=lambda betas: torch.cat([betas, torch.zeros(1, 6)], 1))
+    for path in (outfit / "smplx" / "smpl").iterdir():
+        assert not any(json.loads(path.read_text())[0]["poses"][0][:3])
+        change_smplx(path, poses=lambda poses: [poses[0][3:]], shapes=lambda shapes: [shapes[0] + [0.0] * 290])
+    for chosen, capture in zip((body, smplx_body), before, strict=True):
+        after = only(outfit, chosen)
+        for name in ("betas", "global_orient", "body_pose", "transl"):
+            assert torch.equal(getattr(after.poses, name), getattr(capture.poses, name)), name
+
+
+def test_files_that_disagree_on_the_number_of_betas(outfit, body) -> None:
+    change_smpl(outfit / "smpl_param" / "000003.pkl", betas=torch.zeros(1, 16))
+    assert reasons(only(outfit, body))[0] == (
+        "1 frame left out: smpl_param/000003.pkl: expected as many betas as in the files before, found 16 (20)"
+    )

@@ -18,7 +18,7 @@ from hgg_pyg.data.capture_set import find_subjects, load_body_for, open_captures
 from hgg_pyg.synthetic.capture_writer import write_subject
 from hgg_pyg.synthetic.config import SynthesizeConfig
 from hgg_pyg.types import UserError
-from tests.silhouettes import silhouette_overlaps
+from tests.silhouettes import in_cameras, silhouette_overlaps
 
 FRAMES, VIEWS = 4, 6
 
@@ -266,3 +266,15 @@ def test_a_folder_with_any_of_its_files_is_an_outfit(outfit, data) -> None:
         shutil.copy(path, folder / path.relative_to(outfit))
         assert find_subjects(folder)["lonely"].layout.name == "MVHumanNet++"
         shutil.rmtree(folder)
+
+
+def test_coordinates_of_a_map(outfit, smplx_body) -> None:
+    """The body is seen where it is seen at the origin, to a tenth of a millimetre."""
+    before = only(outfit, smplx_body)
+    middle = np.array([4_210_034.0, 172_000.5, 4_780_000.25])
+    change_params(outfit, transl=lambda transl: transl.astype(np.float64) + middle)
+    for path in outfit.glob("cameras/*/camera.npz"):
+        change_npz(path, extrinsic=lambda e: np.c_[e[:, :3], e[:, 3] - e[:, :3].astype(np.float64) @ middle])
+    np.testing.assert_allclose(
+        in_cameras(only(outfit, smplx_body), smplx_body), in_cameras(before, smplx_body), atol=1e-4
+    )

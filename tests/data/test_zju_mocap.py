@@ -24,7 +24,7 @@ from hgg_pyg.synthetic import SynthesizeConfig
 from hgg_pyg.synthetic.capture_writer import write_subject as write_synthetic
 from hgg_pyg.synthetic.optics import undistort
 from hgg_pyg.types import BodyPose, UserError
-from tests.silhouettes import silhouette_overlaps
+from tests.silhouettes import in_cameras, silhouette_overlaps
 
 FRAMES, WIDTH, HEIGHT = 4, 48, 64
 CAMERAS = ("Camera_B2", "Camera_B10", "Camera_B1")  # not in the order of their names
@@ -405,3 +405,33 @@ def test_posed_bodies_are_the_vertices_of_the_data_set(synthetic):
         posed = body.pose(capture.poses).vertices
         for row, path in enumerate(sorted((capture.root / "vertices").iterdir())):
             np.testing.assert_allclose(posed[row], np.load(path), atol=2e-6)
+
+
+def test_coordinates_of_a_map(subject, body):
+    """The body is seen where it is seen at the origin, to a tenth of a millimetre."""
+    before = open_one(subject, body)
+    middle = np.array([4_210_034.0, 172_000.5, 4_780_000.25])
+    change(
+        subject / "annots.npy",
+        lambda c: c["cams"].update(
+            T=[T - 1000 * (R @ middle)[:, None] for R, T in zip(c["cams"]["R"], c["cams"]["T"], strict=True)]
+        ),
+    )
+    for path in (subject / "params").iterdir():
+        change(path, lambda person: person.update(Th=person["Th"].astype(np.float64) + middle))
+    np.testing.assert_allclose(in_cameras(open_one(subject, body), body), in_cameras(before, body), atol=1e-4)
+
+
+def test_poses_without_the_root_and_more_betas(subject, body):
+    before = open_one(subject, body)
+    (subject / "body.txt").write_text("smpl")
+    for path in (subject / "params").iterdir():
+        change(
+            path,
+            lambda person: person.update(
+                poses=person["poses"][:, 3:], shapes=np.pad(person["shapes"], ((0, 0), (0, 6)))
+            ),
+        )
+    after = open_one(subject, body)
+    for name in ("betas", "global_orient", "body_pose", "transl"):
+        assert torch.equal(getattr(after.poses, name), getattr(before.poses, name)), name

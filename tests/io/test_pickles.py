@@ -361,3 +361,30 @@ def test_npy_that_runs_code_or_is_damaged(tmp_path):
         path.write_bytes(content)
         with pytest.raises(UserError, match=r"file\.npy: expected a test file, found something unreadable \(.+\)$"):
             load_npy(path, NUMPY, "a test file")
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        (b"\x80\x02Nr\xff\xff\xff\x7f.", "object number 2147483647 in 9 bytes"),
+        (b"Np9999999999\n.", "object number 9999999999 in"),
+        (b"\x80\x04\x8e" + (2**40).to_bytes(8, "little") + b"abc.", r"\d+ bytes .* but only \d+ remain"),
+        (pickle.dumps(torch.zeros(1).expand(2**40), 2), "an array of 4.1e.03 GiB, expected at most 2 GiB"),
+    ],
+)
+def test_memory_is_not_taken_because_a_file_says_so(tmp_path, content, reason):
+    with pytest.raises(UserError, match=rf"file\.pkl: expected a test file, found something unreadable \(.*{reason}"):
+        load(tmp_path / "file.pkl", content)
+
+
+def test_a_sparse_matrix_that_is_huge_when_dense_is_refused(tmp_path):
+    found = load(tmp_path / "file.pkl", pickle.dumps(scipy.sparse.csc_matrix((10**6, 10**6))))
+    with pytest.raises(ValueError, match=r"an array of .* GiB, expected at most 2 GiB"):
+        as_array(found)
+
+
+@pytest.mark.parametrize("kind", ["c8", "V4", "M8[s]", [("a", "f4")]])
+def test_npy_of_other_kinds_is_refused(tmp_path, kind):
+    np.save(tmp_path / "file.npy", np.zeros(3, kind))
+    with pytest.raises(UserError, match=r"found something unreadable \(an array of "):
+        load_npy(tmp_path / "file.npy", NUMPY, "a test file")

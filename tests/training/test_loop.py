@@ -12,8 +12,9 @@ from accelerate import Accelerator
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from torch import Tensor
 
+from hgg_pyg.training.checkpoint import Checkpoint, StepRecord
 from hgg_pyg.training.loop import TrainingLoop
-from hgg_pyg.training.run import Checkpoint, RunConfig, StepRecord
+from hgg_pyg.training.run import RunConfig
 from hgg_pyg.training.scalars import Scalars
 from hgg_pyg.types import UserError
 

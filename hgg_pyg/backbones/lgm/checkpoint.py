@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from hgg_pyg.backbones.lgm.network import LGM, PRESETS, Preset
+from hgg_pyg.io.shown import shown
 from hgg_pyg.io.tensors import load_tensors, save_tensors
 from hgg_pyg.io.weights import own_names
 from hgg_pyg.types import UserError
@@ -71,7 +72,7 @@ def save_lgm(network: LGM, preset: Preset, size: int, path: Path) -> None:
 def _check_state(path: Path, preset: Preset, expected: Mapping[str, Tensor], found: Mapping[str, Tensor]) -> None:
     """Name the first three weights that do not fit."""
     wrong = [
-        f"{name}: expected {_shape(expected.get(name))}, found {_shape(found.get(name))}"
+        f"{shown(name)}: expected {_shape(expected.get(name))}, found {_shape(found.get(name))}"
         for name in sorted(expected.keys() | found.keys())
         if _shape(expected.get(name)) != _shape(found.get(name))
     ]

@@ -17,6 +17,7 @@ from hgg_pyg.data.calibration import Calibration
 from hgg_pyg.data.capture import Capture, ImageFiles, LeftOut
 from hgg_pyg.data.images import fitted_size, header_size
 from hgg_pyg.data.layouts.base import Layout, Listing, Recording, stated_kinds
+from hgg_pyg.data.mask_values import with_meaning
 from hgg_pyg.data.windows import person_windows
 from hgg_pyg.kernels.threads import one_thread
 from hgg_pyg.types import BodyPose, UserError
@@ -30,7 +31,7 @@ log = logging.getLogger("hgg_pyg")
 def make_capture(
     folder: Path, layout: Layout, body: BodyModel, image_size: int | None = None, crop: bool = False
 ) -> Capture:
-    """Read a subject's folder and check what can be checked without decoding images.
+    """Read a subject's folder and check what can be checked without decoding more than a mask.
 
     A frame is kept if it has a pose and, from every camera that is kept, an image and a mask. A camera without images
     or masks, or with less than half as many as the others have, is left out rather than the frames.
@@ -59,7 +60,7 @@ def make_capture(
         raise UserError(f"{folder}: expected at least one frame with a pose, all images and masks, found none: {found}")
     rows = {number: row for row, number in enumerate(recording.poses.numbers)}
     poses = recording.poses.poses[[rows[number] for number in frames]]
-    images, masks = _files(recording.images, frames), _files(recording.masks, frames, recording.labels)
+    images, masks = _files(recording.images, frames), with_meaning(_files(recording.masks, frames, recording.labels))
     size = _common_size(folder, images, masks, recording.calibration)
     cameras = recording.calibration.cameras(fitted_size(*size, image_size))
     side = image_size or min(size)
@@ -82,7 +83,9 @@ def make_capture(
             f"{layout.name} {cameras.width}x{cameras.height}",
             f"cropped to {side} by {body.digest}" if crop else "whole",
             *(_digest_of(part) for part in (recording, poses, frames)),
+            *([] if (masks.labels, masks.white) == (recording.labels, None) else [f"{masks.labels} {masks.white}"]),
         ),
+        listing=_names_and_sizes((*recording.images, *recording.masks), frames),
     )
 
 
@@ -165,6 +168,15 @@ def _common_size(folder: Path, images: ImageFiles, masks: ImageFiles, calibratio
                 f"found {_text(expected)}"
             )
     return expected
+
+
+def _names_and_sizes(listings: Sequence[Listing], frames: Sequence[int]) -> str:
+    """A hash of the files of some frames: of what survives a copy."""
+    total = hashlib.sha256(repr(tuple(frames)).encode())
+    for listing in listings:
+        total.update("\0".join(listing.names[number] for number in frames).encode(errors="surrogateescape"))
+        total.update(np.array([listing.stamps[number][0] for number in frames], "<i8").tobytes())
+    return total.hexdigest()[:16]
 
 
 def _digest_of(part: Recording | BodyPose | tuple[int, ...]) -> str:

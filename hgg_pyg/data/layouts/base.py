@@ -152,11 +152,9 @@ def one_shape(betas: Tensor, where: Path, folder: Path, body: BodyModel) -> Tens
     if values > directions:
         ours = stated_kinds(folder, ("smpl", "smplx"))[0].startswith("open")
         if ours or betas[:, directions:].any():
-            advice = (
-                f"{folder / STATED_BODY} says that they are of our open body; correct it, or keep the first {directions}"
-                if ours
-                else f"give a body with {values} with --body, or fit the shape with {directions}"
-            )
+            advice = f"give a body with {values} with --body, or fit the shape with {directions}"
+            if ours:
+                advice = f"{folder / STATED_BODY} says that they are of our open body: correct it, or keep {directions}"
             raise UserError(
                 f"{where}: key 'betas': expected at most {directions} values, one for each shape direction of the body "
                 f"{body.name}, found {values}; {advice}"

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from hgg_pyg.body import BodyModel
-from hgg_pyg.data.calibration import Entry, make_calibration
+from hgg_pyg.data.calibration import Entry, make_calibration, numbers
 from hgg_pyg.data.capture import LeftOut
 from hgg_pyg.data.layouts.base import Layout, PoseTable, Recording, list_files, list_folders, stated_kinds
 from hgg_pyg.data.smpl_params import read_smpl_params
@@ -69,6 +69,7 @@ def _read_camera(name: str, path: Path) -> Entry:
     K, extrinsic = arrays["intrinsic"], arrays["extrinsic"]
     if extrinsic.shape not in ((3, 4), (4, 4)):
         raise UserError(f"{path}: key 'extrinsic': expected shape (3, 4) or (4, 4), found {extrinsic.shape}")
+    extrinsic = numbers(where, "extrinsic", extrinsic, None).reshape(extrinsic.shape)
     if len(extrinsic) == 4 and not np.allclose(extrinsic[3], (0, 0, 0, 1), atol=1e-6):
         raise UserError(f"{path}: key 'extrinsic': expected the last row 0 0 0 1, found {extrinsic[3].tolist()}")
     return Entry(name, where, K, extrinsic[:3, :3], extrinsic[:3, 3], keys=("intrinsic", "extrinsic", "extrinsic"))

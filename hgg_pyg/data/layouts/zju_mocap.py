@@ -51,9 +51,8 @@ def read_zju_mocap(folder: Path, body: BodyModel) -> Recording:
     `Camera (1)/CoreView_313_Camera_(1)_0001_2019-08-23_16-08-50.592.jpg` goes with params/1.npy and is frame 0.
 
     EasyMocap poses by V = R(Rh) LBS(poses, shapes) + Th about the origin; smplx rotates about the pelvis. See
-    `easymocap_to_smplx`. Of 69 poses the root's three, which are zero in EasyMocap's files, are left away. Each frame has
-    a shape; the person's is their median. Frames with damaged parameters are left
-    out; those without any have no pose.
+    `easymocap_to_smplx`; in poses of 69 the root's three are left away, see `with_root`. Each frame has a shape; the
+    person's is their median. Frames with damaged parameters are left out; those without any have no pose.
 
     Args:
         folder: the subject's folder.

@@ -1,0 +1,288 @@
+"""The readers that are fuzzed: a small valid file of each kind, and what reads it."""
+
+from __future__ import annotations
+
+import functools
+import io
+import json
+import pickle
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import scipy.sparse
+import torch
+from safetensors.torch import load_file, save
+
+from hgg_pyg.backbones.lgm.checkpoint import load_lgm, save_lgm
+from hgg_pyg.backbones.lgm.network import LGM, PRESETS
+from hgg_pyg.backbones.ply import read_similarity
+from hgg_pyg.body import load_body
+from hgg_pyg.body.arrays import read_body
+from hgg_pyg.config import config_json
+from hgg_pyg.data.calibration import make_calibration, read_calibration, require
+from hgg_pyg.data.capture_set import _read_splits
+from hgg_pyg.data.layouts.mvhumannet import _read_cameras
+from hgg_pyg.data.layouts.mvhumannet_poses import _read_smpl, _read_smplx
+from hgg_pyg.data.layouts.mvhumannet_pp import _read_camera
+from hgg_pyg.data.layouts.zju_mocap import _calibration, _dictionary, _poses, _shots
+from hgg_pyg.data.shards import DamagedShard, halve, read_frame, write_shard
+from hgg_pyg.data.smpl_params import params_kind, read_smpl_params
+from hgg_pyg.io.splats import read_ply, write_ply
+from hgg_pyg.model.config import ModelConfig
+from hgg_pyg.model.network import HGGNet
+from hgg_pyg.training.run import TrainConfig, read_config
+from hgg_pyg.types import Gaussians, UserError
+from tests.fuzz.mutations import bytes_changed, json_changed, npz_changed, pickle_changed, safetensors_changed
+from tests.fuzz.running import Reader
+
+_JSON, _NPZ, _PICKLE = (json_changed, bytes_changed), (npz_changed, bytes_changed), (pickle_changed, bytes_changed)
+_K = [[100.0, 0, 32], [0, 100.0, 32], [0, 0, 1]]
+_SMALL = ModelConfig(num_layers=1, hidden_channels=8, heads=2, in_channels=6)
+
+
+def _always(*contents: bytes) -> Callable[[Path], Sequence[bytes]]:
+    return lambda folder: contents
+
+
+def _text(values: Any) -> bytes:
+    return json.dumps(values).encode()
+
+
+def _npy(values: Any) -> bytes:
+    file = io.BytesIO()
+    np.save(file, values, allow_pickle=True)
+    return file.getvalue()
+
+
+def _npz(**arrays: Any) -> bytes:
+    file = io.BytesIO()
+    np.savez_compressed(file, **arrays)
+    return file.getvalue()
+
+
+def _rotations() -> list[list[list[float]]]:
+    return [[[1.0, 0, 0], [0, 1, 0], [0, 0, 1]], [[0.0, -1, 0], [1, 0, 0], [0, 0, 1]]]
+
+
+def _cameras() -> list[bytes]:
+    plain = {f"cam{i}": {"K": _K, "R": R, "T": [0.1 * i, 0, 2]} for i, R in enumerate(_rotations())}
+    full: dict[str, Any] = {"K": np.ravel(_K).tolist(), "R": _rotations()[0], "T": [[0], [0], [2]]}
+    full |= {"distCoeff": [0.1] * 5, "imgSize": [64, 64]}
+    return [_text(plain), _text({"a": full})]
+
+
+def _mvhumannet_cameras(file: str) -> Reader:
+    K = [[4000.0, 0, 2048], [0, 4000, 1500], [0, 0, 1]]
+    cameras = {f"1_CC32871A00{i}.png": {"rotation": R, "translation": [i, 0, 2]} for i, R in enumerate(_rotations())}
+    contents = {
+        "camera_extrinsics.json": _text(cameras),
+        "camera_intrinsics.json": _text({"intrinsics": K, "dist": [0.1, 0, 0, 0, 0]}),
+        "camera_scale.pkl": pickle.dumps(1.8),
+    }
+
+    def valid(folder: Path) -> Sequence[bytes]:
+        folder.mkdir(parents=True, exist_ok=True)
+        for name, content in contents.items():
+            (folder / name).write_bytes(content)
+        return [contents[file]]
+
+    mutations = _PICKLE if file.endswith(".pkl") else _JSON
+    return Reader(valid, file, lambda folder: make_calibration(_read_cameras(folder)), mutations)
+
+
+def _params(frames: int = 3) -> Sequence[bytes]:
+    rng = np.random.default_rng(0)
+    widths = {"betas": 10, "global_orient": 3, "transl": 3, "body_pose": 69}
+    smpl = {name: rng.normal(size=(1 if name == "betas" else frames, width)) for name, width in widths.items()}
+    whole = {"jaw_pose": 3, "leye_pose": 3, "reye_pose": 3, "left_hand_pose": 45, "right_hand_pose": 45}
+    smplx = {**smpl, **{name: rng.normal(size=(frames, width)).astype("f4") for name, width in whole.items()}}
+    smplx |= {"body_pose": smpl["body_pose"][:, :63], "expression": np.zeros((frames, 10), "f4")}
+    return [_npz(**smpl), _npz(**smplx)]
+
+
+def _read_params(folder: Path) -> object:
+    path = folder / "smpl_params.npz"
+    return params_kind(path), read_smpl_params(path, load_body())
+
+
+@functools.cache
+def _body(vertices: int = 40, joints: int = 24) -> dict[str, np.ndarray]:
+    rng = np.random.default_rng(0)
+    weights = rng.random((vertices, joints))
+    return {
+        "v_template": rng.normal(size=(vertices, 3)),
+        "f": rng.integers(0, vertices, (50, 3)).astype("u4"),
+        "weights": weights / weights.sum(1, keepdims=True),
+        "J_regressor": np.eye(joints, vertices),
+        "kintree_table": np.stack([np.maximum(np.arange(joints) - 1, 0), np.arange(joints)]),
+        "shapedirs": rng.normal(size=(vertices, 3, 10)),
+        "posedirs": rng.normal(size=(vertices, 3, (joints - 1) * 9)).astype("f4"),
+    }
+
+
+def _body_archives() -> Sequence[bytes]:
+    compact = dict(_body())
+    del compact["weights"], compact["J_regressor"]
+    rng = np.random.default_rng(1)
+    compact |= {"jr_row": np.arange(24), "jr_col": np.arange(24), "jr_val": np.ones(24, "f2")}
+    compact |= {"w_idx": rng.integers(0, 24, (40, 4)).astype("u1"), "w_val": rng.random((40, 4)).astype("f2")}
+    matrix = np.array(scipy.sparse.csc_matrix(_body()["J_regressor"]), object)
+    return [_npz(**_body()), _npz(**compact), _npz(**{**_body(), "J_regressor": matrix})]
+
+
+def _body_pickles() -> Sequence[bytes]:
+    forms = (scipy.sparse.csc_matrix, scipy.sparse.coo_matrix)
+    sparse = [{**_body(), "J_regressor": form(_body()["J_regressor"]), "bs_type": "lrotmin"} for form in forms]
+    return [pickle.dumps(content, 2) for content in (_body(), *sparse)]
+
+
+def _smpl_poses() -> Sequence[bytes]:
+    turn = torch.eye(3).expand(1, 24, 3, 3).contiguous()
+    content = {"full_pose": turn, "joints": torch.zeros(1, 45, 3), "betas": torch.zeros(1, 10)}
+    halves = {"global_orient": turn[:, :1].numpy(), "body_pose": turn[:, 1:].numpy()}
+    arrays = {**halves, "joints": np.zeros((1, 45, 3)), "betas": np.zeros((1, 10), "f4")}
+    return [pickle.dumps(content, 2), pickle.dumps(arrays, 4)]
+
+
+def _annotations() -> Sequence[bytes]:
+    cams = {"K": [np.array(_K)] * 2, "D": [np.zeros((5, 1))] * 2, "R": [np.array(R) for R in _rotations()]}
+    cams["T"] = [np.full((3, 1), 1000.0 * i) for i in range(2)]
+    ims = [{"ims": [f"Camera_B{i}/{frame:06d}.jpg" for i in (1, 2)]} for frame in range(3)]
+    return [_npy(np.array({"cams": cams, "ims": ims}, object))]
+
+
+def _read_annotations(folder: Path) -> object:
+    path = folder / "annots.npy"
+    content = _dictionary(path, "a dictionary with cams and ims, pickled by numpy")
+    cameras, shots = _shots(path, require(str(path), content, "ims"))
+    return _calibration(path, cameras, require(str(path), content, "cams")), shots
+
+
+def _people() -> Sequence[bytes]:
+    person = {"poses": np.zeros((1, 72)), "Rh": np.zeros((1, 3)), "Th": np.zeros((1, 3)), "shapes": np.zeros((1, 10))}
+    return [_npy(np.array(person, object))]
+
+
+def _gaussians(count: int = 5, harmonics: int = 0, features: int = 4) -> Gaussians:
+    rng = torch.Generator().manual_seed(0)
+    colors = torch.rand((count, harmonics, 3) if harmonics else (count, 3), generator=rng)
+    places, turns = torch.randn(count, 3, generator=rng), torch.randn(count, 4, generator=rng)
+    sizes, opacities = torch.rand(count, 3, generator=rng) + 0.01, torch.rand(count, generator=rng)
+    return Gaussians(places, turns, sizes, opacities, colors, torch.zeros(count, features))
+
+
+def _plys(folder: Path) -> Sequence[bytes]:
+    contents = []
+    for harmonics in (0, 4):
+        write_ply(folder / "valid.ply", _gaussians(harmonics=harmonics))
+        contents.append((folder / "valid.ply").read_bytes())
+    head, _, rows = contents[0].partition(b"end_header\n")
+    ahead = b"element face 2\nproperty list uchar int vertex_indices\nelement vertex"
+    faces = b"\3" + bytes(12) + b"\1" + bytes(4)
+    contents.append(head.replace(b"element vertex", ahead) + b"end_header\n" + faces + rows)
+    lines = "\n".join(" ".join(map(str, row)) for row in np.frombuffer(rows, "<f4").reshape(5, -1))
+    contents.append(head.replace(b"binary_little_endian", b"ascii") + b"end_header\n" + lines.encode())
+    names = ("x", "y", "z", "scale_x", "scale_y", "scale_z")
+    ends = "".join(f"property float {end}_{name}\n" for end in ("min", "max") for name in names)
+    packed = "".join(f"property uint packed_{name}\n" for name in ("position", "rotation", "scale", "color"))
+    head = (
+        f"ply\nformat binary_little_endian 1.0\nelement chunk 1\n{ends}element vertex 2\n{packed}end_header\n".encode()
+    )
+    words = np.array([[7, 512 << 20 | 512 << 10 | 512, 9, 1 << 31]] * 2, "<u4")
+    contents.append(head + np.linspace(-1, 1, 12).astype("<f4").tobytes() + words.tobytes())
+    return contents
+
+
+def _read_ply(folder: Path) -> object:
+    return read_ply(folder / "a.ply"), _or_refused(lambda: read_ply(folder / "a.ply", sh=True))
+
+
+def _or_refused(read: Callable[[], object]) -> object:
+    try:
+        return read()
+    except UserError as error:
+        return error
+
+
+def _shard(folder: Path) -> Sequence[bytes]:
+    write_shard(folder / "valid.safetensors", {number: halve(_gaussians(3 + number), "a test") for number in range(2)})
+    return [(folder / "valid.safetensors").read_bytes()]
+
+
+def _model(file: str) -> Callable[[Path], Sequence[bytes]]:
+    def valid(folder: Path) -> Sequence[bytes]:
+        torch.manual_seed(0)
+        HGGNet(_SMALL).save(folder)
+        if file == "model.json":
+            return [(folder / file).read_bytes()]
+        # As an earlier version wrote it, too: without a digest, so that damage gets further.
+        return [(folder / file).read_bytes(), save(load_file(folder / file))]
+
+    return valid
+
+
+def _lgm(folder: Path) -> Sequence[bytes]:
+    torch.manual_seed(0)
+    save_lgm(LGM(PRESETS["micro"]), "micro", 64, folder / "valid.safetensors")
+    return [
+        (folder / "valid.safetensors").read_bytes(),
+        save(LGM(PRESETS["micro"]).state_dict(), {"preset": "micro", "size": "64"}),
+    ]
+
+
+def _similarity() -> Sequence[bytes]:
+    return [b"# moved\n1 0 0 0.5\n0 1 0 0\n0 0 1 0\n0 0 0 1\n", b"0 -2 0 1e-3\n2 0 0 0\n0 0 2 0\n0 0 0 1"]
+
+
+_EASYMOCAP = {
+    key: [[0.1] * count] for key, count in {"Rh": 3, "Th": 3, "poses": 87, "expression": 10, "shapes": 10}.items()
+}
+_HEADER = (safetensors_changed, safetensors_changed, bytes_changed)
+
+READERS: dict[str, Reader] = {
+    "splits": Reader(
+        _always(_text({"train": ["a", "b"], "val": ["c"], "test": []})),
+        "splits.json",
+        lambda folder: _read_splits(folder / "splits.json", dict.fromkeys("abc")),  # pyright: ignore
+        _JSON,
+    ),
+    "config": Reader(_always(config_json(TrainConfig()).encode()), "config.json", read_config, _JSON),
+    "model": Reader(_model("model.json"), "model.json", HGGNet.load, _JSON),
+    "weights": Reader(_model("model.safetensors"), "model.safetensors", HGGNet.load, _HEADER),
+    "lgm": Reader(_lgm, "lgm.safetensors", lambda folder: load_lgm(folder / "lgm.safetensors"), _HEADER),
+    "shard": Reader(
+        _shard,
+        "shard.safetensors",
+        lambda folder: [read_frame(folder / "shard.safetensors", number) for number in range(2)],
+        _HEADER,
+        (DamagedShard,),
+    ),
+    "calibration": Reader(
+        _always(*_cameras()), "calibration.json", lambda folder: read_calibration(folder / "calibration.json"), _JSON
+    ),
+    "extrinsics": _mvhumannet_cameras("camera_extrinsics.json"),
+    "intrinsics": _mvhumannet_cameras("camera_intrinsics.json"),
+    "scale": _mvhumannet_cameras("camera_scale.pkl"),
+    "camera": Reader(
+        _always(
+            _npz(intrinsic=np.array(_K), extrinsic=np.eye(4)), _npz(intrinsic=np.array(_K), extrinsic=np.eye(3, 4))
+        ),
+        "camera.npz",
+        lambda folder: make_calibration([_read_camera("cam_00", folder / "camera.npz")]),
+        _NPZ,
+    ),
+    "annotations": Reader(_always(*_annotations()), "annots.npy", _read_annotations, _PICKLE),
+    "params": Reader(_always(*_params()), "smpl_params.npz", _read_params, _NPZ),
+    "smpl": Reader(_always(*_smpl_poses()), "0.pkl", lambda folder: _read_smpl(folder / "0.pkl"), _PICKLE),
+    "smplx": Reader(_always(_text([_EASYMOCAP])), "0.json", lambda folder: _read_smplx(folder / "0.json"), _JSON),
+    "easymocap": Reader(_always(*_people()), "0.npy", lambda folder: _poses(folder, {0: 0}, load_body()), _PICKLE),
+    "body_npz": Reader(_always(*_body_archives()), "b.npz", lambda folder: read_body(folder / "b.npz"), _NPZ),
+    "body_pickle": Reader(_always(*_body_pickles()), "b.pkl", lambda folder: read_body(folder / "b.pkl"), _PICKLE),
+    "ply": Reader(_plys, "a.ply", _read_ply, (bytes_changed,)),
+    "similarity": Reader(
+        _always(*_similarity()), "move.txt", lambda folder: read_similarity(folder / "move.txt"), (bytes_changed,)
+    ),
+}
+"""By name. Each is one kind of file."""

@@ -1,0 +1,95 @@
+"""A run's folder belongs to one command at a time."""
+
+import errno
+import fcntl
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from accelerate import Accelerator
+
+from hgg_pyg.training.claim import LOCK_FILE, begin_run, claimed
+from hgg_pyg.training.run import RunConfig, create_run
+from hgg_pyg.types import UserError
+
+
+def test_a_second_command_is_refused_and_nothing_is_left(tmp_path):
+    folder = tmp_path / "runs" / "demo"
+    with claimed(folder):
+        found = rf"runs/demo: expected a run that no command works on, found process {os.getpid()} on .* at it: wait"
+        with pytest.raises(UserError, match=found), claimed(folder):
+            pass
+        assert (folder / LOCK_FILE).exists()
+    assert not (tmp_path / "runs").exists()
+    with claimed(folder):
+        (folder / "file").touch()
+    assert [path.name for path in folder.iterdir()] == ["file"]
+
+
+@pytest.mark.parametrize("resume", [False, True])
+def test_a_run_that_goes_on_is_not_begun_again(tmp_path, resume):
+    config = RunConfig(out=tmp_path, resume=resume)
+    accelerator = Accelerator(cpu=True)
+    with claimed(config.folder):
+        create_run(config)
+        with pytest.raises(UserError, match="no command works on"), begin_run(config, accelerator):
+            pass
+    if resume:
+        with begin_run(config, accelerator) as checkpoint:
+            assert checkpoint is None
+    else:
+        with pytest.raises(UserError, match="already holds a run"), begin_run(config, accelerator):
+            pass
+
+
+HOLD = "import fcntl, sys; f = open(sys.argv[1], 'a'); fcntl.flock(f, fcntl.LOCK_EX); print(flush=True); input()"
+
+
+def test_what_a_killed_process_held_is_free(tmp_path):
+    folder = tmp_path / "demo"
+    folder.mkdir()
+    arguments = [sys.executable, "-c", HOLD, str(folder / LOCK_FILE)]
+    with subprocess.Popen(arguments, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as other:
+        assert other.stdout is not None
+        other.stdout.readline()
+        with pytest.raises(UserError, match="found one at it"), claimed(folder):
+            pass
+        other.kill()
+        other.wait()
+    assert (folder / LOCK_FILE).exists()
+    with claimed(folder):
+        pass
+    assert not (folder / LOCK_FILE).exists()
+
+
+def test_a_lock_that_was_removed_while_it_was_waited_for_is_none(tmp_path, monkeypatch):
+    """Who holds it removes it: one that has opened the file before must not take it for the folder's."""
+    original, removed = fcntl.flock, []
+
+    def flock(file, how):
+        if not removed:
+            removed.append(1)
+            (tmp_path / LOCK_FILE).unlink()
+        original(file, how)
+
+    monkeypatch.setattr(fcntl, "flock", flock)
+    with claimed(tmp_path), pytest.raises(UserError, match="no command works on"), claimed(tmp_path):
+        pass
+
+
+def test_a_file_system_without_locks_is_worked_on_with_a_warning(tmp_path, monkeypatch, caplog):
+    def refuse(*_):
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    monkeypatch.setattr(fcntl, "flock", refuse)
+    with claimed(tmp_path):
+        pass
+    assert "No locks available: nothing keeps a second command of this name away" in caplog.text
+
+
+def test_a_folder_that_cannot_be_made_is_named():
+    said = r"--out /dev/null: expected a folder that can be written \(Not a directory\)"
+    with pytest.raises(UserError, match=said), claimed(Path("/dev/null/demo")):
+        pass
