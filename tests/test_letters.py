@@ -118,13 +118,13 @@ def closed_pipe() -> int:
 
 @pytest.mark.parametrize("open_stream", [closed_pipe, lambda: os.open("/dev/full", os.O_WRONLY)])
 def test_what_no_one_reads_ends_nothing(open_stream: Callable[[], int], monkeypatch: pytest.MonkeyPatch) -> None:
-    descriptor, done = open_stream(), []
+    descriptor, done = open_stream(), list[bool]()
     for name in ("stdout", "stderr"):
         stream = io.TextIOWrapper(io.BufferedWriter(io.FileIO(descriptor, "w", closefd=False)), "utf-8")
         monkeypatch.setattr(sys, name, stream)
     monkeypatch.setattr(sys, "argv", ["command.py"])
 
-    def work(_: Nothing) -> None:
+    def work(config: Nothing) -> None:
         for _ in range(3):
             print("a table " * 10_000)
             print("progress", file=sys.stderr, flush=True)

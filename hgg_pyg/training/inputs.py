@@ -14,7 +14,7 @@ from hgg_pyg.backbones import Backbone, PlyBackbone
 from hgg_pyg.body import BodyModel
 from hgg_pyg.data.capture import Capture
 from hgg_pyg.data.capture_set import SPLITS, CaptureSet
-from hgg_pyg.io.files import write_atomically
+from hgg_pyg.io.files import write_text
 from hgg_pyg.training.run import CONFIG_FILE, RunConfig, places_of, read_config
 from hgg_pyg.types import UserError
 
@@ -83,7 +83,7 @@ def check_inputs(config: RunConfig, inputs: Inputs) -> None:
 
 def write_inputs(folder: Path, inputs: Inputs) -> None:
     """Keep them in a run's folder."""
-    write_atomically(folder / INPUTS_FILE, lambda path: path.write_text(json.dumps(inputs, indent=1)))
+    write_text(folder / INPUTS_FILE, json.dumps(inputs, indent=1))
 
 
 def read_inputs(folder: Path) -> Inputs | None:
