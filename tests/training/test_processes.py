@@ -6,7 +6,7 @@ import socket
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pytest
@@ -15,8 +15,9 @@ from accelerate import Accelerator
 
 from hgg_pyg import runtime
 from hgg_pyg.runtime import join_processes
+from hgg_pyg.training.checkpoint import Checkpoint
 from hgg_pyg.training.loop import TrainingLoop
-from hgg_pyg.training.run import Checkpoint, RunConfig, find_checkpoint
+from hgg_pyg.training.run import RunConfig, find_checkpoint
 from hgg_pyg.types import UserError
 
 LOOP = """
@@ -148,7 +149,7 @@ class OneOfTwo:
 def test_the_step_in_which_either_is_asked_is_the_last_of_both(tmp_path, caplog, index, own, other):
     caplog.set_level("INFO", "hgg_pyg")
     config = RunConfig(out=tmp_path, steps=5, accumulation=2)
-    loop = Nothing(config, OneOfTwo(index, other), torch.nn.Linear(1, 1, bias=False), "step")
+    loop = Nothing(config, cast(Accelerator, OneOfTwo(index, other)), torch.nn.Linear(1, 1, bias=False), "step")
     loop.stop_at = own
     with pytest.raises(SystemExit) as stop:
         loop.run_from(None)
