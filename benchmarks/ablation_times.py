@@ -18,7 +18,7 @@ from tqdm import tqdm
 from benchmarks.ablation_settings import Setting
 from benchmarks.timing import write_table
 from hgg_pyg.data.frames import FrameSource
-from hgg_pyg.runtime import join_processes
+from hgg_pyg.processes import join_processes
 from hgg_pyg.training.run import TrainConfig
 from hgg_pyg.training.trainer import Trainer
 from hgg_pyg.types import UserError

@@ -26,7 +26,8 @@ from hgg_pyg.data.frames import (
 )
 from hgg_pyg.data.protocols import ProtocolName
 from hgg_pyg.io.files import try_folder
-from hgg_pyg.runtime import join_processes, main_first, run_command, wait_for_all
+from hgg_pyg.processes import join_processes, main_first, wait_for_all
+from hgg_pyg.runtime import run_command
 from hgg_pyg.synthetic import DEMO, synthesize
 from hgg_pyg.types import UserError
 

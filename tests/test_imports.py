@@ -13,7 +13,7 @@ PACKAGES = ("graphs", "hgg_pyg")
 
 # The rooms of hgg_pyg from the ground up: a room knows its own floor and those below. What is not named is a command.
 FLOORS = (
-    ("types", "config", "io", "kernels"),
+    ("types", "config", "io", "kernels", "processes"),
     ("attention", "body", "render"),
     ("nn",),
     ("avatar",),

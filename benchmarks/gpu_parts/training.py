@@ -11,7 +11,7 @@ from benchmarks.gpu_parts.subjects import sources
 from benchmarks.gpu_parts.training_step import training_config
 from hgg_pyg.backbones import SurfaceBackbone, SurfaceConfig
 from hgg_pyg.data.frames import compute_missing
-from hgg_pyg.runtime import join_processes
+from hgg_pyg.processes import join_processes
 from hgg_pyg.training.run import create_run
 from hgg_pyg.training.trainer import Trainer
 

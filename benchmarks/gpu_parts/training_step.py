@@ -19,7 +19,7 @@ from benchmarks.timing import Spread
 from hgg_pyg.backbones import SurfaceBackbone, SurfaceConfig
 from hgg_pyg.config import ClipConfig
 from hgg_pyg.data.frames import compute_missing
-from hgg_pyg.runtime import join_processes
+from hgg_pyg.processes import join_processes
 from hgg_pyg.training.run import TrainConfig
 from hgg_pyg.training.trainer import LoadedClip, Trainer
 

@@ -14,7 +14,7 @@ import torch
 from accelerate import Accelerator
 
 from hgg_pyg import runtime
-from hgg_pyg.runtime import join_processes
+from hgg_pyg.processes import join_processes
 from hgg_pyg.training.checkpoint import Checkpoint
 from hgg_pyg.training.loop import TrainingLoop
 from hgg_pyg.training.run import RunConfig, find_checkpoint
@@ -27,7 +27,7 @@ from accelerate import Accelerator
 from hgg_pyg.training.loop import TrainingLoop
 from hgg_pyg.training.run import RunConfig, create_run
 from hgg_pyg.training.claim import begin_run
-from hgg_pyg.runtime import join_processes, run_command
+from hgg_pyg.processes import join_processes, run_command
 
 
 class Line(TrainingLoop[torch.Tensor]):
