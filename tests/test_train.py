@@ -86,7 +86,7 @@ if sys.argv[2] == "mid-step":
     def loss(self, *args):
         global calls
         calls += 1
-        return kill() if calls == 4 else original(self, *args)  # within the second step
+        return kill() if calls == 6 else original(self, *args)  # within the third step, which saved the first
     trainer.Trainer.loss = loss
 else:
     original = torch.save
