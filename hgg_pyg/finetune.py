@@ -15,7 +15,8 @@ from hgg_pyg.finetuning.config import FinetuneConfig
 from hgg_pyg.finetuning.scores import score_lgm
 from hgg_pyg.finetuning.tuner import CameraSplit, Tuner
 from hgg_pyg.io.files import make_folder
-from hgg_pyg.runtime import join_processes, main_first, run_command, wait_for_all
+from hgg_pyg.io.processes import main_first, wait_for_all
+from hgg_pyg.runtime import join_processes, run_command
 from hgg_pyg.synthetic import DEMO, synthesize
 from hgg_pyg.training.claim import begin_run
 from hgg_pyg.training.inputs import check_inputs, file_digest, inputs_of, write_inputs

@@ -26,7 +26,8 @@ from hgg_pyg.data.frames import (
 )
 from hgg_pyg.data.protocols import ProtocolName
 from hgg_pyg.io.files import make_folder
-from hgg_pyg.runtime import join_processes, main_first, run_command, wait_for_all
+from hgg_pyg.io.processes import main_first, wait_for_all
+from hgg_pyg.runtime import join_processes, run_command
 from hgg_pyg.synthetic import DEMO, synthesize
 from hgg_pyg.types import UserError
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import contextlib
 import ctypes
-import functools
 import io
 import logging
 import os
@@ -13,7 +12,6 @@ import re
 import sys
 import warnings
 from collections.abc import Callable, Mapping, Sequence
-from datetime import timedelta
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
@@ -23,6 +21,7 @@ import tyro
 import tyro.extras
 from accelerate import Accelerator
 
+from hgg_pyg.io.processes import everyone
 from hgg_pyg.types import UserError
 
 Config = TypeVar("Config")
@@ -30,7 +29,6 @@ Config = TypeVar("Config")
 
 _M_TRIM_THRESHOLD, _M_MMAP_MAX = -1, -4  # from glibc's malloc.h
 _STARTED = ("WORLD_SIZE", "OMPI_COMM_WORLD_SIZE", "PMI_SIZE", "MV2_COMM_WORLD_SIZE")  # where launchers say how many
-_LONGEST = timedelta(days=30)  # that a process which is done waits for the others; torch gives up after minutes
 
 
 def run_command(config: type[Config], work: Callable[[Config], object]) -> None:
@@ -87,42 +85,10 @@ def join_processes(precision: Literal["no", "bf16"] = "no", accumulation: int = 
             cpu=started > 1 and not gpus, mixed_precision=precision, gradient_accumulation_steps=accumulation
         )
         if accelerator.num_processes > 1:
-            _patient()  # now, while all of them are here
+            everyone()  # now, while all of them are here
     except (ValueError, dist.DistError) as error:
         raise UserError(f"expected {started} processes that find each other, found: {error}") from error
     return accelerator
-
-
-def main_first(accelerator: Accelerator, work: Callable[[], object]) -> None:
-    """Let the main process do what may be refused; if it is, all processes end, and that one says why.
-
-    Raises:
-        UserError: of the main process's work, there.
-    """
-    refused: list[UserError | None] = [None]
-    if accelerator.is_main_process:
-        try:
-            work()
-        except UserError as error:
-            refused[0] = error
-    if accelerator.num_processes > 1:
-        dist.broadcast_object_list(refused, src=0, group=_patient(), device=torch.device("cpu"))
-    if refused[0] is not None:
-        if accelerator.is_main_process:
-            raise refused[0]
-        sys.exit(2)
-
-
-def wait_for_all(accelerator: Accelerator) -> None:
-    """Wait until all processes are here, however long their shares of the work are; to be called by all of them."""
-    if accelerator.num_processes > 1:
-        dist.barrier(_patient())
-
-
-@functools.cache
-def _patient() -> dist.ProcessGroup:
-    """All processes; gloo, on GPUs too, notices at once when one of them ends, and may be told to wait for days."""
-    return dist.new_group(timeout=_LONGEST, backend="gloo")  # pyright: ignore[reportReturnType]
 
 
 def _lost_a_process(error: RuntimeError) -> bool:

@@ -15,7 +15,8 @@ from hgg_pyg.data.frames import check_views, compute_missing, frame_sources
 from hgg_pyg.evaluation.evaluator import Extras, evaluate
 from hgg_pyg.evaluation.lpips import BACKBONE_FILE, load_all_lpips, load_lpips
 from hgg_pyg.io.files import make_folder
-from hgg_pyg.runtime import join_processes, main_first, run_command, wait_for_all
+from hgg_pyg.io.processes import main_first, wait_for_all
+from hgg_pyg.runtime import join_processes, run_command
 from hgg_pyg.synthetic import DEMO, synthesize
 from hgg_pyg.training.claim import begin_run
 from hgg_pyg.training.inputs import check_inputs, inputs_of, network_digest, write_inputs

@@ -14,7 +14,7 @@ from typing import IO
 
 from accelerate import Accelerator
 
-from hgg_pyg.runtime import main_first
+from hgg_pyg.io.processes import main_first
 from hgg_pyg.training.checkpoint import Checkpoint
 from hgg_pyg.training.run import RunConfig, find_checkpoint
 from hgg_pyg.types import UserError
