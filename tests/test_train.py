@@ -90,7 +90,7 @@ if sys.argv[2] == "mid-step":
     def loss(self, *args):
         global calls
         calls += 1
-        return kill() if calls == 6 else original(self, *args)  # within the third step
+        return kill() if calls == 6 else original(self, *args)  # within the third step, which saved the first
     trainer.Trainer.loss = loss
 else:
     original = torch.save
