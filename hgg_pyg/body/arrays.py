@@ -172,13 +172,16 @@ def _unpack(path: Path, raw: dict[str, np.ndarray]) -> None:
     if "jr_row" not in raw:
         return
     try:
-        dense = np.zeros((raw["kintree_table"].shape[1], len(raw["v_template"])), np.float32)
+        joints, vertices = raw["kintree_table"].shape[1], len(raw["v_template"])
+        if joints not in KINDS:
+            raise ValueError(f"{joints} joints")
+        dense = np.zeros((joints, vertices), np.float32)
         dense[raw["jr_row"], raw["jr_col"]] = raw["jr_val"]
         raw["J_regressor"] = dense
-        dense = np.zeros((len(raw["v_template"]), raw["kintree_table"].shape[1]), np.float64)
+        dense = np.zeros((vertices, joints), np.float64)
         np.put_along_axis(dense, raw["w_idx"].astype(np.int64), raw["w_val"].astype(np.float64), 1)
         raw["weights"] = (dense / dense.sum(1, keepdims=True)).astype(np.float32)
-    except (KeyError, IndexError, ValueError) as error:
+    except (KeyError, IndexError, ValueError, TypeError) as error:
         raise UserError(
             f"{path}: expected the compact storage of the default body, found it damaged ({error})"
         ) from None

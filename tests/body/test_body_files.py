@@ -148,6 +148,8 @@ def test_directions_of_shape_and_of_expression(tmp_path, joints, directions, kin
         (lambda a: a.update(kintree_table=a["kintree_table"][0]), r"kintree_table: expected the shape \(2, 24\)"),
         (lambda a: a["kintree_table"].__setitem__((0, 3), 7), "each joint's parent before it, found 7 for joint 3"),
         (lambda a: a.update(jr_row=np.zeros(3, int)), "expected the compact storage of the default body"),
+        (lambda a: a.update(jr_row=np.zeros(3, int), v_template=np.array(1.0)), "damaged .len.. of unsized object"),
+        (lambda a: a.update(jr_row=np.zeros(3, int), kintree_table=np.zeros((2, 10**6))), "damaged .1000000 joints"),
         (lambda a: a.clear(), "expected the key 'v_template'; found no keys of a body"),
     ],
 )

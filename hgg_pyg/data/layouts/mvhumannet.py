@@ -99,9 +99,11 @@ def _read_cameras(folder: Path) -> list[Entry]:
     keys: dict[str, str] = {}
     for key in content:
         if not (match := _KEY.fullmatch(key)):
-            raise UserError(f"{path}: key '{key}': expected 1_<camera>.png, 0_0_<camera>.png or 0_1_<camera>.png")
+            raise UserError(
+                f"{path}: key '{shown(key)}': expected 1_<camera>.png, 0_0_<camera>.png or 0_1_<camera>.png"
+            )
         if match[1] in keys:
-            raise UserError(f"{path}: expected every camera once, found '{keys[match[1]]}' and '{key}'")
+            raise UserError(f"{path}: expected every camera once, found '{shown(keys[match[1]])}' and '{shown(key)}'")
         keys[match[1]] = key
     size = _rig(path, list(keys)).size
     K, distortion = _read_intrinsics(folder / INTRINSICS, size)
