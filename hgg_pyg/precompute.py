@@ -19,7 +19,15 @@ from accelerate.utils import broadcast_object_list
 from hgg_pyg.backbones import BackboneConfig, make_backbone
 from hgg_pyg.config import check_choices
 from hgg_pyg.data.capture_set import SPLITS, load_body_for, open_captures
-from hgg_pyg.data.frames import FrameSource, Shard, all_shards, compute_missing, compute_shards, frame_sources
+from hgg_pyg.data.frames import (
+    FrameSource,
+    Shard,
+    all_shards,
+    compute_missing,
+    compute_shards,
+    frame_sources,
+    some_usable,
+)
 from hgg_pyg.data.protocols import ProtocolName
 from hgg_pyg.runtime import join_processes, run_command
 from hgg_pyg.synthetic import DEMO, synthesize
@@ -73,7 +81,7 @@ class Estimate:
 
     frames: int
     missing: int
-    gaussians: int  # of a frame, as those of the first
+    gaussians: int  # of a frame, the most that one of the first has
     bytes_per_frame: float
     seconds_per_frame: float | None  # of one process; None where nothing had to be computed
 
@@ -110,6 +118,7 @@ def main(config: PrecomputeConfig) -> None:
             dist.barrier(patient)  # pyright: ignore[reportArgumentType]
         if main_process:
             log.info("%s", summary(sources, there, time.perf_counter() - begin))
+            some_usable(sources)
     accelerator.end_training()
 
 
@@ -117,7 +126,7 @@ def measure(sources: Sequence[FrameSource]) -> Estimate:
     """Compute the first shard that is missing, and from it and those that are there say what the others take.
 
     Raises:
-        UserError: no pixel of the person is seen in a frame, or the cache cannot be written.
+        UserError: a file is broken, or the cache cannot be written.
     """
     shards = all_shards(sources)
     seconds = None
@@ -131,7 +140,7 @@ def measure(sources: Sequence[FrameSource]) -> Estimate:
     return Estimate(
         frames=_count(shards),
         missing=_count(shards) - _count(present),
-        gaussians=len(first.source.load(first.frames[0])),
+        gaussians=max(len(first.source.load(frame)) for frame in first.frames),
         bytes_per_frame=_bytes_per_frame(present),
         seconds_per_frame=seconds,
     )

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import logging
+from itertools import islice
 
 import torch
 
 from hgg_pyg.attention import get_variant
 from hgg_pyg.backbones import make_backbone
 from hgg_pyg.data.capture_set import CaptureSet, load_body_for, open_captures
-from hgg_pyg.data.frames import compute_missing, frame_sources
+from hgg_pyg.data.frames import compute_missing, frame_sources, some_usable, usable_sources
 from hgg_pyg.evaluation.evaluator import Extras, evaluate
 from hgg_pyg.evaluation.lpips import BACKBONE_FILE, load_all_lpips, load_lpips
 from hgg_pyg.runtime import join_processes, run_command
@@ -53,6 +54,8 @@ def main(config: TrainConfig) -> None:
         _say_what_is_trained_on(config, captures, lpips is not None)
     compute_missing(train, (accelerator.process_index, accelerator.num_processes))
     accelerator.wait_for_everyone()
+    train = some_usable(train, quiet=not accelerator.is_main_process)
+    val = tuple(islice(usable_sources(val, quiet=True), 1)) if accelerator.is_main_process else ()
     try:
         trainer = Trainer(config, accelerator, train, val, captures.shared_subjects, lpips)
     except ValueError as error:  # a conv or a relation of the user's own that does not fit
@@ -62,7 +65,7 @@ def main(config: TrainConfig) -> None:
     trainer.run_from(checkpoint)
     if accelerator.is_main_process:
         trainer.network.save(config.folder / MODEL_FOLDER)
-        if test:
+        if test := tuple(usable_sources(test, quiet=captures.shared_subjects)):
             report = evaluate(
                 trainer.network,
                 test,

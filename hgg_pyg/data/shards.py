@@ -115,6 +115,19 @@ def read_frame(path: Path, number: int) -> Gaussians:
         raise DamagedShard(f"{path}: frame {number}: {error}") from None
 
 
+def read_counts(path: Path) -> dict[int, int]:
+    """How many Gaussians each frame of a shard has, by frame number. Only the header is read.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        DamagedShard: it is not a whole shard.
+    """
+    with path.open("rb", buffering=0) as file:
+        entries = _read_header(file, path)
+    means = {name.partition(".")[0]: entry for name, entry in entries.items() if name.endswith(".means")}
+    return {int(number): entry.shape[0] for number, entry in means.items()}
+
+
 def remove_leftovers(folder: Path) -> None:
     """Remove temporary files that runs left when they were killed, a day old or more: younger ones may be in use."""
     for path in folder.glob(".*"):

@@ -143,6 +143,7 @@ class _Evaluation:
             network.to(self.device)
         self.plan = make_plan(sources, frames, limit, extras.folders, extras.allow_missing)
         self.notes += self.plan.notes
+        self.notes += [f"{source.capture.name}: {item}" for source in sources for item in source.left_out]
         self.saved = None if extras.save_images is None else SavedImages(extras.save_images)
 
     def run(self, seen_in_training: bool) -> Report:
