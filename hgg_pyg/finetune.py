@@ -64,8 +64,9 @@ def main(config: FinetuneConfig) -> None:
     if accelerator.is_main_process:
         weights = config.folder / WEIGHTS_FILE
         save_lgm(tuner.network, config.preset, config.size, weights)
-        if captures.test:
-            subjects = [CameraSplit.of(capture) for capture in captures.test]
+        tuner.say_what_was_left_out()
+        subjects = [CameraSplit.of(capture).usable(body) for capture in captures.test]
+        if subjects := [subject for subject in subjects if subject.capture.frames]:
             report = score_lgm(tuner.network, tuner.loader, tuner.train_subjects, subjects)
             report.save(config.folder)
             print(report.table())

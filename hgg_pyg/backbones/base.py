@@ -71,9 +71,9 @@ class Backbone(Protocol):
         ...
 
     def lacking(self, subject: str, frame: int) -> str | None:
-        """What there is not of a frame, by its number: then it gives no Gaussians and is left out; None if all is there.
+        """What there is not of a frame, by its number, so that it is left out; None if all is there.
 
-        Asked before any image is read, of all frames.
+        It is asked of every frame, before any image is read.
         """
         ...
 

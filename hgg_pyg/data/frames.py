@@ -195,7 +195,7 @@ class FrameSource:
         seen = set(frames_with_person(self.capture, self.cameras, self.body, unsure))
         empty: dict[str, list[int]] = {}
         for frame, number in enumerate(numbers):
-            if not (counts[number] if number in counts else frame in seen):
+            if not counts.get(number, frame in seen):
                 empty.setdefault(self.lacking(frame) or NOBODY, []).append(frame)
         if not empty:
             return self

@@ -60,7 +60,7 @@ def score_lgm(network: LGM, loader: ViewLoader, train: Sequence[CameraSplit], te
         network: on any device; it is left in evaluation mode.
         loader: reads frames.
         train: whose images the mean image is made of, by task.
-        test: who is scored, `loader.config.test_frames` frames each.
+        test: who is scored, `loader.config.test_frames` frames each; every frame shows the person.
     """
     device = next(network.parameters()).device
     network.eval()
@@ -73,6 +73,7 @@ def score_lgm(network: LGM, loader: ViewLoader, train: Sequence[CameraSplit], te
             found: list[tuple[Tensor, Tensor]] = []
             for frame in frames:
                 views = loader.read(subject, frame, _cameras(subject, task))
+                assert views is not None, "expected test subjects without frames that show nobody"
                 _, rendered = render_views(network, views, device)
                 found.append((views.rgb[0], rendered.rgb[0].clamp(0, 1).cpu()))
             truth, ours = (torch.cat(images) for images in zip(*found, strict=True))
@@ -95,10 +96,12 @@ def _cameras(subject: CameraSplit, task: str) -> tuple[int, ...]:
 
 
 def _mean_image(loader: ViewLoader, subjects: Sequence[CameraSplit], task: str) -> Tensor:
-    """Of training subjects, from the cameras of a task. [h, h, 3]"""
-    images = [
-        loader.read(subject, frame, _cameras(subject, task)).rgb[0].mean(0)
+    """Of training subjects, from the cameras of a task; white where none of the frames shows anybody. [h, h, 3]"""
+    views = (
+        loader.read(subject, frame, _cameras(subject, task))
         for subject in subjects
         for frame in even_frames(0, len(subject.capture.frames), _MEAN_FRAMES)
-    ]
-    return torch.stack(images).mean(0)
+    )
+    images = [part.rgb[0].mean(0) for part in views if part is not None]
+    side = loader.config.target_size
+    return torch.stack(images).mean(0) if images else torch.ones(side, side, 3)
