@@ -7,7 +7,7 @@ import logging
 import torch
 
 from hgg_pyg.backbones.lgm.checkpoint import load_lgm, save_lgm
-from hgg_pyg.backbones.lgm.network import LGM, PRESETS
+from hgg_pyg.backbones.lgm.network import LGM, PRESETS, VIEWS
 from hgg_pyg.data.capture_set import load_body_for, open_captures
 from hgg_pyg.evaluation.lpips import BACKBONE_FILE, load_lpips
 from hgg_pyg.finetuning.config import FinetuneConfig
@@ -16,7 +16,6 @@ from hgg_pyg.finetuning.tuner import CameraSplit, Tuner
 from hgg_pyg.runtime import join_processes, run_command
 from hgg_pyg.synthetic import DEMO, synthesize
 from hgg_pyg.training.run import create_run, find_checkpoint
-from hgg_pyg.types import UserError
 
 WEIGHTS_FILE = "lgm.safetensors"
 
@@ -44,9 +43,8 @@ def main(config: FinetuneConfig) -> None:
         synthesize(DEMO)
     accelerator.wait_for_everyone()
     body = load_body_for(config.captures, config.body)
-    captures = open_captures(config.captures, config.image_size, body, config.crop, config.protocol)
-    if not captures.train:
-        raise UserError(f"{config.captures}: expected training subjects, found none")
+    captures = open_captures(config.captures, config.image_size, body, config.crop, config.protocol, VIEWS)
+    captures.require("train", config.captures)
     lpips = load_lpips()
     tuner = Tuner(config, accelerator, network, body, captures.train, captures.val, lpips)
     if accelerator.is_main_process:

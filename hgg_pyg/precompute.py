@@ -8,7 +8,6 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
-from itertools import chain
 from pathlib import Path
 from typing import Literal
 
@@ -18,7 +17,7 @@ from accelerate.utils import broadcast_object_list
 
 from hgg_pyg.backbones import BackboneConfig, make_backbone
 from hgg_pyg.config import check_choices
-from hgg_pyg.data.capture_set import SPLITS, load_body_for, open_captures
+from hgg_pyg.data.capture_set import load_body_for, open_captures
 from hgg_pyg.data.frames import (
     FrameSource,
     Shard,
@@ -179,11 +178,8 @@ def gigabytes(size: float) -> str:
 
 def _sources(config: PrecomputeConfig, accelerator: Accelerator) -> tuple[FrameSource, ...]:
     body = load_body_for(config.captures, config.body)
-    captures = open_captures(config.captures, config.image_size, body, config.crop, config.protocol)
-    parts = SPLITS if config.splits == "all" else (config.splits,)
-    chosen = list(chain(*(getattr(captures, part) for part in parts)))
-    if not chosen:
-        raise UserError(f"{config.captures}: expected subjects in split {config.splits}, found none")
+    captures = open_captures(config.captures, config.image_size, body, config.crop, config.protocol, config.input_views)
+    chosen = captures.require(config.splits, config.captures)
     if accelerator.is_main_process:
         log.info("%s", captures.describe())
     backbone = make_backbone(config.backbone, accelerator.device)

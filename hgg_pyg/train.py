@@ -42,13 +42,14 @@ def main(config: TrainConfig) -> None:
         synthesize(DEMO)
     accelerator.wait_for_everyone()
     body, backbone = load_body_for(config.captures, config.body), make_backbone(config.backbone, accelerator.device)
-    captures = open_captures(config.captures, config.image_size, body, config.crop, config.protocol)
+    captures = open_captures(
+        config.captures, config.image_size, body, config.crop, config.protocol, config.clip.input_views
+    )
+    captures.require("train", config.captures)
     train, val, test = (
         frame_sources(part, config.clip.input_views, backbone, body, config.cache)
         for part in (captures.train, captures.val, captures.test)
     )
-    if not train:
-        raise UserError(f"{config.captures}: expected training subjects, found none")
     lpips = load_lpips()
     if accelerator.is_main_process:
         _say_what_is_trained_on(config, captures, lpips is not None)

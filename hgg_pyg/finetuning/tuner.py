@@ -16,7 +16,7 @@ from torch import Tensor
 from hgg_pyg.backbones.lgm.anchors import anchors_for
 from hgg_pyg.backbones.lgm.augment import AugmentConfig, augment
 from hgg_pyg.backbones.lgm.cameras import crop_cameras, crop_images, lgm_frame, network_input
-from hgg_pyg.backbones.lgm.network import LGM, Predicted
+from hgg_pyg.backbones.lgm.network import LGM, VIEWS, Predicted
 from hgg_pyg.body import BodyModel
 from hgg_pyg.data.capture import Capture, LeftOut
 from hgg_pyg.data.people import NOBODY, frames_with_person, read_masks, shows_person
@@ -46,7 +46,7 @@ class CameraSplit:
     @staticmethod
     def of(capture: Capture) -> CameraSplit:
         """Front, left, back and right are input; where there are no other cameras, they are rendered as well."""
-        inputs = spread_cameras(capture, 4)
+        inputs = spread_cameras(capture, VIEWS)
         others = tuple(c for c in range(len(capture.cameras)) if c not in inputs)
         return CameraSplit(capture, inputs, others or inputs)
 

@@ -45,9 +45,7 @@ class TrainedRun:
         Raises:
             UserError: there are none, or none of that name, or no frame of them can be used.
         """
-        if not self.captures.test:
-            raise UserError(f"{self.data}: expected test subjects, found none")
-        names = [capture.name for capture in self.captures.test]
+        names = [capture.name for capture in self.captures.require("test", self.data)]
         if subject is not None and subject not in names:
             shown = ", ".join(names[:20])
             raise UserError(f"--subject: expected a test subject of {self.data} ({shown}), found {subject!r}")
@@ -72,7 +70,7 @@ def open_run(run: Path, data: Path | None = None, device: torch.device | None = 
     body = load_body_for(data, config.body)
     backbone = make_backbone(config.backbone, device)
     model = load_network(run, body, backbone, device)
-    captures = open_captures(data, config.image_size, body, config.crop, config.protocol)
+    captures = open_captures(data, config.image_size, body, config.crop, config.protocol, config.clip.input_views)
     return TrainedRun(config, model, data, captures, body, backbone)
 
 

@@ -14,7 +14,7 @@ from hgg_pyg.config import config_digest
 from hgg_pyg.data.calibration import Calibration
 from hgg_pyg.data.capture import Capture, ImageFiles, LeftOut
 from hgg_pyg.data.images import fitted_size, header_size
-from hgg_pyg.data.layouts.base import Layout, Listing, Recording, stated_kinds
+from hgg_pyg.data.layouts.base import Layout, Listing, Recording, stated_kinds, subject_name
 from hgg_pyg.data.windows import person_windows
 from hgg_pyg.kernels.threads import one_thread
 from hgg_pyg.types import BodyPose, UserError
@@ -53,7 +53,7 @@ def make_capture(
     cameras = recording.calibration.cameras(fitted_size(*size, image_size))
     side = image_size or min(size)
     return Capture(
-        name=folder.resolve().name,
+        name=subject_name(folder),
         root=folder,
         layout=layout.name,
         camera_names=recording.calibration.names,

@@ -110,6 +110,11 @@ def list_folders(folder: Path) -> list[str]:
         raise unreadable(folder, error) from None
 
 
+def subject_name(folder: Path) -> str:
+    """What a subject is called: the name of its folder, or of the link to it that was given."""
+    return Path(os.path.abspath(folder)).name
+
+
 def unreadable(folder: Path, error: OSError) -> UserError:
     """What to say of a folder that cannot be listed."""
     return UserError(f"{folder}: expected a folder that can be read, found that it cannot ({error.strerror})")

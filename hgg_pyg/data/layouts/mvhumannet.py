@@ -11,7 +11,7 @@ import numpy as np
 from hgg_pyg.body import BodyModel
 from hgg_pyg.data.calibration import Entry, make_calibration, numbers, read_json, require
 from hgg_pyg.data.capture import LeftOut
-from hgg_pyg.data.layouts.base import Layout, Recording, list_files, list_folders
+from hgg_pyg.data.layouts.base import Layout, Recording, list_files, list_folders, subject_name
 from hgg_pyg.data.layouts.mvhumannet_poses import pose_kinds, read_poses
 from hgg_pyg.io.pickles import load_pickle
 from hgg_pyg.types import UserError
@@ -63,7 +63,7 @@ def read_mvhumannet(folder: Path, body: BodyModel) -> Recording:
     places = next((pair for pair in _PLACES if all((folder / part).is_dir() for part in pair)), _PLACES[0])
     unknown = sorted(set(list_folders(folder / places[0])) - {entry.name for entry in entries})
     left_out = [LeftOut("camera", tuple(unknown), f"no entry in {EXTRINSICS}")] if unknown else []
-    outfit = _OUTFIT.match(folder.resolve().name)
+    outfit = _OUTFIT.match(subject_name(folder)) or _OUTFIT.match(folder.resolve().name)
     right = [entry for entry in entries if entry.name != _MOVED]
     if outfit and int(outfit[1]) >= _MOVED_FROM and 0 < len(right) < len(entries):
         entries = right
