@@ -78,16 +78,17 @@ def make_capture(
 def _usable_cameras(folder: Path, recording: Recording) -> tuple[Recording, list[LeftOut]]:
     """Without cameras that lack what most others have."""
     names = recording.calibration.names
-    counts = [(len(i.names), len(m.names)) for i, m in zip(recording.images, recording.masks, strict=True)]
-    most = max((min(count) for count in counts), default=0)
+    files = list(zip(recording.images, recording.masks, strict=True))
+    counts = [min(len(images.names), len(masks.names)) for images, masks in files]
+    most = max(counts, default=0)
     reasons: dict[str, list[str]] = {}
-    for name, (images, masks) in zip(names, counts, strict=True):
-        if not images:
-            reasons.setdefault("no images", []).append(name)
-        elif not masks:
-            reasons.setdefault("no masks", []).append(name)
-        elif min(images, masks) < most / 2:
-            reasons.setdefault(f"{min(images, masks)} images with masks, where others have {most}", []).append(name)
+    for name, (images, masks), count in zip(names, files, counts, strict=True):
+        if not images.names:
+            reasons.setdefault(": ".join(filter(None, ("no images", images.unlike))), []).append(name)
+        elif not masks.names:
+            reasons.setdefault(": ".join(filter(None, ("no masks", masks.unlike))), []).append(name)
+        elif count < most / 2:
+            reasons.setdefault(f"{count} images with masks, where others have {most}", []).append(name)
     out = [LeftOut("camera", tuple(found), reason) for reason, found in reasons.items()]
     lacking = {name for item in out for name in item.names}
     kept = [c for c, name in enumerate(names) if name not in lacking]
