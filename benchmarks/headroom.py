@@ -23,7 +23,7 @@ from hgg_pyg.backbones import BackboneConfig, make_backbone
 from hgg_pyg.config import check_choices
 from hgg_pyg.data.capture_set import load_body_for, open_captures
 from hgg_pyg.data.clips import Target, clip_graph, even_frames, input_range, load_target
-from hgg_pyg.data.frames import FrameSource, frame_sources
+from hgg_pyg.data.frames import FrameSource, frame_sources, some_usable
 from hgg_pyg.evaluation.evaluator import TASKS
 from hgg_pyg.evaluation.metrics import psnr
 from hgg_pyg.model.direct_binding import DirectBinding
@@ -187,7 +187,9 @@ def main(config: HeadroomBenchmark) -> None:
     body = load_body_for(config.data, config.body)
     captures = open_captures(config.data, config.image_size, body)
     chosen = list(dict.fromkeys((*captures.val, *captures.train)))[: config.subjects]
-    sources = frame_sources(chosen, config.input_views, make_backbone(config.backbone), body, Path("runs/cache"))
+    sources = some_usable(
+        frame_sources(chosen, config.input_views, make_backbone(config.backbone), body, Path("runs/cache"))
+    )
     fits = []
     with tqdm(total=len(sources) * len(PARTS), desc="fits", unit="fit") as bar:
         for source in sources:

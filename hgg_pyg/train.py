@@ -56,7 +56,8 @@ def main(config: TrainConfig) -> None:
     compute_missing(train, (accelerator.process_index, accelerator.num_processes))
     accelerator.wait_for_everyone()
     train = some_usable(train, quiet=not accelerator.is_main_process)
-    val = tuple(islice(usable_sources(val, quiet=True), 1)) if accelerator.is_main_process else ()
+    # Only the main process validates and evaluates; shared subjects have been told of as those trained on.
+    val = tuple(islice(usable_sources(val, captures.shared_subjects), 1)) if accelerator.is_main_process else ()
     try:
         trainer = Trainer(config, accelerator, train, val, captures.shared_subjects, lpips)
     except ValueError as error:  # a conv or a relation of the user's own that does not fit
@@ -66,7 +67,7 @@ def main(config: TrainConfig) -> None:
     trainer.run_from(checkpoint)
     if accelerator.is_main_process:
         trainer.network.save(config.folder / MODEL_FOLDER)
-        if test := tuple(usable_sources(test, quiet=captures.shared_subjects)):
+        if test := tuple(usable_sources(test, captures.shared_subjects)):
             report = evaluate(
                 trainer.network,
                 test,

@@ -56,14 +56,14 @@ class CaptureSet:
     refused: tuple[str, ...] = ()  # why subjects that cannot be opened are in no split
 
     def require(self, split: str, data: Path) -> tuple[Capture, ...]:
-        """The captures of a split of a data folder, or of all of them in turn.
+        """The captures of a split of a data folder; or of all of them, each capture once.
 
         Raises:
             UserError: there are none.
         """
         parts = SPLITS if split == "all" else (split,)
-        if found := tuple(chain(*(getattr(self, part) for part in parts))):
-            return found
+        if found := {capture.root: capture for part in parts for capture in getattr(self, part)}:
+            return tuple(found.values())
         reasons = f"; left out: {self.refused[0]}" if self.refused else ""
         raise UserError(f"{data}: expected subjects in split {split}, found none{reasons}")
 

@@ -212,6 +212,7 @@ def test_default_splits(tmp_path: Path, count: int, sizes: tuple[int, int, int])
     captures = open_captures(data)
     assert tuple(len(split) for split in (captures.train, captures.val, captures.test)) == sizes
     assert captures.shared_subjects == (count < 3)
+    assert len(captures.require("all", data)) == count
     if count >= 3:
         names = [capture.name for capture in captures.train + captures.val + captures.test]
         assert names == [f"s{index:02d}" for index in range(count)]
