@@ -45,7 +45,8 @@ from hgg_pyg.config import ClipConfig
 from hgg_pyg.data.capture import Capture
 from hgg_pyg.data.capture_set import CaptureSet, load_body_for, open_captures
 from hgg_pyg.data.clips import input_range
-from hgg_pyg.data.frames import FrameSource, compute_missing, frame_sources, some_usable
+from hgg_pyg.data.frames import FrameSource, compute_missing, frame_sources
+from hgg_pyg.data.usable import some_usable
 from hgg_pyg.io.files import write_atomically
 from hgg_pyg.runtime import run_command
 from hgg_pyg.synthetic import SynthesizeConfig, synthesize

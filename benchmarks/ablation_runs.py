@@ -23,7 +23,7 @@ from benchmarks.ablation_studies import expected_seconds
 from benchmarks.report import Progress
 from benchmarks.timing import machine, write_table
 from hgg_pyg import train
-from hgg_pyg.data.frames import some_usable
+from hgg_pyg.data.usable import some_usable
 from hgg_pyg.evaluation.evaluator import evaluate
 from hgg_pyg.runtime import keep_memory_pages
 from hgg_pyg.training.run import (

@@ -23,7 +23,8 @@ from hgg_pyg.backbones import BackboneConfig, make_backbone
 from hgg_pyg.config import check_choices
 from hgg_pyg.data.capture_set import load_body_for, open_captures
 from hgg_pyg.data.clips import Target, clip_graph, even_frames, input_range, load_target
-from hgg_pyg.data.frames import FrameSource, frame_sources, some_usable
+from hgg_pyg.data.frames import FrameSource, frame_sources
+from hgg_pyg.data.usable import some_usable
 from hgg_pyg.evaluation.evaluator import TASKS
 from hgg_pyg.evaluation.metrics import psnr
 from hgg_pyg.model.direct_binding import DirectBinding

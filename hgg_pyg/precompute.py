@@ -25,9 +25,9 @@ from hgg_pyg.data.frames import (
     compute_missing,
     compute_shards,
     frame_sources,
-    some_usable,
 )
 from hgg_pyg.data.protocols import ProtocolName
+from hgg_pyg.data.usable import some_usable
 from hgg_pyg.runtime import join_processes, run_command
 from hgg_pyg.synthetic import DEMO, synthesize
 from hgg_pyg.types import UserError

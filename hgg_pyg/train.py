@@ -10,7 +10,8 @@ import torch
 from hgg_pyg.attention import get_variant
 from hgg_pyg.backbones import make_backbone
 from hgg_pyg.data.capture_set import CaptureSet, load_body_for, open_captures
-from hgg_pyg.data.frames import compute_missing, frame_sources, some_usable, usable_sources
+from hgg_pyg.data.frames import compute_missing, frame_sources
+from hgg_pyg.data.usable import some_usable, usable_sources
 from hgg_pyg.evaluation.evaluator import Extras, evaluate
 from hgg_pyg.evaluation.lpips import BACKBONE_FILE, load_all_lpips, load_lpips
 from hgg_pyg.runtime import join_processes, run_command

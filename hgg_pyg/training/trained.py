@@ -16,7 +16,8 @@ from hgg_pyg.config import flat_config
 from hgg_pyg.data.capture import Capture
 from hgg_pyg.data.capture_set import CaptureSet, load_body_for, open_captures
 from hgg_pyg.data.clips import even_frames, input_range
-from hgg_pyg.data.frames import FrameSource, frame_sources, some_usable
+from hgg_pyg.data.frames import FrameSource, frame_sources
+from hgg_pyg.data.usable import some_usable
 from hgg_pyg.evaluation.inspection.subject import RunSubject
 from hgg_pyg.model.config import ModelConfig
 from hgg_pyg.model.network import HGGNet

@@ -13,8 +13,9 @@ from hgg_pyg.backbones import BackboneConfig, PlyConfig, SurfaceBackbone, make_b
 from hgg_pyg.config import ClipConfig
 from hgg_pyg.data import FrameSource, frame_sources, load_clip, open_captures
 from hgg_pyg.data.clips import load_target, sample_clip
-from hgg_pyg.data.frames import compute_missing, some_usable, usable_sources
+from hgg_pyg.data.frames import compute_missing
 from hgg_pyg.data.people import frames_with_person, shows_person
+from hgg_pyg.data.usable import some_usable, usable_sources
 from hgg_pyg.io.splats import write_ply
 from hgg_pyg.types import Cameras, UserError
 from tests.blackened import blacken, blackened
