@@ -46,6 +46,7 @@ from hgg_pyg.data.capture import Capture
 from hgg_pyg.data.capture_set import CaptureSet, load_body_for, open_captures
 from hgg_pyg.data.clips import input_range
 from hgg_pyg.data.frames import FrameSource, check_views, compute_missing, frame_sources
+from hgg_pyg.data.usable import some_usable
 from hgg_pyg.io.files import try_folder, write_text
 from hgg_pyg.runtime import run_command
 from hgg_pyg.synthetic import SynthesizeConfig, synthesize
@@ -175,6 +176,7 @@ def main(config: AblationBenchmark) -> None:
     sources = _training_sources(config, captures)
     if missing:
         compute_missing(sources)
+    sources = some_usable(sources)
     try:
         failures = train_all(missing, config.split, config.workers)
         if not failures:

@@ -23,6 +23,7 @@ from benchmarks.ablation_studies import expected_seconds
 from benchmarks.report import Progress
 from benchmarks.timing import machine, write_table
 from hgg_pyg import train
+from hgg_pyg.data.usable import some_usable
 from hgg_pyg.evaluation.evaluator import evaluate
 from hgg_pyg.runtime import keep_memory_pages
 from hgg_pyg.training.run import (
@@ -224,7 +225,7 @@ def _score_validation(run: TrainConfig, device: str) -> None:
     trained = open_run(run.folder, device=torch.device(device))
     report = evaluate(
         trained.model,
-        trained.sources(trained.captures.val),
+        some_usable(trained.sources(trained.captures.val)),
         run.graph,
         run.clip.frames,
         seen_in_training=trained.captures.shared_subjects,

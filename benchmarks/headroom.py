@@ -24,6 +24,7 @@ from hgg_pyg.config import FrameCount, Pixels, Steps, SubjectCount, ViewCount, c
 from hgg_pyg.data.capture_set import load_body_for, open_captures
 from hgg_pyg.data.clips import Target, clip_graph, even_frames, input_range, load_target
 from hgg_pyg.data.frames import FrameSource, check_views, frame_sources
+from hgg_pyg.data.usable import some_usable
 from hgg_pyg.evaluation.evaluator import TASKS
 from hgg_pyg.evaluation.metrics import psnr
 from hgg_pyg.io.files import try_folder
@@ -186,7 +187,7 @@ def main(config: HeadroomBenchmark) -> None:
     try_folder(config.out.parent, "--out")
     captures = open_captures(config.data, config.image_size, body)
     chosen = list(dict.fromkeys((*captures.val, *captures.train)))[: config.subjects]
-    sources = frame_sources(chosen, config.input_views, backbone, body, Path("runs/cache"))
+    sources = some_usable(frame_sources(chosen, config.input_views, backbone, body, Path("runs/cache")))
     fits = []
     with tqdm(total=len(sources) * len(PARTS), desc="fits", unit="fit") as bar:
         for source in sources:

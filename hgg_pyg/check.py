@@ -6,14 +6,15 @@ the IoU but not the share inside; in both cases with a person as tall as the bod
 are undone one by one, and two at once, and those are named that would clearly raise it.
 
 Exits with 0 if all subjects looked at can be trained on; with 1 if one cannot: below IoU 0.4 or 60% inside, a known
-mistake, files cut off, fewer than 4 cameras or 2 frames, no usable mask, or not to be opened; with 2 if the path is no
-folder of captures or the body cannot be loaded. Leaves check.png: the body rendered over images.
+mistake, files cut off, fewer than 4 cameras (`--clip.input-views N` trains on fewer), no frame that shows the person to
+one of the input cameras, or not to be opened; with 2 if the path is no folder of captures or the body cannot be loaded.
+Leaves check.png: the body rendered over images.
 """
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
@@ -24,7 +25,7 @@ from tqdm import tqdm
 from hgg_pyg.body import BodyModel, load_body
 from hgg_pyg.capture_check import Examination, describe, examine, save_sheet, summarise
 from hgg_pyg.config import Bounds, FrameCount, SubjectCount, ViewCount, check_choices
-from hgg_pyg.data.capture_set import SubjectFolder, find_subjects
+from hgg_pyg.data.capture_set import SubjectFolder, find_subjects, first_kinds
 from hgg_pyg.data.clips import even_frames
 from hgg_pyg.io.files import try_folder
 from hgg_pyg.runtime import run_command
@@ -61,7 +62,8 @@ def main(config: CheckConfig) -> None:
     out = config.out or Path("runs") / "check" / config.data.resolve().name
     try_folder(out, "--out")
     chosen = [found[names[i]] for i in even_frames(0, len(names), config.subjects)]
-    examinations, body = _examine_all(chosen, config)
+    body = _body_for(list(found.values()), config)
+    examinations = list(_examine_all(chosen, body, config))
     title = body.name if body is not None else "none: no subject says which"
     if len(examinations) == 1:
         print(describe(examinations[0], title))
@@ -76,19 +78,26 @@ def main(config: CheckConfig) -> None:
         sys.exit(1)
 
 
-def _examine_all(subjects: Sequence[SubjectFolder], config: CheckConfig) -> tuple[list[Examination], BodyModel | None]:
-    """Subjects whose poses cannot be read do not say which body they are for: the first that can says it for all."""
-    body: BodyModel | None = None
-    found = []
+def _body_for(subjects: Sequence[SubjectFolder], config: CheckConfig) -> BodyModel | None:
+    """The body that training would take; None where no subject says which."""
+    try:
+        _, kinds = first_kinds(subjects)
+    except UserError:
+        return None
+    return load_body(config.body, kinds)
+
+
+def _examine_all(
+    subjects: Sequence[SubjectFolder], body: BodyModel | None, config: CheckConfig
+) -> Iterator[Examination]:
     for subject in tqdm(subjects, desc="subjects", unit="subject", leave=False, disable=len(subjects) < 2):
-        try:
-            kinds = subject.kinds
-        except UserError as error:
-            found.append(Examination.unopened(subject, error))
+        if body is not None:
+            yield examine(subject, body, config.frames, config.cameras)
             continue
-        body = body or load_body(config.body, kinds)
-        found.append(examine(subject, body, config.frames, config.cameras))
-    return found, body
+        try:
+            first_kinds([subject])
+        except UserError as error:
+            yield Examination.unopened(subject, error)
 
 
 if __name__ == "__main__":

@@ -8,7 +8,7 @@ import torch
 from accelerate import Accelerator
 
 from hgg_pyg.backbones.lgm.checkpoint import load_lgm, save_lgm
-from hgg_pyg.backbones.lgm.network import LGM, PRESETS
+from hgg_pyg.backbones.lgm.network import LGM, PRESETS, VIEWS
 from hgg_pyg.data.capture_set import load_body_for, open_captures
 from hgg_pyg.evaluation.lpips import BACKBONE_FILE, load_lpips
 from hgg_pyg.finetuning.config import FinetuneConfig
@@ -21,7 +21,6 @@ from hgg_pyg.synthetic import DEMO, synthesize
 from hgg_pyg.training.claim import begin_run
 from hgg_pyg.training.inputs import check_inputs, file_digest, inputs_of, write_inputs
 from hgg_pyg.training.run import Checkpoint, create_run, follow_places
-from hgg_pyg.types import UserError
 
 WEIGHTS_FILE = "lgm.safetensors"
 
@@ -54,9 +53,8 @@ def _finetune(config: FinetuneConfig, accelerator: Accelerator, checkpoint: Chec
     if accelerator.is_main_process and config.data is None:
         synthesize(DEMO)
     wait_for_all(accelerator)
-    captures = open_captures(config.captures, config.image_size, body, config.crop, config.protocol)
-    if not captures.train:
-        raise UserError(f"{config.captures}: expected training subjects, found none")
+    captures = open_captures(config.captures, config.image_size, body, config.crop, config.protocol, VIEWS)
+    captures.require("train", config.captures)
     start = "random weights" if config.checkpoint is None else file_digest(config.checkpoint)
     inputs = inputs_of(captures, body, lpips is not None, start)
     main_first(accelerator, lambda: check_inputs(config, inputs))
@@ -79,8 +77,9 @@ def _finetune(config: FinetuneConfig, accelerator: Accelerator, checkpoint: Chec
     if accelerator.is_main_process:
         weights = config.folder / WEIGHTS_FILE
         save_lgm(tuner.network, config.preset, config.size, weights)
-        if captures.test:
-            subjects = [CameraSplit.of(capture) for capture in captures.test]
+        tuner.say_what_was_left_out()
+        subjects = [CameraSplit.of(capture).usable(body) for capture in captures.test]
+        if subjects := [subject for subject in subjects if subject.capture.frames]:
             report = score_lgm(tuner.network, tuner.loader, tuner.train_subjects, subjects)
             report.save(config.folder)
             print(report.table())

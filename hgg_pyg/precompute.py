@@ -7,14 +7,13 @@ import shutil
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from itertools import chain
 from pathlib import Path
 from typing import Literal
 
 from hgg_pyg.backbones import Backbone, BackboneConfig, make_backbone
 from hgg_pyg.body import BodyModel
 from hgg_pyg.config import Pixels, ViewCount, check_choices
-from hgg_pyg.data.capture_set import SPLITS, load_body_for, open_captures
+from hgg_pyg.data.capture_set import load_body_for, open_captures
 from hgg_pyg.data.frames import (
     FrameSource,
     Shard,
@@ -25,6 +24,7 @@ from hgg_pyg.data.frames import (
     frame_sources,
 )
 from hgg_pyg.data.protocols import ProtocolName
+from hgg_pyg.data.usable import some_usable
 from hgg_pyg.io.files import try_folder
 from hgg_pyg.processes import join_processes, main_first, wait_for_all
 from hgg_pyg.runtime import run_command
@@ -75,7 +75,7 @@ class Estimate:
 
     frames: int
     missing: int
-    gaussians: int  # of a frame, as those of the first
+    gaussians: int  # of a frame, the most that one of the first has
     bytes_per_frame: float
     seconds_per_frame: float | None  # of one process; None where nothing had to be computed
 
@@ -111,6 +111,7 @@ def main(config: PrecomputeConfig) -> None:
         wait_for_all(accelerator)
         if main_process:
             log.info("%s", summary(sources, there, time.perf_counter() - begin))
+            some_usable(sources)
     accelerator.end_training()
 
 
@@ -118,7 +119,7 @@ def measure(sources: Sequence[FrameSource]) -> Estimate:
     """Compute the first shard that is missing, and from it and those that are there say what the others take.
 
     Raises:
-        UserError: no pixel of the person is seen in a frame, or the cache cannot be written.
+        UserError: a file is broken, or the cache cannot be written.
     """
     shards = all_shards(sources)
     seconds = None
@@ -132,7 +133,7 @@ def measure(sources: Sequence[FrameSource]) -> Estimate:
     return Estimate(
         frames=_count(shards),
         missing=_count(shards) - _count(present),
-        gaussians=len(first.source.load(first.frames[0])),
+        gaussians=max(len(first.source.load(frame)) for frame in first.frames),
         bytes_per_frame=_bytes_per_frame(present),
         seconds_per_frame=seconds,
     )
@@ -172,11 +173,8 @@ def gigabytes(size: float) -> str:
 def _sources(
     config: PrecomputeConfig, body: BodyModel, backbone: Backbone, main_process: bool
 ) -> tuple[FrameSource, ...]:
-    captures = open_captures(config.captures, config.image_size, body, config.crop, config.protocol)
-    parts = SPLITS if config.splits == "all" else (config.splits,)
-    chosen = list(chain(*(getattr(captures, part) for part in parts)))
-    if not chosen:
-        raise UserError(f"{config.captures}: expected subjects in split {config.splits}, found none")
+    captures = open_captures(config.captures, config.image_size, body, config.crop, config.protocol, config.input_views)
+    chosen = captures.require(config.splits, config.captures)
     if main_process:
         log.info("%s", captures.describe())
     return frame_sources(chosen, config.input_views, backbone, body, config.cache)

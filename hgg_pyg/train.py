@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+from itertools import islice
 
 import torch
 from accelerate import Accelerator
@@ -12,6 +13,7 @@ from hgg_pyg.attention import get_variant
 from hgg_pyg.backbones import make_backbone
 from hgg_pyg.data.capture_set import CaptureSet, load_body_for, open_captures
 from hgg_pyg.data.frames import check_views, compute_missing, frame_sources
+from hgg_pyg.data.usable import some_usable, usable_sources
 from hgg_pyg.evaluation.evaluator import Extras, evaluate
 from hgg_pyg.evaluation.lpips import BACKBONE_FILE, load_all_lpips, load_lpips
 from hgg_pyg.io.files import try_folder
@@ -56,19 +58,23 @@ def _train(config: TrainConfig, accelerator: Accelerator, checkpoint: Checkpoint
     if accelerator.is_main_process and config.data is None:
         synthesize(DEMO)
     wait_for_all(accelerator)
-    captures = open_captures(config.captures, config.image_size, body, config.crop, config.protocol)
+    captures = open_captures(
+        config.captures, config.image_size, body, config.crop, config.protocol, config.clip.input_views
+    )
+    captures.require("train", config.captures)
     train, val, test = (
         frame_sources(part, config.clip.input_views, backbone, body, config.cache)
         for part in (captures.train, captures.val, captures.test)
     )
-    if not train:
-        raise UserError(f"{config.captures}: expected training subjects, found none")
     if accelerator.is_main_process:
         _say_what_is_trained_on(config, captures, lpips is not None)
     inputs = inputs_of(captures, body, lpips is not None, network_digest(backbone))
     main_first(accelerator, lambda: check_inputs(config, inputs))
     compute_missing(train, (accelerator.process_index, accelerator.num_processes))
     wait_for_all(accelerator)
+    train = some_usable(train, quiet=not accelerator.is_main_process)
+    # Only the main process validates and evaluates; shared subjects have been told of as those trained on.
+    val = tuple(islice(usable_sources(val, captures.shared_subjects), 1)) if accelerator.is_main_process else ()
     with fitting():
         trainer = Trainer(config, accelerator, train, val, captures.shared_subjects, lpips)
     if accelerator.is_main_process and checkpoint is None:
@@ -79,7 +85,7 @@ def _train(config: TrainConfig, accelerator: Accelerator, checkpoint: Checkpoint
     trainer.run_from(checkpoint)
     if accelerator.is_main_process:
         trainer.network.save(config.folder / MODEL_FOLDER, {RUN_SETTINGS: json.dumps(trainer.settings)})
-        if test:
+        if test := tuple(usable_sources(test, captures.shared_subjects)):
             report = evaluate(
                 trainer.network,
                 test,

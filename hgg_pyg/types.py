@@ -73,6 +73,12 @@ class Gaussians(_TensorRecord):
         return self.map(lambda tensor: tensor[item])
 
     @staticmethod
+    def none(features: int) -> Gaussians:
+        """No Gaussians, of so many features. [0]"""
+        empty = torch.empty(0, 3)
+        return Gaussians(empty, torch.empty(0, 4), empty, torch.empty(0), empty, torch.empty(0, features))
+
+    @staticmethod
     def cat(parts: Sequence[Gaussians]) -> Gaussians:
         """Concatenate along M (no leading dimensions); features only if all parts have them."""
         names = [f.name for f in fields(Gaussians)]

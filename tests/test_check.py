@@ -15,6 +15,7 @@ from hgg_pyg.data.capture_set import load_body_for
 from hgg_pyg.runtime import run_command
 from hgg_pyg.synthetic import SynthesizeConfig, synthesize
 from hgg_pyg.types import UserError
+from tests.blackened import blacken
 
 FLIP = np.diag([1.0, -1, -1])
 Z_UP = np.array([[1.0, 0, 0], [0, 0, -1], [0, 1, 0]])  # from y up
@@ -273,7 +274,28 @@ def test_masks_without_any_outline_are_not_trained_on(tone, word, folder, capsys
     change_images(folder, lambda image: Image.new("L", image.size, tone), "*/mask/pha/*.jpg")
     code, said = check(folder, capsys)
     assert code == 1
-    assert f"not trainable: {word} masks" in said
+    assert f"not trainable: {'nobody in the masks' if word == 'empty' else 'whole masks'}" in said
+
+
+@pytest.mark.parametrize(
+    ("frames", "cameras", "options", "verdict"),
+    [
+        ({1}, "*", {}, "trainable, but look at: frames without a person, empty masks"),
+        (
+            {0, 3},
+            "*",
+            {"frames": 2},
+            "trainable, but look at: frames without a person, empty masks",
+        ),  # not all is black
+        ({0, 1, 2, 3}, "cam0[0235]", {}, "not trainable: nobody in the masks"),  # other cameras do not make up for it
+        ({0, 1, 2, 3}, "cam0[035]", {}, "trainable, but look at: empty masks"),
+    ],
+)
+def test_frames_without_a_person_count_as_they_do_in_training(frames, cameras, options, verdict, folder, capsys):
+    blacken(folder, frames, cameras)
+    code, said = check(folder, capsys, **options)
+    assert f"\n{verdict}\n" in said
+    assert code == (0 if verdict.startswith("trainable") else 1)
 
 
 def test_too_little_is_not_trained_on(folder, capsys):
@@ -284,7 +306,8 @@ def test_too_little_is_not_trained_on(folder, capsys):
     code, said = check(folder, capsys)
     assert code == 1
     assert "expected at least 4 cameras, the input views of training, found 3" in said
-    assert "expected at least 2 frames, found 1" in said
+    assert "train with --clip.input-views 3, not on LGM" in said
+    assert "note: there is no pose that training has not seen, to be scored in" in said
     assert "3 cameras left out: no images" in said
 
 

@@ -70,6 +70,13 @@ class Backbone(Protocol):
         """Changes with everything the result depends on besides the moment: for the key of a cache."""
         ...
 
+    def lacking(self, subject: str, frame: int) -> str | None:
+        """What there is not of a frame, by its number, so that it is left out; None if all is there.
+
+        It is asked of every frame, before any image is read.
+        """
+        ...
+
     def __call__(self, moment: Moment) -> Gaussians:
         """Gaussians in the world with features [M, C], float32, on the CPU. M is 0 if nothing is seen.
 

@@ -116,6 +116,12 @@ class PlyBackbone:
                 total.update(file.read())
         return total.hexdigest()[:16]
 
+    def lacking(self, subject: str, frame: int) -> str | None:
+        """The frame's file, where it is missing."""
+        if self._path(subject, frame).is_file():
+            return None
+        return f"no file of its Gaussians {self.folder / self.config.pattern}, see --backbone.ply.pattern"
+
     @torch.no_grad()
     def __call__(self, moment: Moment) -> Gaussians:
         """Gaussians in the world with features [M, C], float32, on the CPU.
@@ -124,7 +130,7 @@ class PlyBackbone:
             UserError: the frame's file or the transform is missing or wrong, or the Gaussians are far from the body.
         """
         config = self.config
-        path = self.folder / config.pattern.format(subject=moment.subject, frame=moment.frame)
+        path = self._path(moment.subject, moment.frame)
         if not path.is_file():
             wanted = f"frame {moment.frame} of {moment.subject}"
             raise UserError(f"{path}: expected the Gaussians of {wanted}, found none: see --backbone.ply.pattern")
@@ -140,6 +146,9 @@ class PlyBackbone:
             expected = f"expected Gaussians on the body, found half of them more than {away:.3g} m away from it"
             raise UserError(f"{path}: {expected}: see --backbone.ply.transform")
         return replace(gaussians, features=_features(gaussians, local).float())
+
+    def _path(self, subject: str, frame: int) -> Path:
+        return self.folder / self.config.pattern.format(subject=subject, frame=frame)
 
 
 def read_similarity(path: Path) -> Tensor:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal
@@ -28,6 +29,10 @@ _NAMES = {
         "basicmodel_neutral_lbs_10_207_0_v1.0.0.pkl",
     ),
     "smplx": ("SMPLX_NEUTRAL.npz", "SMPLX_NEUTRAL.pkl"),
+}
+_OF_ONE_SEX = {  # which of them fits a person, the poses do not say: the user has to
+    "smpl": re.compile(r"(smpl_(fe)?male|basicmodel_[mf]_.+)\.(npz|pkl)", re.IGNORECASE),
+    "smplx": re.compile(r"smplx_(fe)?male\.(npz|pkl)", re.IGNORECASE),
 }
 _FOLDERS = {
     "smpl": ("", "smpl", "models/smpl", "smpl/models", "models", "SMPL_python_v.1.1.0/smpl/models"),
@@ -58,13 +63,12 @@ def find_body_file(path: Path | None = None, kinds: Sequence[str] = ("open",)) -
         found = _first(_installed_folder(), kind)
         if found is not None:
             return found
+    advice = _advice(_installed_folder(), kinds)
     if "smpl" not in kinds:
-        raise UserError(f"poses of SMPL-X need its body: give --body SMPLX_NEUTRAL.npz, or its folder in {ENVIRONMENT}")
-    log.warning(
-        "poses estimated with SMPL fit the open default body only roughly: "
-        "give --body SMPL_NEUTRAL.npz, or its folder in %s",
-        ENVIRONMENT,
-    )
+        text = f"give --body SMPLX_NEUTRAL.npz, or its folder in {ENVIRONMENT}"
+        raise UserError(f"poses of SMPL-X need its body: {advice or text}")
+    text = f"give --body SMPL_NEUTRAL.npz, or its folder in {ENVIRONMENT}"
+    log.warning("poses estimated with SMPL fit the open default body only roughly: %s", advice or text)
     return DEFAULT_BODY
 
 
@@ -83,7 +87,19 @@ def _in_path(path: Path, kinds: list[str]) -> Path:
     elif path.exists():
         return path
     names = " or ".join(name for kind in kinds for name in _NAMES[kind][:2])
-    raise UserError(f"{path}: expected a body file (.npz, .pkl), or a folder with {names}; found none")
+    found = (_advice(path, kinds) if path.is_dir() else None) or "found none"
+    raise UserError(f"{path}: expected a body file (.npz, .pkl), or a folder with {names}; {found}")
+
+
+def _advice(folder: Path | None, kinds: Sequence[str]) -> str | None:
+    """How to take the first body of one sex in a folder without a neutral one; None if there is none either."""
+    wanted = [kind for kind in kinds if kind in _FOLDERS]
+    places = [(kind, folder / sub) for kind in wanted for sub in _FOLDERS[kind]] if folder is not None else []
+    for kind, place in places:
+        names = sorted(path.name for path in place.iterdir()) if place.is_dir() else []
+        if found := next((name for name in names if _OF_ONE_SEX[kind].fullmatch(name)), None):
+            return f"found {found}, of one sex only, which is taken by --body {place / found}"
+    return None
 
 
 def _installed_folder() -> Path | None:

@@ -19,6 +19,9 @@ from hgg_pyg.data.capture_set import SubjectFolder
 from hgg_pyg.data.clips import even_frames
 from hgg_pyg.data.images import mask_range
 from hgg_pyg.data.layouts import make_capture
+from hgg_pyg.data.layouts.base import subject_name
+from hgg_pyg.data.people import NOBODY, frames_with_person
+from hgg_pyg.data.views import spread_cameras
 from hgg_pyg.types import UserError
 
 MASK_SIZE = 192  # pixels of the longest side at which masks are compared
@@ -76,7 +79,7 @@ class Examination:
     @staticmethod
     def unopened(subject: SubjectFolder, error: UserError) -> Examination:
         """Of a subject that training could not open either."""
-        name = subject.folder.resolve().name
+        name = subject_name(subject.folder)
         return Examination(name, subject.layout.name, (Finding("cannot be opened", str(error), True),))
 
     @property
@@ -128,6 +131,7 @@ def examine(subject: SubjectFolder, body: BodyModel, frames: int, cameras: int) 
     odd = odd_cameras(scene, overlaps)
     findings = [
         *_of_counts(capture),
+        *(_of_people(capture, body, times) if overlap is None or not overlap.bad else ()),
         *_of_files(capture, cut, masks, scene),
         *_of_overlap(capture, overlap, diagnoses),
         *(Finding(f"camera '{names[item.camera]}'", _of_odd(item, names), False) for item in odd),
@@ -152,16 +156,31 @@ def examine(subject: SubjectFolder, body: BodyModel, frames: int, cameras: int) 
 def _of_counts(capture: Capture) -> list[Finding]:
     needed, found = ClipConfig().input_views, []
     if len(capture.cameras) < needed:
-        text = f"expected at least {needed} cameras, the input views of training, found {len(capture.cameras)}"
-        found.append(Finding("too few cameras", text, True))
+        few = len(capture.cameras)
+        text = f"expected at least {needed} cameras, the input views of training, found {few}"
+        found.append(Finding("too few cameras", f"{text}: train with --clip.input-views {few}, not on LGM", True))
     if len(capture.frames) < 2:
-        found.append(Finding("too few frames", f"expected at least 2 frames, found {len(capture.frames)}", True))
+        found.append(Finding("a single frame", "there is no pose that training has not seen, to be scored in", False))
     lost = sum(len(item.names) for item in capture.left_out if item.what == "frame")
     if lost > _MANY * (lost + len(capture.frames)):
         reasons = "; ".join(str(item) for item in capture.left_out if item.what == "frame")
         found.append(Finding("frames left out", f"of {lost + len(capture.frames)} frames: {reasons}", False))
     found += [Finding("cameras left out", str(item), False) for item in capture.left_out if item.what == "camera"]
     return found
+
+
+def _of_people(capture: Capture, body: BodyModel, looked_at: Sequence[int]) -> list[Finding]:
+    """Frames that training leaves out; it needs one that it does not."""
+    inputs = spread_cameras(capture, min(ClipConfig().input_views, len(capture.cameras)))
+    seen = set(frames_with_person(capture, inputs, body, looked_at))
+    empty = [frame for frame in looked_at if frame not in seen]
+    if not empty:
+        return []
+    others = (frame for frame in range(len(capture.frames)) if frame not in looked_at)
+    if not seen and not any(frames_with_person(capture, inputs, body, [frame]) for frame in others):
+        return [Finding("nobody in the masks", f"expected a frame that shows the person, found none: {NOBODY}", True)]
+    many = f"{len(empty)} of {len(looked_at)} frames looked at, {capture.frames[empty[0]]} the first"
+    return [Finding("frames without a person", f"{many}: {NOBODY}; training leaves them out", False)]
 
 
 def _of_files(capture: Capture, cut: Sequence[object], masks: MaskFaults, scene: Scene) -> list[Finding]:
@@ -180,7 +199,7 @@ def _of_files(capture: Capture, cut: Sequence[object], masks: MaskFaults, scene:
             many = f"{len(positions)} of {scene.usable.size} masks looked at {'are' if len(positions) > 1 else 'is'}"
             text = f"{many} {_MASK_WORDS[word]}, the first is {next(capture.masks.path(*at) for at in positions)}"
             text += _of_faint(capture, positions) if word == "empty" else ""
-            found.append(Finding(f"{word} masks", text, not scene.usable.any()))
+            found.append(Finding(f"{word} masks", text, word == "whole" and not scene.usable.any()))
     return found
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
@@ -14,7 +15,9 @@ from hgg_pyg.body import BodyModel, load_body
 from hgg_pyg.data.capture import Capture
 from hgg_pyg.data.clips import even_frames
 from hgg_pyg.data.layouts import LAYOUTS, Layout, make_capture, stated_kinds, unreadable
+from hgg_pyg.data.layouts.base import subject_name
 from hgg_pyg.data.protocols import PROTOCOLS, Protocol, ProtocolName
+from hgg_pyg.data.views import require_cameras
 from hgg_pyg.io.json_files import read_json_object
 from hgg_pyg.io.shown import shown
 from hgg_pyg.types import UserError
@@ -53,6 +56,18 @@ class CaptureSet:
     shared_subjects: bool  # too few subjects to part: every split holds all of them
     refused: tuple[str, ...] = ()  # why subjects that cannot be opened are in no split
 
+    def require(self, split: str, data: Path) -> tuple[Capture, ...]:
+        """The captures of a split of a data folder; or of all of them, each capture once.
+
+        Raises:
+            UserError: there are none.
+        """
+        parts = SPLITS if split == "all" else (split,)
+        if found := {capture.root: capture for part in parts for capture in getattr(self, part)}:
+            return tuple(found.values())
+        reasons = f"; left out: {self.refused[0]}" if self.refused else ""
+        raise UserError(f"{data}: expected subjects in split {split}, found none{reasons}")
+
     def describe(self) -> str:
         """What was found, and what of it is left out, one line each."""
         captures = {capture.root: capture for capture in (*self.train, *self.val, *self.test)}.values()
@@ -71,19 +86,35 @@ class CaptureSet:
 def load_body_for(data: Path | None, path: Path | None = None) -> BodyModel:
     """The body that the poses of a data folder are for: from `path` if one is given; see `load_body`.
 
-    Without a folder, the body that synthetic people have, which need not be there yet.
+    The first subject that can be read says which body that is. Without a folder, it is the body that synthetic people
+    have, which need not be there yet.
 
     Raises:
-        UserError: no subject, or no such body.
+        UserError: no subject, none that can be read, or no such body.
     """
     if data is None:
         return load_body(path)
-    subject = next(iter(find_subjects(data).values()))
-    kinds = subject.kinds
+    subjects = list(find_subjects(data).values())
+    subject, kinds = first_kinds(subjects)
     try:
         return load_body(path, kinds)
     except UserError as error:
         raise UserError(str(error) if path else f"{subject.folder}: {error}") from None
+
+
+def first_kinds(subjects: Sequence[SubjectFolder]) -> tuple[SubjectFolder, tuple[str, ...]]:
+    """The first of some subjects that says which bodies its poses are for, and what it says.
+
+    Raises:
+        UserError: none can be read: what is wrong with the first.
+    """
+    problems = []
+    for subject in subjects:
+        try:
+            return subject, subject.kinds
+        except UserError as error:
+            problems.append(error)
+    raise problems[0]
 
 
 def open_captures(
@@ -92,6 +123,7 @@ def open_captures(
     body: BodyModel | None = None,
     crop: bool = False,
     protocol: ProtocolName = "own",
+    input_views: int = 1,
 ) -> CaptureSet:
     """Open one subject's folder, or a folder of subjects, in any of the known layouts.
 
@@ -106,13 +138,14 @@ def open_captures(
         body: that the poses are for; by default what `load_body_for` finds.
         crop: read only the square around the person, at `image_size`.
         protocol: whose test subjects and frames.
+        input_views: how many cameras a capture must have.
 
     Raises:
         UserError: the first thing found wrong with the folder, `splits.json` or a capture.
     """
     if image_size is not None and image_size < 1:
         raise UserError(f"image_size: expected at least 1 pixel, found {image_size}")
-    subjects = find_subjects(data)
+    subjects, unread = _find(data)
     single = len(subjects) == 1 and next(iter(subjects.values())).folder == data
     named = None if single else _read_splits(data / SPLITS_FILE, subjects)
     rules = PROTOCOLS[protocol]
@@ -124,6 +157,7 @@ def open_captures(
     for name in tqdm(names, desc="opening captures", unit="subject", leave=False, disable=len(names) < 30):
         try:
             capture = make_capture(subjects[name].folder, subjects[name].layout, body, image_size, crop)
+            require_cameras(capture, input_views)
         except UserError as error:
             if named is not None or shared:
                 raise
@@ -135,42 +169,65 @@ def open_captures(
     if not opened:
         raise UserError(refused[0])
     parts = {split: tuple(opened[name] for name in chosen if name in opened) for split, chosen in splits.items()}
-    return CaptureSet(**parts, shared_subjects=shared, refused=tuple(refused))
+    return CaptureSet(**parts, shared_subjects=shared, refused=(*refused, *unread))
 
 
 def find_subjects(data: Path) -> dict[str, SubjectFolder]:
-    """Subjects by name: `data` itself if it is one, else folders below it that are.
+    """Subjects by name: `data` itself if it is one, else folders below it that are, those that can be listed.
+
+    A subject is called as its folder, or as a link to it; a folder that has several names counts once.
 
     Raises:
-        UserError: no such folder, no subject in it, one that cannot be read, or two of one name.
+        UserError: no such folder, no subject in it, or two of one name in different places.
     """
+    return _find(data)[0]
+
+
+def _find(data: Path) -> tuple[dict[str, SubjectFolder], list[str]]:
+    """Subjects by name, and what is wrong with folders that cannot be listed."""
     if not data.is_dir():
         raise UserError(f"{data}: expected a folder of captures, found {'a file' if data.exists() else 'nothing'}")
-    found = list(_search(data, _DEPTH))
+    unread: list[str] = []
+    found = _search(data, _DEPTH, unread)
+    if not found and unread:
+        raise UserError(unread[0])
     if not found:
         inside = ", ".join(sorted(path.name for path in data.iterdir())[:5]) or "an empty folder"
         signs = "; ".join(f"{layout.name}: {layout.sign}" for layout in LAYOUTS)
         raise UserError(f"{data}: expected a subject's folder, or folders of them ({signs}); found {inside}")
     subjects: dict[str, SubjectFolder] = {}
-    for subject in found:
-        name = subject.folder.resolve().name
+    for subject in _each_once(found):
+        name = subject_name(subject.folder)
         if name in subjects:
             raise UserError(
                 f"{subject.folder}: expected subjects of different names, found {subjects[name].folder} too"
             )
         subjects[name] = subject
-    return subjects
+    return subjects, unread
 
 
-def _search(folder: Path, depth: int) -> list[SubjectFolder]:
+def _each_once(found: Sequence[SubjectFolder]) -> list[SubjectFolder]:
+    """Without second names of the same folder: its own goes before those of links, and of links the first."""
+    folders: dict[Path, SubjectFolder] = {}
+    for subject in found:
+        place = subject.folder.resolve()
+        known = folders.setdefault(place, subject)
+        if known.folder.name != place.name and subject.folder.name == place.name:
+            folders[place] = subject
+    return list(folders.values())
+
+
+def _search(folder: Path, depth: int, unread: list[str]) -> list[SubjectFolder]:
+    """Subjects in a folder and below it. Told in `unread`: what is wrong with folders that cannot be listed."""
     try:
         layout = next((layout for layout in LAYOUTS if layout.recognises(folder)), None)
         if layout is not None:
             return [SubjectFolder(folder, layout)]
         below = sorted(path for path in folder.iterdir() if path.is_dir() and not path.name.startswith("."))
     except OSError as error:
-        raise unreadable(folder, error) from None
-    return list(chain(*(_search(path, depth - 1) for path in below))) if depth else []
+        unread.append(str(unreadable(folder, error)))
+        return []
+    return list(chain(*(_search(path, depth - 1, unread) for path in below))) if depth else []
 
 
 def _splits(

@@ -15,9 +15,10 @@ from graphs import GraphSpec
 from hgg_pyg.body import PosedBody
 from hgg_pyg.data.clips import Target, clip_graph, load_target
 from hgg_pyg.data.frames import FrameSource
+from hgg_pyg.data.people import NOBODY
 from hgg_pyg.data.views import opposite_cameras
 from hgg_pyg.model.feedback import InputImages, add_feedback
-from hgg_pyg.types import Cameras, Gaussians
+from hgg_pyg.types import Cameras, Gaussians, UserError
 
 
 class HearsFeedback(Protocol):
@@ -58,12 +59,16 @@ def load_clip(
         gaussians: those of the frames; from the cache if None.
 
     Raises:
-        UserError: a file is broken, or of another size.
+        UserError: a file is broken, or of another size, or a frame has no Gaussians.
     """
     poses = source.capture.poses[list(frames)]
     posed = source.body.pose(poses)
     if gaussians is None:
         gaussians = [source.load(frame) for frame in frames]
+    for frame, found in zip(frames, gaussians, strict=True):
+        if not len(found):
+            where = f"{source.capture.root}: frame {source.capture.frames[frame]}"
+            raise UserError(f"{where}: expected Gaussians of it, found none: {source.lacking(frame) or NOBODY}")
     graph = clip_graph(gaussians, posed, source.body.faces, poses.betas, spec, ref_frame)
     return ClipInput(graph, _load_images(source, frames, posed, images) if images else None)
 

@@ -5,10 +5,11 @@ from __future__ import annotations
 import contextlib
 import json
 import logging
+from bisect import bisect_left
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from threading import Lock
 from typing import TypeVar
@@ -21,12 +22,14 @@ from tqdm import tqdm
 from hgg_pyg.backbones import Backbone, Moment
 from hgg_pyg.body import BodyModel
 from hgg_pyg.config import config_digest
-from hgg_pyg.data.capture import Capture
+from hgg_pyg.data.capture import Capture, LeftOut
+from hgg_pyg.data.people import NOBODY, frames_with_person, read_masks, shows_person
 from hgg_pyg.data.shards import (
     FORMAT,
     FRAMES_PER_SHARD,
     DamagedShard,
     halve,
+    read_counts,
     read_frame,
     write_shard,
 )
@@ -55,13 +58,24 @@ class FrameSource:
     body: BodyModel
     cache: Path
     per_shard: int = FRAMES_PER_SHARD
+    stored: Capture | None = None  # the capture with the frames that `usable` left out, as the cache has it
 
     @property
     def folder(self) -> Path:
         """Where this capture's frames are kept: a name that changes with anything they depend on."""
-        form = f"{FORMAT}, {self.per_shard} frames"
-        key = config_digest(form, self.capture.digest, self.backbone.digest, self.body.digest, " ".join(self.views))
-        return self.cache / f"{self.capture.name}-{key}"
+        form, capture = f"{FORMAT}, {self.per_shard} frames", self.whole.capture
+        key = config_digest(form, capture.digest, self.backbone.digest, self.body.digest, " ".join(self.views))
+        return self.cache / f"{capture.name}-{key}"
+
+    @property
+    def whole(self) -> FrameSource:
+        """The same with all frames of the capture."""
+        return self if self.stored is None else replace(self, capture=self.stored, stored=None)
+
+    @property
+    def left_out(self) -> tuple[LeftOut, ...]:
+        """The frames that `usable` left out, by reason."""
+        return self.capture.left_out[len(self.whole.capture.left_out) :]
 
     @property
     def views(self) -> tuple[str, ...]:
@@ -71,8 +85,9 @@ class FrameSource:
     @property
     def shards(self) -> tuple[Shard, ...]:
         """All frames, a few successive ones a file."""
-        folder, frames = self.folder, range(len(self.capture.frames))
-        return tuple(Shard(self, folder, frames[a : a + self.per_shard]) for a in frames[:: self.per_shard])
+        whole, folder = self.whole, self.folder
+        frames = range(len(whole.capture.frames))
+        return tuple(Shard(whole, folder, frames[a : a + self.per_shard]) for a in frames[:: self.per_shard])
 
     def path(self, frame: int) -> Path:
         """The file that holds a frame (by position). It exists only when it is whole."""
@@ -81,10 +96,10 @@ class FrameSource:
     def load(self, frame: int) -> Gaussians:
         """Gaussians of a frame (by position), features included. [M] Threads may call it side by side.
 
-        A shard that is missing is computed; so is a damaged one, and the log says so.
+        A shard that is missing is computed; so is a damaged one, and the log says so. M is 0 as of `predict`.
 
         Raises:
-            UserError: as `predict`, or the cache cannot be written.
+            UserError: a file is broken, or the cache cannot be written.
         """
         shard, number = self._shard(frame), self.capture.frames[frame]
         try:
@@ -99,14 +114,14 @@ class FrameSource:
             compute_shards([shard], quiet=True)
         return read_frame(shard.path, number)
 
-    def moment(self, frame: int) -> Moment:
-        """What the backbone is given of a frame (by position)."""
+    def moment(self, frame: int, masks: Tensor | None = None) -> Moment:
+        """What the backbone is given of a frame (by position); the masks are read with the images if not given."""
         capture, cameras = self.capture, list(self.cameras)
         posed = self.body.pose(capture.poses[[frame]])
 
         def read() -> tuple[Tensor, Tensor]:
             images = torch.from_numpy(np.stack([capture.image(frame, c) for c in cameras]))
-            return images, torch.from_numpy(np.stack([capture.mask(frame, c) for c in cameras]))
+            return images, read_masks(capture, frame, cameras) if masks is None else masks
 
         return Moment(
             subject=capture.name,
@@ -122,21 +137,27 @@ class FrameSource:
     def predict(self, frame: int) -> Gaussians:
         """The backbone's Gaussians of a frame (by position), past the cache, the same for any number of threads. [M]
 
+        M is 0 where the backbone lacks a file, or its masks show nobody where the body is.
+
         Raises:
-            UserError: no pixel of the person is seen.
+            UserError: a file is broken.
         """
-        gaussians = self.backbone(self.moment(frame))
-        if len(gaussians) == 0:
-            path = self.capture.masks.path(frame, self.cameras[0])
-            number = self.capture.frames[frame]
-            raise UserError(f"{path}: expected a person in the masks of frame {number}, found none")
-        return gaussians
+        if self.lacking(frame) is None:
+            masks = read_masks(self.capture, frame, self.cameras)
+            moment = self.moment(frame, masks)
+            if shows_person(masks, moment.vertices, moment.cameras):
+                return self.backbone(moment)
+        return Gaussians.none(self.backbone.feature_dim)
+
+    def lacking(self, frame: int) -> str | None:
+        """What the backbone lacks of a frame (by position), as far as that is known without its images."""
+        return self.backbone.lacking(self.capture.name, self.capture.frames[frame])
 
     def predict_all(self, frames: Sequence[int]) -> list[Gaussians]:
         """What `predict` gives of each of some frames, computed side by side.
 
         Raises:
-            UserError: as `predict`.
+            UserError: a file is broken.
         """
         with side_by_side(self.backbone) as pool:
             return list(pool.map(self.predict, frames))
@@ -157,9 +178,42 @@ class FrameSource:
         file = self.folder / ABOUT_FILE
         write_text(file, json.dumps(about, indent=1))
 
+    def usable(self) -> FrameSource:
+        """The same without the frames that have no Gaussians, which `left_out` names; itself where all have some.
+
+        Of frames in the cache only headers are read, of others the masks. There may be no frame left.
+        """
+        numbers = self.capture.frames
+        counts = self._counts()
+        unknown = [frame for frame, number in enumerate(numbers) if number not in counts]
+        reasons = {frame: self.lacking(frame) for frame in unknown}
+        unsure = [frame for frame in unknown if reasons[frame] is None]
+        seen = set(frames_with_person(self.capture, self.cameras, self.body, unsure))
+        empty: dict[str, list[int]] = {}
+        for frame, number in enumerate(numbers):
+            if not counts.get(number, frame in seen):
+                empty.setdefault(self.lacking(frame) or NOBODY, []).append(frame)
+        if not empty:
+            return self
+        out = [LeftOut("frame", tuple(str(numbers[f]) for f in found), reason) for reason, found in empty.items()]
+        lost = set().union(*empty.values())
+        capture = self.capture.select([frame for frame in range(len(numbers)) if frame not in lost])
+        capture = replace(capture, left_out=(*self.capture.left_out, *out))
+        return replace(self, capture=capture, stored=self.whole.capture)
+
+    def _counts(self) -> dict[int, int]:
+        """How many Gaussians the frames have that are in the cache, by frame number."""
+        counts: dict[int, int] = {}
+        for shard in self.shards:
+            with contextlib.suppress(FileNotFoundError, DamagedShard):
+                counts |= read_counts(shard.path)
+        return counts
+
     def _shard(self, frame: int) -> Shard:
-        first = frame - frame % self.per_shard
-        return Shard(self, self.folder, range(len(self.capture.frames))[first : first + self.per_shard])
+        whole = self.whole
+        position = bisect_left(whole.capture.frames, self.capture.frames[frame])
+        first = position - position % self.per_shard
+        return Shard(whole, self.folder, range(len(whole.capture.frames))[first : first + self.per_shard])
 
 
 @dataclass(frozen=True)
@@ -219,7 +273,7 @@ def compute_missing(sources: Sequence[FrameSource], share: tuple[int, int] = (0,
         how many frames were computed.
 
     Raises:
-        UserError: no pixel of the person is seen in a frame, or the cache cannot be written.
+        UserError: a file is broken, or the cache cannot be written.
     """
     index, count = share
     missing = [shard for shard in all_shards(sources)[index::count] if not shard.path.is_file()]
@@ -233,7 +287,7 @@ def compute_shards(shards: Sequence[Shard], quiet: bool = False) -> None:
     While this thread writes, others compute, a frame each, so that no frame depends on how many they are.
 
     Raises:
-        UserError: no pixel of the person is seen in a frame, or the cache cannot be written.
+        UserError: a file is broken, or the cache cannot be written.
     """
     if not shards:
         return

@@ -112,6 +112,19 @@ def read_frame(path: Path, number: int) -> Gaussians:
         raise DamagedShard(f"{path}: frame {number}: {error}") from None
 
 
+def read_counts(path: Path) -> dict[int, int]:
+    """How many Gaussians each frame of a shard has, by frame number. Only the header is read.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        DamagedShard: it is not a whole shard.
+    """
+    with path.open("rb", buffering=0) as file:
+        entries, _ = _read_header(file, path)
+    means = {name.partition(".")[0]: entry for name, entry in entries.items() if name.endswith(".means")}
+    return {int(number): entry.shape[0] for number, entry in means.items()}
+
+
 @dataclass(frozen=True)
 class _Entry:
     """Where a tensor lies in a file."""

@@ -20,8 +20,7 @@ def spread_cameras(capture: Capture, count: int) -> tuple[int, ...]:
     Raises:
         UserError: the capture has fewer cameras.
     """
-    if len(capture.cameras) < count:
-        raise UserError(f"{capture.root}: expected at least {count} cameras as input, found {len(capture.cameras)}")
+    require_cameras(capture, count)
     orientation = Rotation.from_rotvec(capture.poses.global_orient.double().numpy())
     up = orientation.apply([0.0, 1.0, 0.0]).mean(0)
     up /= np.linalg.norm(up)
@@ -36,6 +35,17 @@ def spread_cameras(capture: Capture, count: int) -> tuple[int, ...]:
         closeness[chosen] = -np.inf
         chosen.append(int(closeness.argmax()))
     return tuple(chosen)
+
+
+def require_cameras(capture: Capture, count: int) -> None:
+    """Refuse a capture with fewer cameras than are to be input.
+
+    Raises:
+        UserError: it has fewer.
+    """
+    if (found := len(capture.cameras)) < count:
+        fewer = f"--clip.input-views {found} (of precompute: --input-views {found}) takes fewer, but LGM takes 4"
+        raise UserError(f"{capture.root}: expected at least {count} cameras as input, found {found}: {fewer}")
 
 
 def opposite_cameras(capture: Capture, cameras: Sequence[int], index: int = 0) -> tuple[int, ...]:

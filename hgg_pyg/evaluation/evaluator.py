@@ -147,6 +147,7 @@ class _Evaluation:
             self.notes.append(f"sheet.png shows {len(self.typical)} of {len(sources)} subjects, evenly spaced")
         self.plan = make_plan(sources, frames, limit, extras.folders, extras.allow_missing)
         self.notes += self.plan.notes
+        self.notes += [f"{source.capture.name}: {item}" for source in sources for item in source.left_out]
         self.saved = None if extras.save_images is None else SavedImages(extras.save_images)
 
     def run(self, seen_in_training: bool) -> Report:

@@ -60,7 +60,7 @@ def score_lgm(network: LGM, loader: ViewLoader, train: Sequence[CameraSplit], te
         network: on any device; it is left in evaluation mode.
         loader: reads frames.
         train: whose images the mean image is made of, by task.
-        test: who is scored, `loader.config.test_frames` frames each.
+        test: who is scored, `loader.config.test_frames` frames each; every frame shows the person.
     """
     device = next(network.parameters()).device
     network.eval()
@@ -74,6 +74,7 @@ def score_lgm(network: LGM, loader: ViewLoader, train: Sequence[CameraSplit], te
             found: list[tuple[Tensor, Tensor]] = []
             for frame in frames:
                 views = loader.read(subject, frame, _cameras(subject, task))
+                assert views is not None, "expected test subjects without frames that show nobody"
                 _, rendered = render_views(network, views, device)
                 found.append((views.rgb[0], rendered.rgb[0].clamp(0, 1).cpu()))
             truth, ours = (torch.cat(images) for images in zip(*found, strict=True))
@@ -96,10 +97,13 @@ def _cameras(subject: CameraSplit, task: str) -> tuple[int, ...]:
 
 
 def _mean_image(loader: ViewLoader, subjects: Sequence[CameraSplit], task: str) -> Tensor:
-    """Of training subjects, from the cameras of a task. [h, h, 3]"""
-    total, count = torch.zeros(loader.config.target_size, loader.config.target_size, 3, dtype=torch.float64), 0
+    """Of training subjects, from the cameras of a task; white where none of the frames shows anybody. [h, h, 3]"""
+    side = loader.config.target_size
+    total, count = torch.zeros(side, side, 3, dtype=torch.float64), 0
     for subject in subjects:
         for frame in even_frames(0, len(subject.capture.frames), _MEAN_FRAMES):
-            total += loader.read(subject, frame, _cameras(subject, task)).rgb[0].mean(0)
-            count += 1
-    return (total / count).float()
+            view = loader.read(subject, frame, _cameras(subject, task))
+            if view is not None:
+                total += view.rgb[0].mean(0)
+                count += 1
+    return (total / count).float() if count else torch.ones(side, side, 3)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+import logging
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from itertools import islice
 
 import numpy as np
 import torch
@@ -14,9 +16,10 @@ from torch import Tensor
 from hgg_pyg.backbones.lgm.anchors import anchors_for
 from hgg_pyg.backbones.lgm.augment import AugmentConfig, augment
 from hgg_pyg.backbones.lgm.cameras import crop_cameras, crop_images, lgm_frame, network_input
-from hgg_pyg.backbones.lgm.network import LGM, Predicted
+from hgg_pyg.backbones.lgm.network import LGM, VIEWS, Predicted
 from hgg_pyg.body import BodyModel
-from hgg_pyg.data.capture import Capture
+from hgg_pyg.data.capture import Capture, LeftOut
+from hgg_pyg.data.people import NOBODY, frames_with_person, read_masks, shows_person
 from hgg_pyg.data.views import spread_cameras
 from hgg_pyg.evaluation.lpips import LPIPS
 from hgg_pyg.evaluation.metrics import psnr
@@ -24,10 +27,12 @@ from hgg_pyg.finetuning.config import FinetuneConfig
 from hgg_pyg.render import render
 from hgg_pyg.training.loop import TrainingLoop
 from hgg_pyg.training.losses import rendering_loss
-from hgg_pyg.types import Cameras, Gaussians, RenderOutput
+from hgg_pyg.types import Cameras, Gaussians, RenderOutput, UserError
 
 _OPAQUE = 9000 / 65536  # share of the Gaussians that the surface term looks at, as in the paper's release
 _REACH = 0.1  # of LGM's units, where the surface term is its weight
+
+log = logging.getLogger("hgg_pyg")
 
 
 @dataclass(frozen=True)
@@ -41,9 +46,23 @@ class CameraSplit:
     @staticmethod
     def of(capture: Capture) -> CameraSplit:
         """Front, left, back and right are input; where there are no other cameras, they are rendered as well."""
-        inputs = spread_cameras(capture, 4)
+        inputs = spread_cameras(capture, VIEWS)
         others = tuple(c for c in range(len(capture.cameras)) if c not in inputs)
         return CameraSplit(capture, inputs, others or inputs)
+
+    def usable(self, body: BodyModel) -> CameraSplit:
+        """The same without the frames that show nobody, by their masks; the log says which. There may be none left."""
+        seen = frames_with_person(self.capture, self.inputs, body)
+        lost = [number for i, number in enumerate(self.capture.frames) if i not in set(seen)]
+        if not lost:
+            return self
+        say_left_out(self.capture, lost)
+        return replace(self, capture=self.capture.select(seen))
+
+
+def say_left_out(capture: Capture, numbers: Sequence[int]) -> None:
+    """Log how many frames are left out because nobody is in them, and which."""
+    log.info("%s: %s", capture.name, LeftOut("frame", tuple(map(str, numbers)), NOBODY))
 
 
 @dataclass(frozen=True)
@@ -71,25 +90,27 @@ class ViewLoader:
         targets: Sequence[int],
         augmentation: AugmentConfig | None = None,
         rng: np.random.Generator | None = None,
-    ) -> Views:
-        """One frame (by position) and the cameras (by position) that it is to be rendered from."""
+    ) -> Views | None:
+        """A frame and the cameras that it is to be rendered from, all by position; None if it shows nobody."""
         capture, size = subject.capture, self.config.size
         vertices = self.body.pose(capture.poses[[frame]]).vertices[0]
         cameras = capture.views(frame, subject.inputs)
+        input_masks = read_masks(capture, frame, subject.inputs)
+        if not shows_person(input_masks, vertices, cameras):
+            return None
         placed = lgm_frame(vertices, cameras)
 
-        def cut(chosen: Sequence[int], side: int) -> tuple[Cameras, Tensor, Tensor]:
+        def cut(chosen: Sequence[int], masks: Tensor, side: int) -> tuple[Cameras, Tensor, Tensor]:
             images = torch.from_numpy(np.stack([capture.image(frame, c) for c in chosen]))
-            masks = torch.from_numpy(np.stack([capture.mask(frame, c) for c in chosen]))
             whole = capture.views(frame, chosen)
             crops = crop_cameras(whole, placed, side)
             shown, alpha = crop_images(images, masks, whole, crops)
             return placed.cameras_to_lgm(crops), shown, alpha
 
-        seen, shown, _ = cut(subject.inputs, size)
+        seen, shown, _ = cut(subject.inputs, input_masks, size)
         if augmentation is not None and rng is not None:
             shown, seen = augment(shown, seen, augmentation, rng)
-        render_from, rgb, alpha = cut(targets, self.config.target_size)
+        render_from, rgb, alpha = cut(targets, read_masks(capture, frame, targets), self.config.target_size)
         return Views(
             inputs=network_input(shown, seen)[None],
             anchors=anchors_for(self.network, cameras, placed, size, vertices, self.body.faces),
@@ -148,6 +169,9 @@ class Tuner(TrainingLoop[Views]):
     """Trains LGM on the captures of `train`, looking at a subject of `val` now and then.
 
     The loss is MSE(rgb) + alpha_1 LPIPS + alpha_2 MSE(alpha), and `surface` times `surface_distance`.
+
+    Which training frames show nobody is known once their masks are read. Another is drawn in the place of each, so
+    that every other frame is as likely as before; `empty` keeps them, by subject and position.
     """
 
     def __init__(
@@ -162,8 +186,10 @@ class Tuner(TrainingLoop[Views]):
     ) -> None:
         self.config = config
         self.train_subjects = [CameraSplit.of(capture) for capture in train]
-        self.val_subjects = [CameraSplit.of(capture) for capture in val[:1]]
+        looked_at = (CameraSplit.of(capture).usable(body) for capture in val) if accelerator.is_main_process else ()
+        self.val_subjects = list(islice((subject for subject in looked_at if subject.capture.frames), 1))
         self.loader = ViewLoader(config, network, body)
+        self.empty: dict[int, set[int]] = {}
         self.lpips = None if lpips is None else lpips.to(accelerator.device)
         prepared = network.requires_grad_(True).to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
         super().__init__(config, accelerator, prepared, unit="batch")
@@ -175,15 +201,35 @@ class Tuner(TrainingLoop[Views]):
 
     def load(self, rng: np.random.Generator) -> Views:
         """Random frames of random subjects, rendered from as many input cameras as others."""
-        parts = []
-        for _ in range(self.config.batch):
-            subject = self.train_subjects[int(rng.integers(len(self.train_subjects)))]
+        parts = list(islice(self._draw(rng), self.config.batch))
+        views = min(part.rgb.shape[1] for part in parts)  # captures may have few cameras
+        return stack([_first(part, views) for part in parts])
+
+    def _draw(self, rng: np.random.Generator) -> Iterator[Views]:
+        """Random frames without end.
+
+        Raises:
+            UserError: all of them show nobody.
+        """
+        while sum(map(len, self.empty.values())) < sum(len(subject.capture.frames) for subject in self.train_subjects):
+            number = int(rng.integers(len(self.train_subjects)))
+            subject = self.train_subjects[number]
             others = rng.permutation(subject.others)[: self.config.target_views // 2]
             inputs = rng.permutation(subject.inputs)[: self.config.target_views - len(others)]
             frame = int(rng.integers(len(subject.capture.frames)))
-            parts.append(self.loader.read(subject, frame, [*inputs, *others], self.config.augment, rng))
-        views = min(part.rgb.shape[1] for part in parts)  # captures may have few cameras
-        return stack([_first(part, views) for part in parts])
+            views = self.loader.read(subject, frame, [*inputs, *others], self.config.augment, rng)
+            if views is None:
+                self.empty.setdefault(number, set()).add(frame)
+            else:
+                yield views
+        root = self.train_subjects[0].capture.root
+        raise UserError(f"{root}: expected a frame that can be used in a training subject, found none: {NOBODY}")
+
+    def say_what_was_left_out(self) -> None:
+        """Log the frames that were drawn and showed nobody."""
+        for number, frames in sorted(self.empty.items()):
+            capture = self.train_subjects[number].capture
+            say_left_out(capture, [capture.frames[frame] for frame in sorted(frames)])
 
     def loss(self, item: Views) -> tuple[Tensor, Tensor]:
         """The loss of a batch and the PSNR of its images."""
@@ -203,6 +249,7 @@ class Tuner(TrainingLoop[Views]):
             return None
         subject = self.val_subjects[0]
         views = self.loader.read(subject, len(subject.capture.frames) // 2, subject.others)
+        assert views is not None, "a frame that shows nobody is not among those of a validation subject"
         self.network.eval()
         _, rendered = render_views(self.network, views, self.accelerator.device)
         self.network.train()

@@ -20,6 +20,7 @@ from hgg_pyg.data.capture import Capture
 from hgg_pyg.data.capture_set import CaptureSet, load_body_for, open_captures
 from hgg_pyg.data.clips import even_frames, input_range
 from hgg_pyg.data.frames import FrameSource, frame_sources
+from hgg_pyg.data.usable import some_usable
 from hgg_pyg.evaluation.inspection.subject import RunSubject
 from hgg_pyg.io.tensors import read_metadata
 from hgg_pyg.model.config import ModelConfig
@@ -49,21 +50,25 @@ class TrainedRun:
             UserError: they cannot be opened.
         """
         config = self.config
-        return open_captures(self.data, config.image_size, self.body, config.crop, config.protocol)
+        views = config.clip.input_views
+        return open_captures(self.data, config.image_size, self.body, config.crop, config.protocol, views)
 
     def sources(self, captures: Sequence[Capture]) -> tuple[FrameSource, ...]:
         """Per-frame Gaussians of some of the captures, from the views that the run was trained on."""
         return frame_sources(captures, self.config.clip.input_views, self.backbone, self.body, self.config.cache)
 
-    def test_sources(self) -> tuple[FrameSource, ...]:
-        """Those of the test subjects.
+    def test_sources(self, subject: str | None = None, count: int | None = None) -> tuple[FrameSource, ...]:
+        """Those of the test subjects, without the frames that have none: of all, of one by name, or of the first few.
 
         Raises:
-            UserError: there are none.
+            UserError: there are none, or none of that name, or no frame of them can be used.
         """
-        if not self.captures.test:
-            raise UserError(f"{self.data}: expected test subjects, found none")
-        return self.sources(self.captures.test)
+        names = [capture.name for capture in self.captures.require("test", self.data)]
+        if subject is not None and subject not in names:
+            shown = ", ".join(names[:20])
+            raise UserError(f"--subject: expected a test subject of {self.data} ({shown}), found {subject!r}")
+        sources = self.sources([c for c in self.captures.test if subject in (None, c.name)])
+        return some_usable(sources, count=count)
 
 
 def open_run(
@@ -184,11 +189,6 @@ def load_subject(
         UserError: as `open_run`, or no such subject.
     """
     trained = open_run(run, data, body=body, cache=cache)
-    sources = trained.test_sources()
-    names = [source.capture.name for source in sources]
-    if subject is not None and subject not in names:
-        shown = ", ".join(names[:20])
-        raise UserError(f"--subject: expected a test subject of {trained.data} ({shown}), found {subject!r}")
-    source = sources[0 if subject is None else names.index(subject)]
+    source = trained.test_sources(subject, count=1)[0]
     frames = even_frames(0, input_range(source.capture), trained.config.clip.frames)
     return RunSubject(trained.model, source, trained.config.graph, frames)

@@ -3,6 +3,7 @@
 import logging
 import os
 import pickle
+import re
 import sys
 import types
 from dataclasses import replace
@@ -244,6 +245,31 @@ def test_folders_as_they_are_unpacked(tmp_path, monkeypatch, name, kind):
     monkeypatch.setenv("HGG_BODY_MODELS", str(tmp_path))
     assert installed_bodies() == [path]
     assert find_body_file(None, [kind]) == path
+
+
+@pytest.mark.parametrize(
+    ("name", "kind"),
+    [
+        ("SMPL_MALE.pkl", "smpl"),
+        ("smpl/SMPL_FEMALE.npz", "smpl"),
+        ("SMPL_python_v.1.1.0/smpl/models/basicmodel_m_lbs_10_207_0_v1.1.0.pkl", "smpl"),
+        ("basicModel_f_lbs_10_207_0_v1.0.0.pkl", "smpl"),
+        ("models/smplx/SMPLX_FEMALE.npz", "smplx"),
+    ],
+)
+def test_a_body_of_one_sex_is_named_with_the_option_that_takes_it(tmp_path, monkeypatch, caplog, name, kind):
+    path = touch(tmp_path / name)
+    advice = f"found {path.name}, of one sex only, which is taken by --body {path}"
+    with pytest.raises(UserError, match=f"_NEUTRAL.npz or .*; {re.escape(advice)}$"):
+        find_body_file(tmp_path, [kind])
+    assert find_body_file(path, [kind]) == path
+    monkeypatch.setenv("HGG_BODY_MODELS", str(tmp_path))
+    if kind == "smplx":
+        with pytest.raises(UserError, match=f"poses of SMPL-X need its body: {re.escape(advice)}$"):
+            find_body_file(None, [kind])
+    else:
+        assert find_body_file(None, [kind]) == DEFAULT_BODY
+        assert caplog.messages == [f"poses estimated with SMPL fit the open default body only roughly: {advice}"]
 
 
 def test_the_best_kind_is_taken(tmp_path, monkeypatch):

@@ -16,6 +16,7 @@ import torch
 from PIL import Image
 
 from hgg_pyg.data import open_captures
+from hgg_pyg.data.capture_set import find_subjects
 from hgg_pyg.data.protocols import PROTOCOLS, Protocol
 from hgg_pyg.types import UserError
 
@@ -211,6 +212,7 @@ def test_default_splits(tmp_path: Path, count: int, sizes: tuple[int, int, int])
     captures = open_captures(data)
     assert tuple(len(split) for split in (captures.train, captures.val, captures.test)) == sizes
     assert captures.shared_subjects == (count < 3)
+    assert len(captures.require("all", data)) == count
     if count >= 3:
         names = [capture.name for capture in captures.train + captures.val + captures.test]
         assert names == [f"s{index:02d}" for index in range(count)]
@@ -477,6 +479,73 @@ def test_subjects_that_cannot_be_opened_are_left_out_of_many(tmp_path: Path) -> 
     (tmp_path / "splits.json").write_text(json.dumps({"train": ["a"], "val": ["b"], "test": ["d"]}))
     with pytest.raises(UserError, match=r"b/smpl_params.npz: expected an .npz"):
         open_captures(tmp_path)
+
+
+@pytest.mark.parametrize("broken", ["a", "d"])
+@pytest.mark.parametrize(
+    ("spoil", "reason"),
+    [
+        (lambda folder: cut(folder / "smpl_params.npz", 10), "smpl_params.npz: expected an .npz"),
+        (lambda folder: (folder / "body.txt").write_text("mine"), "body.txt: expected one of .* found 'mine'"),
+        (lambda folder: shutil.rmtree(folder / "cam01"), "expected at least 2 cameras .* --clip.input-views 1"),
+        (lambda folder: (folder / "calibration_full.json").write_text("{"), "calibration_full.json: "),
+    ],
+)
+def test_a_broken_subject_of_many_is_left_out_whichever_it_is(
+    tmp_path: Path, broken: str, spoil: Callable[[Path], Any], reason: str
+) -> None:
+    template = write_subject(tmp_path / "template")
+    for name in ("a", "b", "c", "d"):
+        shutil.copytree(template, tmp_path / "data" / name)
+    spoil(tmp_path / "data" / broken)
+    captures = open_captures(tmp_path / "data", input_views=2)
+    (refused,) = captures.refused
+    assert re.search(f"/{broken}.*{reason}", refused)
+    assert [c.name for c in (*captures.train, *captures.val, *captures.test)] == [n for n in "abcd" if n != broken]
+    missing = {"a": None, "d": "test"}[broken]
+    for split in ("train", "val", "test"):
+        if split == missing:
+            with pytest.raises(
+                UserError, match=f"expected subjects in split {split}, found none; left out: .*{reason}"
+            ):
+                captures.require(split, tmp_path)
+        else:
+            assert captures.require(split, tmp_path) == getattr(captures, split)
+
+
+def test_links_to_subjects_are_called_as_they_are_and_count_once(tmp_path: Path) -> None:
+    for day in ("day1", "day2"):
+        write_subject(tmp_path / "store" / day / "capture")
+    data = tmp_path / "data"
+    data.mkdir()
+    for name, day in (("bob", "day1"), ("alice", "day2"), ("zoe", "day1")):  # bob and zoe are one
+        (data / name).symlink_to(tmp_path / "store" / day / "capture")
+    shutil.copytree(tmp_path / "store" / "day1" / "capture", data / "real")
+    (data / "latest").symlink_to("real")
+    (data / "up").symlink_to(".")
+    assert list(find_subjects(data)) == ["alice", "bob", "real"]
+    assert [capture.name for capture in open_captures(data).test] == ["real"]
+    assert list(find_subjects(data / "zoe")) == ["zoe"]
+    assert open_captures(data / "zoe").test[0].name == "zoe"
+
+
+def test_a_folder_that_cannot_be_listed_is_left_out_of_many(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_subject(tmp_path / "anna")
+    (tmp_path / "lost+found").mkdir()
+    listed = Path.iterdir
+
+    def iterdir(self: Path) -> Any:
+        if self.name == "lost+found":
+            raise PermissionError(13, "Permission denied")
+        return listed(self)
+
+    monkeypatch.setattr(Path, "iterdir", iterdir)
+    captures = open_captures(tmp_path)
+    assert [capture.name for capture in captures.test] == ["anna"]
+    assert "left out: " in captures.describe()
+    assert re.search(r"lost\+found: expected a folder that can be read, .*Permission denied", captures.refused[0])
+    with pytest.raises(UserError, match=r"lost\+found: expected a folder that can be read"):
+        open_captures(tmp_path / "lost+found")
 
 
 def test_folders_named_like_splits_are_splits(tmp_path: Path) -> None:

@@ -42,6 +42,9 @@ class Counting:
     def __init__(self) -> None:
         self.frames: list[int] = []
 
+    def lacking(self, subject, frame) -> str | None:
+        return None
+
     def __call__(self, moment) -> Gaussians:
         self.frames.append(moment.frame)
         return some(20 + moment.frame, seed=moment.frame)
@@ -228,12 +231,14 @@ def test_shares_are_disjoint_and_do_not_depend_on_what_is_there(source, tmp_path
 
 
 def test_what_was_finished_before_a_mistake_stays(source):
-    class Blind(Counting):
+    class Broken(Counting):
         def __call__(self, moment) -> Gaussians:
-            return some(0) if moment.frame == 3 else super().__call__(moment)
+            if moment.frame == 3:
+                raise UserError("a broken file")
+            return super().__call__(moment)
 
-    source = replace(source, backbone=Blind())
-    with pytest.raises(UserError, match="expected a person in the masks of frame 3, found none"):
+    source = replace(source, backbone=Broken())
+    with pytest.raises(UserError, match="a broken file"):
         compute_missing([source])
     assert source.path(0).is_file()
     assert not source.path(3).exists()

@@ -75,6 +75,10 @@ class LGMBackbone:
         text = f"{type(self).__name__} {_VERSION} {self.preset} {self.size} {self._weights}"
         return hashlib.sha256(text.encode()).hexdigest()[:16]
 
+    def lacking(self, subject: str, frame: int) -> str | None:
+        """Nothing: images are all it needs."""
+        return None
+
     @torch.no_grad()
     def __call__(self, moment: Moment) -> Gaussians:
         """Gaussians in the world with features [M, C], float32, on the CPU; bfloat16 inside on CUDA.

@@ -16,7 +16,7 @@ from hgg_pyg.config import config_digest
 from hgg_pyg.data.calibration import Calibration
 from hgg_pyg.data.capture import Capture, ImageFiles, LeftOut
 from hgg_pyg.data.images import fitted_size, header_size
-from hgg_pyg.data.layouts.base import Layout, Listing, Recording, stated_kinds
+from hgg_pyg.data.layouts.base import Layout, Listing, Recording, stated_kinds, subject_name
 from hgg_pyg.data.mask_values import with_meaning
 from hgg_pyg.data.windows import person_windows
 from hgg_pyg.kernels.threads import one_thread
@@ -65,7 +65,7 @@ def make_capture(
     cameras = recording.calibration.cameras(fitted_size(*size, image_size))
     side = image_size or min(size)
     return Capture(
-        name=folder.resolve().name,
+        name=subject_name(folder),
         root=folder,
         layout=layout.name,
         camera_names=recording.calibration.names,
@@ -92,16 +92,17 @@ def make_capture(
 def _usable_cameras(folder: Path, recording: Recording) -> tuple[Recording, list[LeftOut]]:
     """Without cameras that lack what most others have."""
     names = recording.calibration.names
-    counts = [(len(i.names), len(m.names)) for i, m in zip(recording.images, recording.masks, strict=True)]
-    most = max((min(count) for count in counts), default=0)
+    files = list(zip(recording.images, recording.masks, strict=True))
+    counts = [min(len(images.names), len(masks.names)) for images, masks in files]
+    most = max(counts, default=0)
     reasons: dict[str, list[str]] = {}
-    for name, (images, masks) in zip(names, counts, strict=True):
-        if not images:
-            reasons.setdefault("no images", []).append(name)
-        elif not masks:
-            reasons.setdefault("no masks", []).append(name)
-        elif min(images, masks) < most / 2:
-            reasons.setdefault(f"{min(images, masks)} images with masks, where others have {most}", []).append(name)
+    for name, (images, masks), count in zip(names, files, counts, strict=True):
+        if not images.names:
+            reasons.setdefault(": ".join(filter(None, ("no images", images.unlike))), []).append(name)
+        elif not masks.names:
+            reasons.setdefault(": ".join(filter(None, ("no masks", masks.unlike))), []).append(name)
+        elif count < most / 2:
+            reasons.setdefault(f"{count} images with masks, where others have {most}", []).append(name)
     out = [LeftOut("camera", tuple(found), reason) for reason, found in reasons.items()]
     lacking = {name for item in out for name in item.names}
     kept = [c for c, name in enumerate(names) if name not in lacking]

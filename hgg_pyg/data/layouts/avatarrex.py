@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
@@ -10,14 +9,14 @@ from pathlib import Path
 from hgg_pyg.body import BodyModel
 from hgg_pyg.data.calibration import read_calibration
 from hgg_pyg.data.capture import LeftOut
-from hgg_pyg.data.layouts.base import Layout, PoseTable, Recording, list_files
+from hgg_pyg.data.layouts.base import FrameNames, Layout, PoseTable, Recording, list_files
 from hgg_pyg.data.smpl_params import params_kind, read_smpl_params
 from hgg_pyg.types import UserError
 
 MISSING_LIST = "missing_img_files.txt"
 PARAMS = "smpl_params.npz"
 _CALIBRATIONS = ("calibration_full.json", "calibration.json")
-_FRAME_FILE = re.compile(r"(\d{8})\.(?:jpg|jpeg|png)")
+_FRAMES = FrameNames("00000000.jpg")
 
 Places = Callable[[Path, str], tuple[Path, Path]]  # subject's folder, camera -> folders of its images and masks
 
@@ -43,7 +42,7 @@ def read_avatarrex(places: Places, folder: Path, body: BodyModel) -> Recording:
     """
     calibration = read_calibration(_calibration_path(folder))
     where = [places(folder, name) for name in calibration.names]
-    images, masks = (tuple(list_files(pair[part], _FRAME_FILE) for pair in where) for part in (0, 1))
+    images, masks = (tuple(list_files(pair[part], _FRAMES) for pair in where) for part in (0, 1))
     listed = _listed_missing(folder / MISSING_LIST, calibration.names)
     kind, poses = read_smpl_params(folder / PARAMS, body, calibration.origin)
     numbers = sorted(listed.union(*(listing.names for listing in images)))
@@ -84,11 +83,11 @@ def _listed_missing(path: Path, cameras: Sequence[str]) -> set[int]:
         parts = line.strip().replace("\\", "/").split("/")
         if parts == [""]:
             continue
-        match = _FRAME_FILE.fullmatch(parts[-1])
-        if match is None or len(parts) < 2:
+        parsed = _FRAMES.parse(parts[-1])
+        if parsed is None or len(parts) < 2:
             raise UserError(f"{path}: line {count}: expected <camera>/00000000.jpg, found {line.strip()[:60]}")
         if any(part in cameras for part in parts[:-1]):
-            missing.add(int(match[1]))
+            missing.add(parsed[1])
     return missing
 
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 import logging
 import os
 import re
-from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -43,11 +44,35 @@ class Listing:
     folder: Path
     names: Mapping[int, str]
     stamps: Mapping[int, tuple[int, int]]  # size in bytes, time of change in nanoseconds
+    unlike: str = ""  # where no file is a frame's: what was expected, and the first name that is there; "" for none
 
     def without(self, numbers: Collection[int]) -> Listing:
         """The files of all other frames."""
         kept = [number for number in self.names if number not in numbers]
-        return Listing(self.folder, {n: self.names[n] for n in kept}, {n: self.stamps[n] for n in kept})
+        return replace(self, names={n: self.names[n] for n in kept}, stamps={n: self.stamps[n] for n in kept})
+
+
+@dataclass(frozen=True)
+class FrameNames:
+    """How the files of frames are called: a number, what stands behind it, and the kind of file.
+
+    The number may have any number of digits, a word may stand before it, and capitals are as good as small letters.
+    """
+
+    example: str  # for messages
+    tail: str = ""  # behind the number
+    suffixes: tuple[str, ...] = ("jpg", "jpeg", "png")
+
+    def parse(self, name: str) -> tuple[str, int] | None:
+        """The word before the number, and the number; None for another name."""
+        match = self._pattern.fullmatch(name)
+        return (match[1], int(match[2])) if match else None
+
+    @cached_property
+    def _pattern(self) -> re.Pattern[str]:
+        ends = "|".join(map(re.escape, self.suffixes))
+        number = rf"(?!\.)((?:.*[^0-9])?)([0-9]+){re.escape(self.tail)}\.(?:{ends})"
+        return re.compile(number, re.IGNORECASE | re.DOTALL)
 
 
 @dataclass(frozen=True)
@@ -71,23 +96,35 @@ class Recording:
     left_out: tuple[LeftOut, ...] = ()
 
 
-def list_files(folder: Path, pattern: re.Pattern[str]) -> Listing:
-    """The files of a folder whose whole name matches; group 1 of the pattern is the frame number.
+def list_files(folder: Path, names: FrameNames) -> Listing:
+    """The files of frames in a folder: those that are called by a number alone, else those with one word before it.
+
+    Where files have different words before their numbers nobody can tell which are meant, and none is taken.
 
     Raises:
         UserError: the folder cannot be read, or has two files of one frame: which of them is meant nobody can tell.
     """
     stamps = scan(folder)
+    parsed = {name: parts for name in sorted(stamps) if (parts := names.parse(name))}
+    words = {word for word, _ in parsed.values()}
+    word = "" if "" in words or len(words) != 1 else words.pop()
     found: dict[int, str] = {}
-    for name in sorted(stamps):
-        if match := pattern.fullmatch(name):
-            other = found.setdefault(int(match[1]), name)
-            if other != name:
-                raise UserError(
-                    f"{folder}: expected one file for each frame, found {other} and {name}; move one of them, and its "
-                    "like of other frames, out of the folder"
-                )
-    return Listing(folder, found, {number: stamps[name] for number, name in found.items()})
+    for name, (before, number) in parsed.items():
+        if before != word:
+            continue
+        if (other := found.setdefault(number, name)) != name:
+            raise UserError(
+                f"{folder}: expected one file for each frame, found {other} and {name}; move one of them, and its "
+                "like of other frames, out of the folder"
+            )
+    unlike = "" if found or not stamps else f"expected names like {names.example}, found {min(stamps)}"
+    return Listing(folder, found, {number: stamps[name] for number, name in found.items()}, unlike)
+
+
+def no_images(where: str, example: str, listings: Sequence[Listing]) -> UserError:
+    """What to say where no camera has an image: what was expected, and what the first folder with files has."""
+    there = next((f"; {listing.folder}: {listing.unlike}" for listing in listings if listing.unlike), "")
+    return UserError(f"{where}: expected images such as {example}, found none of them{there}")
 
 
 def scan(folder: Path) -> dict[str, tuple[int, int]]:
@@ -118,6 +155,11 @@ def list_folders(folder: Path) -> list[str]:
         return []
     except OSError as error:
         raise unreadable(folder, error) from None
+
+
+def subject_name(folder: Path) -> str:
+    """What a subject is called: the name of its folder, or of the link to it that was given."""
+    return Path(os.path.abspath(folder)).name
 
 
 def unreadable(folder: Path, error: OSError) -> UserError:

@@ -11,7 +11,7 @@ import numpy as np
 from hgg_pyg.body import BodyModel
 from hgg_pyg.data.calibration import Entry, make_calibration, numbers, require
 from hgg_pyg.data.capture import LeftOut
-from hgg_pyg.data.layouts.base import Layout, Recording, list_files, list_folders
+from hgg_pyg.data.layouts.base import FrameNames, Layout, Recording, list_files, list_folders, no_images, subject_name
 from hgg_pyg.data.layouts.mvhumannet_poses import pose_kinds, read_poses
 from hgg_pyg.io.json_files import read_json_object
 from hgg_pyg.io.pickles import load_pickle
@@ -22,8 +22,8 @@ EXTRINSICS = "camera_extrinsics.json"
 INTRINSICS = "camera_intrinsics.json"
 SCALE = "camera_scale.pkl"
 _PLACES = (("images_lr", "fmask_lr"), ("images", "fmask"))  # as the data set is distributed; as it is described
-_IMAGE = re.compile(r"(\d+)_img\.(?:jpg|jpeg|png)")
-_MASK = re.compile(r"(\d+)_img_fmask\.(?:png|jpg|jpeg)")
+_IMAGE = FrameNames("0005_img.jpg", "_img")
+_MASK = FrameNames("0005_img_fmask.png", "_img_fmask")
 _KEY = re.compile(r"(?:\d+_)+([0-9A-Za-z]+)\.(?:png|jpg|jpeg)")
 _KEYS = ("intrinsics", "rotation", "translation")
 _OUTFIT = re.compile(r"(\d{6})(?!\d)")
@@ -65,7 +65,7 @@ def read_mvhumannet(folder: Path, body: BodyModel) -> Recording:
     places = next((pair for pair in _PLACES if all((folder / part).is_dir() for part in pair)), _PLACES[0])
     unknown = sorted(set(list_folders(folder / places[0])) - {entry.name for entry in entries})
     left_out = [LeftOut("camera", tuple(unknown), f"no entry in {EXTRINSICS}")] if unknown else []
-    outfit = _OUTFIT.match(folder.resolve().name)
+    outfit = _OUTFIT.match(subject_name(folder)) or _OUTFIT.match(folder.resolve().name)
     right = [entry for entry in entries if entry.name != _MOVED]
     if outfit and int(outfit[1]) >= _MOVED_FROM and 0 < len(right) < len(entries):
         entries = right
@@ -73,10 +73,12 @@ def read_mvhumannet(folder: Path, body: BodyModel) -> Recording:
         left_out.append(LeftOut("camera", (_MOVED,), reason))
     calibration = make_calibration(entries)
     images, masks = (
-        tuple(list_files(folder / place / name, pattern) for name in calibration.names)
-        for place, pattern in zip(places, (_IMAGE, _MASK), strict=True)
+        tuple(list_files(folder / place / name, names) for name in calibration.names)
+        for place, names in zip(places, (_IMAGE, _MASK), strict=True)
     )
     ticks = sorted(set().union(*(listing.names for listing in images)))
+    if not ticks:
+        raise no_images(str(folder), f"{places[0]}/{calibration.names[0]}/{_IMAGE.example}", images)
     poses, damaged = read_poses(folder, body, ticks, calibration.origin)
     spoilt = {int(tick) for item in damaged for tick in item.names}
     return Recording(

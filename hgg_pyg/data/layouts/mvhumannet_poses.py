@@ -16,7 +16,7 @@ from hgg_pyg.body import BodyModel
 from hgg_pyg.body.parameters import easymocap_to_smplx, hands_from_pca, matrix_to_axis_angle, smplx_body_pose
 from hgg_pyg.data.calibration import numbers, require
 from hgg_pyg.data.capture import LeftOut
-from hgg_pyg.data.layouts.base import PoseTable, list_files, one_shape, with_root
+from hgg_pyg.data.layouts.base import FrameNames, PoseTable, list_files, one_shape, with_root
 from hgg_pyg.io.json_files import read_json
 from hgg_pyg.io.pickles import NUMPY, TORCH, as_array, load_pickle
 from hgg_pyg.io.shown import shown
@@ -35,8 +35,7 @@ class _Source:
 
     kind: str
     folder: str
-    names: re.Pattern[str]
-    example: str
+    names: FrameNames
     read: Callable[[Path], Values]
     convert: Callable[[BodyModel, Tensor, Sequence[Tensor]], BodyPose]  # body, betas of all frames, the other values
 
@@ -83,8 +82,9 @@ def read_poses(
     listings = {source: list_files(folder / source.folder, source.names) for source in _SOURCES}
     filled = [source for source in _SOURCES if listings[source].names]
     if not filled:
-        names = " or ".join(f"{source.folder}/{source.example}" for source in _SOURCES)
-        raise UserError(f"{folder}: expected poses in {names}, found neither")
+        names = " or ".join(f"{source.folder}/{source.names.example}" for source in _SOURCES)
+        unlike = "; ".join(f"{source.folder}: {found.unlike}" for source, found in listings.items() if found.unlike)
+        raise UserError(f"{folder}: expected poses in {names}, found neither{unlike and f'; {unlike}'}")
     source = next((source for source in filled if source.kind == body.kind), filled[0])
     listing = listings[source]
     paths = {
@@ -95,7 +95,7 @@ def read_poses(
     if not paths:
         raise UserError(
             f"{listing.folder}: expected a file for at least one of the {len(ticks)} frames with images, "
-            f"such as {source.example} for frame {TICKS:04d}, found none"
+            f"such as {source.names.example} for frame {TICKS:04d}, found none"
         )
     rows: dict[int, Values] = {}
     damaged: dict[str, list[tuple[int, str]]] = {}  # by what was expected: what was found differs from file to file
@@ -181,6 +181,6 @@ def _from_smplx(body: BodyModel, betas: Tensor, values: Sequence[Tensor]) -> Bod
 
 
 _SOURCES = (
-    _Source("smpl", "smpl_param", re.compile(r"(\d{6})\.pkl"), "000000.pkl", _read_smpl, _from_smpl),
-    _Source("smplx", "smplx/smpl", re.compile(r"(\d{6})\.json"), "000000.json", _read_smplx, _from_smplx),
+    _Source("smpl", "smpl_param", FrameNames("000000.pkl", suffixes=("pkl",)), _read_smpl, _from_smpl),
+    _Source("smplx", "smplx/smpl", FrameNames("000000.json", suffixes=("json",)), _read_smplx, _from_smplx),
 )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +9,7 @@ import numpy as np
 from hgg_pyg.body import BodyModel
 from hgg_pyg.data.calibration import Entry, make_calibration, numbers
 from hgg_pyg.data.capture import LeftOut
-from hgg_pyg.data.layouts.base import Layout, PoseTable, Recording, list_files, list_folders, stated_kinds
+from hgg_pyg.data.layouts.base import FrameNames, Layout, PoseTable, Recording, list_files, list_folders, stated_kinds
 from hgg_pyg.data.smpl_params import read_smpl_params
 from hgg_pyg.io.npz import load_npz
 from hgg_pyg.types import UserError
@@ -18,7 +17,7 @@ from hgg_pyg.types import UserError
 PARAMS = "smplx_params.npz"
 CAMERA = "camera.npz"
 TICKS = 25  # of the file names, from one frame to the next; the first frame's is 25
-_FRAME = re.compile(r"(\d+)\.(?:jpg|jpeg|png)")  # not A-2045.jpg: an image in A-pose, which no row of poses is for
+_FRAMES = FrameNames("0025.jpg")  # not A-2045.jpg beside them: an image in A-pose, which no row of poses is for
 
 
 def read_mvhumannet_pp(folder: Path, body: BodyModel) -> Recording:
@@ -48,7 +47,7 @@ def read_mvhumannet_pp(folder: Path, body: BodyModel) -> Recording:
     calibration = make_calibration(entries)
     unknown = sorted(set(list_folders(folder / "images")) - set(calibration.names))
     images, masks = (
-        tuple(list_files(folder / place / name, _FRAME) for name in calibration.names) for place in ("images", "masks")
+        tuple(list_files(folder / place / name, _FRAMES) for name in calibration.names) for place in ("images", "masks")
     )
     # Asked first, so that a body without hands is told that it is another one, not that it lacks their components.
     body.check_fits(stated_kinds(folder, ("smplx",))[0], str(folder))

@@ -15,7 +15,7 @@ from hgg_pyg.body import BodyModel
 from hgg_pyg.body.parameters import easymocap_to_smplx
 from hgg_pyg.data.calibration import Calibration, Entry, check_camera_name, make_calibration, numbers, require
 from hgg_pyg.data.capture import LeftOut
-from hgg_pyg.data.layouts.base import Layout, Listing, PoseTable, Recording, one_shape, scan, with_root
+from hgg_pyg.data.layouts.base import Layout, Listing, PoseTable, Recording, no_images, one_shape, scan, with_root
 from hgg_pyg.io.pickles import NUMPY, load_npy
 from hgg_pyg.io.shown import shown
 from hgg_pyg.types import BodyPose, UserError
@@ -79,9 +79,7 @@ def read_zju_mocap(folder: Path, body: BodyModel) -> Recording:
     left_out = [_frames_out(unclear, "the names of its images state no number, or several")] if unclear else []
     wanted = {frame: number for frame in filmed if (number := shots[frame].number) is not None}
     if not filmed:
-        raise UserError(
-            f"{path}: key 'ims': expected images such as {cameras[0]}/{shots[0].names[0]}, found none of them"
-        )
+        raise no_images(f"{path}: key 'ims'", f"{cameras[0]}/{shots[0].names[0]}", images)
     if not wanted:
         found = shots[filmed[0]].names[0]
         raise UserError(
@@ -207,10 +205,12 @@ def _frames_out(frames: Iterable[int], reason: str) -> LeftOut:
 
 
 def _present(folder: Path, wanted: Mapping[int, str]) -> Listing:
-    """Those of the wanted files that are there, by frame number."""
+    """Those of the wanted files that are there, by frame number; capitals are as good as small letters."""
     stamps = scan(folder)
-    names = {frame: name for frame, name in wanted.items() if name in stamps}
-    return Listing(folder, names, {frame: stamps[name] for frame, name in names.items()})
+    there = {**{name.casefold(): name for name in sorted(stamps)}, **{name: name for name in stamps}}
+    names = {frame: found for frame, name in wanted.items() if (found := there.get(name) or there.get(name.casefold()))}
+    unlike = "" if names or not stamps else f"expected names like {next(iter(wanted.values()))}, found {min(stamps)}"
+    return Listing(folder, names, {frame: stamps[name] for frame, name in names.items()}, unlike)
 
 
 def _dictionary(path: Path, expected: str) -> dict[str, Any]:
