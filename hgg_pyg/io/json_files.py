@@ -12,6 +12,7 @@ from hgg_pyg.io.limits import JSON_DEPTH, JSON_FILE, read_within
 from hgg_pyg.io.shown import shown
 from hgg_pyg.types import UserError
 
+_LONGEST_KEY = 255  # characters: what a file can be called
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 
 
@@ -74,6 +75,8 @@ def parse_json(content: bytes) -> Any:
 
 def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     found = dict(pairs)
+    if (longest := max(map(len, found), default=0)) > _LONGEST_KEY:
+        raise ValueError(f"expected keys of at most {_LONGEST_KEY} characters, found one of {longest}")
     if len(found) != len(pairs):
         keys = [key for key, _ in pairs]
         raise ValueError(f"expected every key once, found '{shown(max(keys, key=keys.count))}' twice")

@@ -211,6 +211,8 @@ class _Array(np.ndarray):
         _version, shape, dtype, fortran, data = state
         if not dtype.real.hasobject:
             data = _bytes(data)
+            if math.prod(shape) * dtype.real.itemsize != len(data):
+                raise pickle.UnpicklingError(f"an array of the shape {shown(shape)} in {len(data)} bytes")
         elif not isinstance(data, list) or len(data) != math.prod(shape):
             raise pickle.UnpicklingError("an array of objects that are not there")
         super().__setstate__((1, shape, dtype.real, fortran, data))
