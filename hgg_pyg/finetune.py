@@ -18,9 +18,10 @@ from hgg_pyg.io.files import try_folder
 from hgg_pyg.processes import join_processes, main_first, wait_for_all
 from hgg_pyg.runtime import run_command
 from hgg_pyg.synthetic import DEMO, synthesize
+from hgg_pyg.training.checkpoint import Checkpoint
 from hgg_pyg.training.claim import begin_run
 from hgg_pyg.training.inputs import check_inputs, file_digest, inputs_of, write_inputs
-from hgg_pyg.training.run import Checkpoint, create_run, follow_places
+from hgg_pyg.training.run import create_run, follow_places
 
 WEIGHTS_FILE = "lgm.safetensors"
 

@@ -21,8 +21,9 @@ from hgg_pyg.finetuning.scores import TASKS
 from hgg_pyg.finetuning.tuner import CameraSplit, ViewLoader, surface_distance
 from hgg_pyg.kernels.threads import one_thread
 from hgg_pyg.model.config import ModelConfig
+from hgg_pyg.training.checkpoint import Checkpoint
 from hgg_pyg.training.claim import claimed
-from hgg_pyg.training.run import Checkpoint, TrainConfig, read_config
+from hgg_pyg.training.run import TrainConfig, read_config
 from hgg_pyg.types import UserError
 
 

@@ -8,9 +8,10 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -110,14 +111,22 @@ def test_commands_say_any_letter(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     assert (tmp_path / "said").read_text("ascii") == "\\xb1 caf\\udce9\n"
 
 
+EXITS = pytest.raises(SystemExit, match="2")
+
+
 def closed_pipe() -> int:
     read, write = os.pipe()
     os.close(read)
     return write
 
 
-@pytest.mark.parametrize("open_stream", [closed_pipe, lambda: os.open("/dev/full", os.O_WRONLY)])
-def test_what_no_one_reads_ends_nothing(open_stream: Callable[[], int], monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    ("open_stream", "ends_with"), [(closed_pipe, nullcontext()), (lambda: os.open("/dev/full", os.O_WRONLY), EXITS)]
+)
+def test_what_cannot_be_printed_ends_nothing(
+    open_stream: Callable[[], int], ends_with: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What was asked for is done, and a full disk behind standard output is told of at the end."""
     descriptor, done = open_stream(), list[bool]()
     for name in ("stdout", "stderr"):
         stream = io.TextIOWrapper(io.BufferedWriter(io.FileIO(descriptor, "w", closefd=False)), "utf-8")
@@ -130,9 +139,22 @@ def test_what_no_one_reads_ends_nothing(open_stream: Callable[[], int], monkeypa
             print("progress", file=sys.stderr, flush=True)
         done.append(True)
 
-    run_command(Nothing, work)
+    with ends_with:
+        run_command(Nothing, work)
     assert done
     os.close(descriptor)
+
+
+def test_a_full_disk_behind_standard_output_is_told_of(monkeypatch: pytest.MonkeyPatch, capfd: Any) -> None:
+    descriptor = os.open("/dev/full", os.O_WRONLY)
+    stream = io.TextIOWrapper(io.BufferedWriter(io.FileIO(descriptor, "w", closefd=False)), "utf-8")
+    monkeypatch.setattr(sys, "stdout", stream)
+    with pytest.raises(SystemExit) as stop, lasting_streams():
+        print("a table")
+    os.close(descriptor)
+    assert stop.value.code == 2
+    said = "error: standard output: expected room for all that was printed, found: No space left on device\n"
+    assert capfd.readouterr().err == said
 
 
 def test_streams_that_were_never_open_end_nothing(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -25,7 +25,8 @@ from hgg_pyg.finetuning.config import FinetuneConfig
 from hgg_pyg.inspect import InspectConfig
 from hgg_pyg.model.config import ModelConfig
 from hgg_pyg.runtime import run_command
-from hgg_pyg.training.run import Checkpoint, TrainConfig, find_checkpoint, read_config
+from hgg_pyg.training.checkpoint import Checkpoint
+from hgg_pyg.training.run import TrainConfig, find_checkpoint, read_config
 from hgg_pyg.training.trainer import Trainer
 from hgg_pyg.types import UserError
 

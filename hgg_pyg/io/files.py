@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import platform
 import re
+import shutil
 import tempfile
 import time
 from collections.abc import Callable, Iterator
@@ -33,10 +34,10 @@ def write_atomically(path: Path, write: Callable[[Path], object]) -> None:
     Raises:
         UserError: the folder cannot be made or written, or the disk is full; what was at `path` stays.
     """
-    temporary = path.with_name(f".{path.stem}.{_HOST}.{os.getpid()}.partial{path.suffix}")
+    temporary = temporary_path(path)
     with writing(path):
         path.parent.mkdir(parents=True, exist_ok=True)
-        _remove_leftovers(path)
+        remove_leftovers(path)
         try:
             write(temporary)
             with temporary.open("rb") as file:
@@ -45,6 +46,11 @@ def write_atomically(path: Path, write: Callable[[Path], object]) -> None:
         finally:
             with suppress(OSError):
                 temporary.unlink()
+
+
+def temporary_path(path: Path) -> Path:
+    """Where this process keeps a file or a folder beside `path` until it is whole."""
+    return path.with_name(f".{path.stem}.{_HOST}.{os.getpid()}.partial{path.suffix}")
 
 
 def write_text(path: Path, text: str) -> None:
@@ -102,8 +108,8 @@ def try_folder(folder: Path, option: str) -> None:
         raise UserError(f"{option} {folder}: expected a folder that can be written ({said})") from None
 
 
-def _remove_leftovers(path: Path) -> None:
-    """Remove what killed processes left in a file's folder: this machine's once they are gone, others' after a day."""
+def remove_leftovers(path: Path) -> None:
+    """Remove what killed processes left beside `path`: this machine's once they are gone, others' after a day."""
     before = re.compile(rf"\.{re.escape(path.stem)}\.(?P<process>\d+){re.escape(path.suffix)}")  # as up to version 0.2
     with os.scandir(path.parent) as entries:
         hidden = [Path(entry.path) for entry in entries if entry.name.startswith(".")]
@@ -115,7 +121,7 @@ def _remove_leftovers(path: Path) -> None:
             here = found.groupdict().get("host", _HOST) == _HOST
             old = time.time() - leftover.stat().st_mtime > _ABANDONED_S
             if old or (here and not _runs(int(found["process"]))):
-                leftover.unlink()
+                shutil.rmtree(leftover) if leftover.is_dir() else leftover.unlink()
 
 
 def _runs(process: int) -> bool:

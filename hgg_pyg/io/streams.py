@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import io
 import os
 import sys
@@ -15,12 +16,18 @@ def lasting_streams() -> Iterator[None]:
     r"""What is printed inside may have any letters, and go to a closed pipe or a full disk; a decorator, too.
 
     A letter that the stream's encoding lacks, or a byte of a file's name that is no letter, is written as in Python's
-    code, \xb1. What cannot be written is dropped: a run that someone watches through `| head` is not to end there.
+    code, \xb1. What cannot be written is dropped: a run that someone watches through `| head` is not to end there. Of
+    standard output that did not get onto a disk, a line on standard error tells at the end, and the process exits with
+    2, unless it ends for another reason.
     """
     before = sys.stdout, sys.stderr
     sys.stdout, sys.stderr = map(_lasting, before)
     try:
         yield
+        sys.stdout.flush()
+        if lost := getattr(getattr(getattr(sys.stdout, "buffer", None), "raw", None), "lost", None):
+            print(f"error: standard output: expected room for all that was printed, found: {lost}", file=sys.stderr)
+            sys.exit(2)
     finally:
         sys.stdout.flush()
         sys.stderr.flush()
@@ -46,6 +53,7 @@ class _Lasting(io.RawIOBase):
 
     def __init__(self, descriptor: int) -> None:
         self._descriptor = descriptor
+        self.lost: str | None = None  # why something was dropped, unless there was nobody to read it
 
     def fileno(self) -> int:
         return self._descriptor
@@ -61,5 +69,7 @@ class _Lasting(io.RawIOBase):
             return os.write(self._descriptor, data)
         except BlockingIOError:
             raise
-        except OSError:
+        except OSError as error:
+            if error.errno not in (errno.EPIPE, errno.EBADF):
+                self.lost = error.strerror
             return len(data)

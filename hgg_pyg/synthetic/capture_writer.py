@@ -9,6 +9,7 @@ import numpy as np
 from scipy.spatial.transform import Rotation
 
 from hgg_pyg.body import BodyModel
+from hgg_pyg.io.files import remove_leftovers, temporary_path
 from hgg_pyg.synthetic.config import SynthesizeConfig
 from hgg_pyg.synthetic.footage import Footage, draw_face_and_hands
 from hgg_pyg.synthetic.layouts import WRITERS
@@ -43,9 +44,11 @@ def write_subject(config: SynthesizeConfig, index: int, body: BodyModel, written
     extras, views = draw_face_and_hands(own, config.frames), writer.equip(square, own)
 
     final = config.out / subject_path(config, index)
-    folder = final.with_name(f".{final.name}.partial")
+    folder = temporary_path(final)
+    final.parent.mkdir(parents=True, exist_ok=True)
+    remove_leftovers(final)
     shutil.rmtree(folder, ignore_errors=True)
-    folder.mkdir(parents=True)
+    folder.mkdir()
     cameras = writer.cameras(config.views)
     footage = Footage(final.name, cameras, tuple(views), body, person.betas, rotvecs, transl, extras)
     writer.write(folder, footage)
@@ -62,7 +65,12 @@ def write_subject(config: SynthesizeConfig, index: int, body: BodyModel, written
                 save_jpeg(folder / writer.image(final.name, name, frame), rendered.rgb)
             writer.save_mask(folder / writer.mask(final.name, name, frame), rendered)
         written(config.views)
-    folder.rename(final)
+    try:
+        folder.rename(final)
+    except OSError:
+        shutil.rmtree(folder)
+        if not final.is_dir():  # else a worker of a run that was killed was here first, with the same files
+            raise
 
 
 def subject_path(config: SynthesizeConfig, index: int) -> str:

@@ -153,5 +153,12 @@ def _start_worker(progress: Queue[int]) -> None:
 def _write_one(config: SynthesizeConfig, index: int) -> None:
     assert _worker is not None
     body, progress = _worker
+
+    def written(images: int) -> None:
+        parent = multiprocessing.parent_process()
+        if parent is not None and not parent.is_alive():
+            os._exit(1)  # nobody waits for the rest
+        progress.put(images)
+
     with writing(config.out / subject_path(config, index)):
-        write_subject(config, index, body, progress.put)
+        write_subject(config, index, body, written)

@@ -30,7 +30,8 @@ from graphs import GraphSpec
 from hgg_pyg.config import ClipConfig
 from hgg_pyg.model.config import ModelConfig
 from hgg_pyg.runtime import run_command
-from hgg_pyg.training.run import Checkpoint, TrainConfig, read_config
+from hgg_pyg.training.checkpoint import Checkpoint
+from hgg_pyg.training.run import TrainConfig, read_config
 from hgg_pyg.types import UserError
 
 ROOT = Path(__file__).parents[2]

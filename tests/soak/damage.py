@@ -18,7 +18,8 @@ from hgg_pyg.body import load_body
 from hgg_pyg.data.capture_set import open_captures
 from hgg_pyg.data.frames import frame_sources
 from hgg_pyg.model.network import HGGNet
-from hgg_pyg.training.run import CHECKPOINT_FILE, CONFIG_FILE, MODEL_FOLDER, find_checkpoint, read_config
+from hgg_pyg.training.checkpoint import CHECKPOINT_FILE
+from hgg_pyg.training.run import CONFIG_FILE, MODEL_FOLDER, find_checkpoint, read_config
 from hgg_pyg.training.trained import open_run
 from hgg_pyg.types import UserError
 from tests.soak.trials import Outcome

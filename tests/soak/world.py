@@ -15,7 +15,7 @@ from pathlib import Path
 from safetensors.numpy import load_file
 
 from hgg_pyg.synthetic import SynthesizeConfig, synthesize
-from hgg_pyg.training.run import Checkpoint
+from hgg_pyg.training.checkpoint import Checkpoint
 
 RUN = "run"
 _SYNTHETIC = ("--subjects", 3, "--frames", 4, "--views", 5, "--size", 32, "--workers", 1)

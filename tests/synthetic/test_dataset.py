@@ -2,9 +2,12 @@
 
 import errno
 import json
+import os
 import pickle
 import queue
 import shutil
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,6 +18,7 @@ from PIL import Image
 from scipy.ndimage import maximum_filter
 
 from hgg_pyg.data import open_captures
+from hgg_pyg.io.files import temporary_path
 from hgg_pyg.runtime import run_command
 from hgg_pyg.synthesize import main
 from hgg_pyg.synthetic import SynthesizeConfig, dataset, synthesize
@@ -87,13 +91,28 @@ def test_the_same_seed_gives_the_same_bytes_and_finished_subjects_are_kept(captu
     shutil.copytree(captures / NAMES[0], again.out / NAMES[0])
     kept = again.out / NAMES[0] / "cam00" / "00000000.jpg"
     kept.write_bytes(b"touched")
-    half = again.out / f".{NAMES[1]}.partial"
+    ended = subprocess.Popen([sys.executable, "-c", ""])
+    ended.wait()
+    own = temporary_path(again.out / NAMES[1]).name
+    half = again.out / own.replace(f".{os.getpid()}.", f".{ended.pid}.")
     (half / "cam99").mkdir(parents=True)
     synthesize(again)
     assert kept.read_bytes() == b"touched"
     shutil.copy(captures / NAMES[0] / "cam00" / "00000000.jpg", kept)
     assert content(again.out) == content(captures)
     assert not half.exists()
+
+
+def test_a_worker_of_a_killed_run_that_is_late_gives_way(captures, config, body, tmp_path):
+    """It comes to its end when the next run has written the same subject."""
+    again = replace(config, out=tmp_path / "b")
+
+    def overtaken(images: int) -> None:
+        shutil.copytree(captures / NAMES[0], again.out / NAMES[0], dirs_exist_ok=True)
+
+    write_subject(again, 0, body, overtaken)
+    assert content(again.out / NAMES[0]) == content(captures / NAMES[0])
+    assert [path.name for path in again.out.iterdir()] == [NAMES[0]]
 
 
 def test_a_complete_folder_is_left_alone(captures, config, monkeypatch):
