@@ -296,7 +296,10 @@ def test_a_damaged_configuration_is_one_line_in_every_command(config, content):
         lambda: evaluate_command.main(EvaluateConfig(config.folder)),
         lambda: inspect_command.main(InspectConfig(config.folder)),
     ):
-        with pytest.raises(UserError, match=r"config\.json: expected a configuration that can be used here") as caught:
+        with pytest.raises(
+            UserError,
+            match=r"config\.json: expected (the configuration of a run, found|a configuration that can be used here)",
+        ) as caught:
             command()
         assert "\n" not in str(caught.value)
 

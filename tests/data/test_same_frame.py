@@ -11,7 +11,7 @@ from PIL import Image
 
 from hgg_pyg.data import open_captures
 from hgg_pyg.data.layouts.avatarrex import AVATARREX, THUMAN4
-from hgg_pyg.data.layouts.base import list_files
+from hgg_pyg.data.layouts.base import FrameNames, list_files
 from hgg_pyg.types import UserError
 from tests.data.test_capture import write_subject
 
@@ -39,4 +39,4 @@ def test_two_ways_to_write_one_number(tmp_path: Path) -> None:
     for name in ("0005_img.jpg", "5_img.jpg", "6_img.jpg", "0005_img.txt"):
         (tmp_path / name).touch()
     with pytest.raises(UserError, match=r"found 0005_img\.jpg and 5_img\.jpg"):
-        list_files(tmp_path, re.compile(r"(\d+)_img\.jpg"))
+        list_files(tmp_path, FrameNames("0005_img.jpg", "_img"))

@@ -13,7 +13,7 @@ import pytest
 import torch
 from accelerate import Accelerator
 
-from hgg_pyg import runtime
+from hgg_pyg import processes
 from hgg_pyg.processes import join_processes
 from hgg_pyg.training.checkpoint import Checkpoint
 from hgg_pyg.training.loop import TrainingLoop
@@ -27,7 +27,8 @@ from accelerate import Accelerator
 from hgg_pyg.training.loop import TrainingLoop
 from hgg_pyg.training.run import RunConfig, create_run
 from hgg_pyg.training.claim import begin_run
-from hgg_pyg.processes import join_processes, run_command
+from hgg_pyg.processes import join_processes
+from hgg_pyg.runtime import run_command
 
 
 class Line(TrainingLoop[torch.Tensor]):
@@ -171,7 +172,7 @@ def test_launchers_are_understood(monkeypatch):
         def __init__(self, cpu: bool, **_: object) -> None:
             made.append(cpu)
 
-    monkeypatch.setattr(runtime, "Accelerator", Fake)
+    monkeypatch.setattr(processes, "Accelerator", Fake)
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     for name in ("WORLD_SIZE", "OMPI_COMM_WORLD_SIZE", "PMI_SIZE", "ACCELERATE_USE_CPU", "MASTER_PORT"):
         monkeypatch.delenv(name, raising=False)
@@ -190,7 +191,7 @@ def test_launchers_are_understood(monkeypatch):
     join_processes()
     assert made.pop()
     monkeypatch.undo()
-    monkeypatch.setattr(runtime, "Accelerator", Fake)
+    monkeypatch.setattr(processes, "Accelerator", Fake)
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
     monkeypatch.setenv("LOCAL_WORLD_SIZE", "3")
