@@ -27,12 +27,12 @@ class Outcome:
 
 
 def kill(world: World, rng: np.random.Generator, place: Path) -> Outcome:
-    """SIGKILL at any moment, up to three times; what goes on afterwards ends as if nothing had happened."""
+    """SIGKILL at any moment, up to eight times; what goes on afterwards ends as if nothing had happened."""
     command, kills = _any_command(rng), 0
-    for _ in range(rng.integers(1, 4)):
+    for _ in range(rng.integers(1, 9)):
         process = run(command, world, place)
         try:
-            process.wait(rng.uniform(0.3, 1.1) * world.seconds[command.name])
+            process.wait(rng.uniform(0.3, 1.0) * world.seconds[command.name])
         except subprocess.TimeoutExpired:
             process.kill()
             kills += 1
