@@ -24,6 +24,7 @@ import tyro
 from tqdm import tqdm
 
 from tests.soak.damage import damage
+from tests.soak.starting import start_forked, start_fresh
 from tests.soak.trials import TRIALS, Outcome
 from tests.soak.world import World, make_world
 
@@ -40,6 +41,8 @@ class SoakConfig:
     """of what is done, and when; how far a command has come by then still differs from time to time"""
     jobs: int = os.cpu_count() or 2
     """commands that run side by side"""
+    fresh: bool = False
+    """start every command in an interpreter of its own, as a shell does: slower; else they are forked from a server"""
     out: Path | None = None
     """folder to work in, which keeps the trials that went wrong; by default a temporary one"""
 
@@ -47,7 +50,7 @@ class SoakConfig:
 def main(config: SoakConfig) -> int:
     """Run trials until the time is up."""
     out = config.out or Path(tempfile.mkdtemp(prefix="hgg_pyg_soak_"))
-    world = make_world(out / "world")
+    world = make_world(out / "world", start_fresh if config.fresh else start_forked)
     found: list[tuple[str, Outcome]] = []
     end = time.monotonic() + 60 * config.minutes
     with tqdm(total=round(60 * config.minutes), unit="s", desc="soak") as bar:

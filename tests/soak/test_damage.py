@@ -8,6 +8,7 @@ import pytest
 from hgg_pyg.types import UserError
 from tests.soak import damage as damage_module
 from tests.soak.damage import damage, damage_file
+from tests.soak.starting import start_fresh
 from tests.soak.world import World
 
 
@@ -48,7 +49,7 @@ def breaking(world: World, place: Path, path: Path) -> object:
     ],
 )
 def test_a_soak_tells_refused_from_accepted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, read, kept: bool) -> None:
-    world = World(tmp_path / "captures", tmp_path / "done", {}, {})
+    world = World(tmp_path / "captures", tmp_path / "done", start_fresh, {}, {})
     (world.done / "train").mkdir(parents=True)
     (world.done / "train" / "weights").write_bytes(bytes(range(1, 100)))
     monkeypatch.setattr(damage_module, "_READERS", {"weights": ("train", "weights", read)})
@@ -60,7 +61,7 @@ def test_a_soak_tells_refused_from_accepted(tmp_path: Path, monkeypatch: pytest.
 def test_what_escapes_is_a_finding(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from tests.soak.__main__ import _in_place
 
-    world = World(tmp_path / "captures", tmp_path / "done", {}, {})
+    world = World(tmp_path / "captures", tmp_path / "done", start_fresh, {}, {})
     (world.done / "train").mkdir(parents=True)
     (world.done / "train" / "weights").write_bytes(b"weights")
     monkeypatch.setattr(damage_module, "_READERS", {"weights": ("train", "weights", breaking)})

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import resource
 import signal
 import subprocess
 import time
@@ -34,7 +33,7 @@ def kill(world: World, rng: np.random.Generator, place: Path) -> Outcome:
         try:
             process.wait(rng.uniform(0.3, 1.0) * world.seconds[command.name])
         except subprocess.TimeoutExpired:
-            process.kill()
+            process.send_signal(signal.SIGKILL)
             kills += 1
         if (code := process.wait()) not in (0, -signal.SIGKILL):
             return Outcome(f"kill {command.name}", False, f"exit {code} before it was killed", kills)
@@ -51,7 +50,7 @@ def stop(world: World, rng: np.random.Generator, place: Path) -> Outcome:
     except subprocess.TimeoutExpired:
         process.send_signal(number)
     code = process.wait(_PATIENCE_S)
-    if code not in (0, 130, -signal.SIGTERM):
+    if code not in (0, 130, -number):  # it ends by the signal itself before work has begun
         return Outcome(f"stop {command.name}", False, f"exit {code} after signal {number}")
     if command.name in ("train", "finetune") and code == 130 and "Traceback" in output(place):
         return Outcome(f"stop {command.name}", False, "a traceback after it was told to stop")
@@ -61,12 +60,7 @@ def stop(world: World, rng: np.random.Generator, place: Path) -> Outcome:
 def fill(world: World, rng: np.random.Generator, place: Path) -> Outcome:
     """No file can grow beyond some size, as on a full disk: one line and exit 2; with room again, it goes on."""
     command, room = _any_command(rng), int(2 ** rng.uniform(8, 18))
-
-    def limit() -> None:
-        signal.signal(signal.SIGXFSZ, signal.SIG_IGN)  # an error to be met, as ENOSPC is, instead of a signal
-        resource.setrlimit(resource.RLIMIT_FSIZE, (room, resource.RLIM_INFINITY))
-
-    code = run(command, world, place, preexec_fn=limit).wait(_PATIENCE_S)
+    code = run(command, world, place, room).wait(_PATIENCE_S)
     said = output(place)
     if code not in (0, 2) or "Traceback" in said:
         return Outcome(f"fill {command.name}", False, f"exit {code} with {room} bytes of room")
@@ -92,7 +86,7 @@ def wreck(world: World, rng: np.random.Generator, place: Path) -> Outcome:
     try:
         process.wait(rng.uniform(0.5, 1.0) * world.seconds[command.name])
     except subprocess.TimeoutExpired:
-        process.kill()
+        process.send_signal(signal.SIGKILL)
     process.wait()
     files = sorted(path for path in place.rglob("*") if path.is_file() and path.name != "output.txt")
     if files:

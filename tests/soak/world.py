@@ -4,18 +4,16 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
-import subprocess
-import sys
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from safetensors.numpy import load_file
 
 from hgg_pyg.synthetic import SynthesizeConfig, synthesize
 from hgg_pyg.training.checkpoint import Checkpoint
+from tests.soak.starting import Start, Started
 
 RUN = "run"
 _SYNTHETIC = ("--subjects", 3, "--frames", 4, "--views", 5, "--size", 32, "--workers", 1)
@@ -25,18 +23,8 @@ _TRAINED = (
     *("--clip.frames", 2, "--clip.target-views", 4, "--clip.target-poses", 2),
 )
 _TUNED = (
-    "--size",
-    32,
-    "--target-size",
-    32,
-    "--steps",
-    4,
-    "--checkpoint-every",
-    1,
-    "--validate-every",
-    2,
-    "--test-frames",
-    1,
+    *("--size", 32, "--target-size", 32, "--steps", 4, "--checkpoint-every", 1, "--validate-every", 2),
+    *("--test-frames", 1),
 )
 
 Result = Mapping[str, object]
@@ -57,16 +45,15 @@ class World:
 
     captures: Path
     done: Path  # where each command ran to its end, in a folder of its name
+    start: Start
     results: Mapping[str, Result]
     seconds: Mapping[str, float]  # that each took
 
 
-def run(command: Command, world: World, place: Path, **options: object) -> subprocess.Popen[str]:
-    """Start a command whose outputs go into a folder; options are those of Popen."""
-    words = [sys.executable, "-m", f"hgg_pyg.{command.name}", *map(str, command.arguments(world, place))]
-    environment = {**os.environ, "OMP_NUM_THREADS": "1", "HGG_CACHE": str(place / "mesh")}
-    with (place / "output.txt").open("a") as output:
-        return subprocess.Popen(words, stdout=output, stderr=output, text=True, env=environment, **options)  # pyright: ignore
+def run(command: Command, world: World, place: Path, room: int | None = None) -> Started:
+    """Start a command whose outputs go into a folder, where no file can grow beyond `room` bytes."""
+    arguments = tuple(map(str, command.arguments(world, place)))
+    return world.start(f"hgg_pyg.{command.name}", arguments, place, room)
 
 
 def output(place: Path) -> str:
@@ -74,15 +61,19 @@ def output(place: Path) -> str:
     return (place / "output.txt").read_text(errors="replace")
 
 
-def make_world(folder: Path) -> World:
+def make_world(folder: Path, start: Start) -> World:
     """Captures, and every command undisturbed.
+
+    Args:
+        folder: for all of it.
+        start: how commands are started.
 
     Raises:
         RuntimeError: a command failed by itself.
     """
     captures = folder / "captures"
     synthesize(SynthesizeConfig(out=captures, subjects=3, frames=4, views=5, size=32, workers=1))
-    world = World(captures, folder, {}, {})
+    world = World(captures, folder, start, {}, {})
     results, seconds = {}, {}
     for command in COMMANDS:
         place = folder / command.name
@@ -92,7 +83,7 @@ def make_world(folder: Path) -> World:
             raise RuntimeError(f"{command.name} failed undisturbed: {output(place)[-500:]}")
         seconds[command.name] = time.monotonic() - begin
         results[command.name] = command.result(place)
-        world = World(captures, folder, dict(results), dict(seconds))
+        world = replace(world, results=dict(results), seconds=dict(seconds))
     return world
 
 
