@@ -67,6 +67,12 @@ def read_smpl_params(
     shape = one_shape(torch.from_numpy(np.atleast_2d(betas).astype(np.float32)), path, path.parent, body)
     if "transl" in arrays and arrays["transl"].shape == (frames, 3):
         arrays["transl"] = _entry(path, arrays, "transl") - np.asarray(origin)
+    if kind == "smplx" and arrays["body_pose"].shape[1:] == (_SMPL["body_pose"],):
+        key = next(key for key in _ONLY_SMPLX if key in arrays)
+        raise UserError(
+            f"{path}: key '{key}': expected only beside body_pose ({frames}, 63) of SMPL-X, found it beside "
+            f"{arrays['body_pose'].shape} of SMPL; take it out of the file where the poses are SMPL's"
+        )
     parts = {key: _part(path, arrays, key, frames, width) for key, width in widths.items()}
     expression = None
     if kind == "smplx":

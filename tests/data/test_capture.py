@@ -333,7 +333,7 @@ ERRORS: dict[str, tuple[Callable[[Path], Any], str]] = {
     ),
     "list unreadable": (
         lambda s: (s / "missing_img_files.txt").write_text("cam00/00000000.jpg\n7\n"),
-        "missing_img_files.txt: line 2: expected <camera>/00000000.jpg, found 7",
+        "missing_img_files.txt: line 2: expected <camera>/00000000.jpg, found '7'",
     ),
     "no params": (lambda s: (s / "smpl_params.npz").unlink(), "smpl_params.npz: missing; it holds"),
     "params not npz": (lambda s: (s / "smpl_params.npz").write_text("hello"), "expected an .npz archive"),
