@@ -7,8 +7,8 @@ are undone one by one, and two at once, and those are named that would clearly r
 
 Exits with 0 if all subjects looked at can be trained on; with 1 if one cannot: below IoU 0.4 or 60% inside, a known
 mistake, files cut off, fewer than 4 cameras (`--clip.input-views N` trains on fewer), no frame that shows the person to
-one of the input cameras, or not to be opened; with 2 if the path is no folder of captures or the body cannot be loaded.
-Leaves check.png: the body rendered over images.
+one of the input cameras, or not to be opened; with 2 if the path is no folder of captures, splits.json cannot be used
+or the body cannot be loaded. Leaves check.png: the body rendered over images.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from tqdm import tqdm
 from hgg_pyg.body import BodyModel, load_body
 from hgg_pyg.capture_check import Examination, describe, examine, save_sheet, summarise
 from hgg_pyg.config import Bounds, FrameCount, SubjectCount, ViewCount, check_choices
-from hgg_pyg.data.capture_set import SubjectFolder, find_subjects, first_kinds
+from hgg_pyg.data.capture_set import SPLITS_FILE, SubjectFolder, find_subjects, first_kinds, read_splits
 from hgg_pyg.data.clips import even_frames
 from hgg_pyg.io.files import try_folder
 from hgg_pyg.runtime import run_command
@@ -58,6 +58,9 @@ class CheckConfig:
 def main(config: CheckConfig) -> None:
     """Look at a capture as training would read it: files, masks, cameras, poses; name the likely fault."""
     found = find_subjects(config.data)
+    named = read_splits(config.data, found)
+    if named is not None and not named["train"]:
+        raise UserError(f"{config.data / SPLITS_FILE}: key 'train': expected subjects to train on, found none")
     names = list(found)
     out = config.out or Path("runs") / "check" / config.data.resolve().name
     try_folder(out, "--out")

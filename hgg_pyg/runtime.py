@@ -32,8 +32,8 @@ _M_TRIM_THRESHOLD, _M_MMAP_MAX = -1, -4  # from glibc's malloc.h
 def run_command(config: type[Config], work: Callable[[Config], object]) -> None:
     """Parse the command line into a configuration and do the work. The process exits with
 
-    0 when done, 2 with one line on stderr for a mistake of the user's, 130 when interrupted, 1 with one line when
-    another of the processes that it works with has ended.
+    0 when done, 2 with one line on stderr for a mistake of the user's or a path that the system refuses, 130 when
+    interrupted, 1 with one line when another of the processes that it works with has ended.
     """
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
     for noisy in ("PIL", "matplotlib", "numba", "trimesh"):
@@ -47,6 +47,12 @@ def run_command(config: type[Config], work: Callable[[Config], object]) -> None:
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         sys.exit(130)
+    except OSError as error:
+        if error.filename is None:
+            raise
+        named = os.fsdecode(error.filename) if isinstance(error.filename, str | bytes) else error.filename
+        print(f"error: {' '.join(f'{named}: {error.strerror}'.split())}", file=sys.stderr)
+        sys.exit(2)
     except RuntimeError as error:
         if not lost_a_process(error):
             raise

@@ -260,6 +260,38 @@ def test_broken_files_and_masks_are_counted(folder, capsys):
     assert "1 frame left out: an image is missing (1)" in said
 
 
+def turn(path):
+    exif = Image.Exif()
+    exif[274] = 3
+    Image.open(path).save(path, exif=exif)
+
+
+def enlarge(path):
+    Image.open(path).resize((96, 96)).save(path)
+
+
+@pytest.mark.parametrize(("change", "words"), [(turn, "found EXIF orientation 3"), (enlarge, "expected 72x72 pixels")])
+def test_every_file_is_looked_at_as_training_does(change, words, folder, capsys):
+    """Images of later frames, which are not compared with the body."""
+    path = folder / "cam03" / "00000003.jpg"
+    change(path)
+    code, said = check(folder, capsys)
+    assert code == 1
+    assert "not trainable: broken files" in said
+    assert str(path) in said
+    assert words in said
+
+
+@pytest.mark.parametrize(
+    ("train", "words"),
+    [(["./someone"], "key 'train': no subject './someone'"), ([], "key 'train': expected subjects to train on")],
+)
+def test_splits_that_training_refuses_are_refused(train, words, folder):
+    (folder.parent / "splits.json").write_text(json.dumps({"train": train, "val": ["someone"], "test": []}))
+    with pytest.raises(UserError, match=f"splits.json: {words}"):
+        main(CheckConfig(folder.parent))
+
+
 def test_a_mask_that_cannot_be_decoded_is_said(folder, capsys):
     path = folder / "cam03" / "mask" / "pha" / "00000002.jpg"
     content = path.read_bytes()

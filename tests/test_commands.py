@@ -10,6 +10,8 @@ from benchmarks.render import RenderBenchmark
 from benchmarks.render import main as benchmark_render
 from hgg_pyg.__main__ import COMMANDS, backends, main
 from hgg_pyg.attention import variants
+from hgg_pyg.check import CheckConfig
+from hgg_pyg.check import main as check
 from hgg_pyg.runtime import run_command
 
 ROOT = Path(__file__).parent.parent
@@ -47,3 +49,11 @@ def test_help_ends_well(monkeypatch, capsys):
         run_command(RenderBenchmark, benchmark_render)
     assert stop.value.code == 0
     assert "--gaussians" in capsys.readouterr().out
+
+
+def test_a_path_that_the_system_refuses_is_one_line(monkeypatch, capsys):
+    monkeypatch.setattr("sys.argv", ["check.py", f"/{'a' * 300}"])
+    with pytest.raises(SystemExit) as stop:
+        run_command(CheckConfig, check)
+    assert stop.value.code == 2
+    assert capsys.readouterr().err == f"error: /{'a' * 300}: File name too long\n"

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import glob
 import hashlib
+import os
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -28,6 +30,8 @@ _NEIGHBOURS = 16
 _SIZES = (1e-6, 10.0)  # metres: beyond these a size shows no difference, and half precision could not hold it
 _FARTHEST = 100.0  # units of 5 cm that an offset is cut off at, for the sake of stray Gaussians
 _ASTRAY = 0.5  # metres from the body, where half of a person's Gaussians cannot be
+_WIDE = re.compile("[0-9]{4}")  # characters of a field, which no name has
+_LONGEST_NAME = 255  # bytes
 _FEATURES = (
     ("offset", 3),  # from the nearest vertex, 5 cm, at most 5 m
     ("rotation", 4),  # orientation, quaternion wxyz, w >= 0
@@ -118,7 +122,7 @@ class PlyBackbone:
 
     def lacking(self, subject: str, frame: int) -> str | None:
         """The frame's file, where it is missing."""
-        if self._path(subject, frame).is_file():
+        if os.path.isfile(self._path(subject, frame)):  # False also where a subject makes the name too long
             return None
         return f"no file of its Gaussians {self.folder / self.config.pattern}, see --backbone.ply.pattern"
 
@@ -256,10 +260,11 @@ def _files(folder: Path, suffix: str) -> list[str]:
 def _fits(pattern: str, allowed: set[str], needed: set[str]) -> bool:
     """Whether a pattern names a path within a folder by those fields and no others."""
     try:
-        found = {name for _, name, _, _ in Formatter().parse(pattern) if name is not None}
-        if not needed <= found <= allowed:
+        fields = [(name, form or "") for _, name, form, _ in Formatter().parse(pattern) if name is not None]
+        if not needed <= {name for name, _ in fields} <= allowed or any(_WIDE.search(form) for _, form in fields):
             return False
         example = Path(pattern.format(subject="someone", frame=0))
     except (ValueError, LookupError):
         return False
-    return not example.is_absolute() and ".." not in example.parts
+    short = all(len(os.fsencode(part)) <= _LONGEST_NAME for part in example.parts)
+    return short and not example.is_absolute() and ".." not in example.parts

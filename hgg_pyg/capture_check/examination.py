@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 
 from hgg_pyg.body import BodyModel
-from hgg_pyg.capture_check.file_ends import cut_off_files
+from hgg_pyg.capture_check.file_ends import cut_off_files, odd_files
 from hgg_pyg.capture_check.odd_cameras import OddCamera, exchanged_cameras, odd_cameras
 from hgg_pyg.capture_check.places import places_of
 from hgg_pyg.capture_check.scene import MaskFaults, Overlap, Scene, median_overlap, read_scene
@@ -119,6 +120,8 @@ def examine(subject: SubjectFolder, body: BodyModel, frames: int, cameras: int) 
     every = [(frame, view) for view in range(len(capture.cameras)) for frame in range(len(capture.frames))]
     paths = [files.path(*position) for files in (capture.images, capture.masks) for position in every]
     cut = cut_off_files(paths)
+    lost = set(cut)
+    odd_headers = odd_files([path for path in paths if path not in lost], capture.file_size)
     scene, masks = read_scene(capture, body, times, views)
     overlaps = scene.overlaps()
     overlap = median_overlap(overlaps)
@@ -132,7 +135,7 @@ def examine(subject: SubjectFolder, body: BodyModel, frames: int, cameras: int) 
     findings = [
         *_of_counts(capture),
         *(_of_people(capture, body, times) if overlap is None or not overlap.bad else ()),
-        *_of_files(capture, cut, masks, scene),
+        *_of_files(capture, cut, odd_headers, masks, scene),
         *_of_overlap(capture, overlap, diagnoses),
         *(Finding(f"camera '{names[item.camera]}'", _of_odd(item, names), False) for item in odd),
     ]
@@ -183,7 +186,9 @@ def _of_people(capture: Capture, body: BodyModel, looked_at: Sequence[int]) -> l
     return [Finding("frames without a person", f"{many}: {NOBODY}; training leaves them out", False)]
 
 
-def _of_files(capture: Capture, cut: Sequence[object], masks: MaskFaults, scene: Scene) -> list[Finding]:
+def _of_files(
+    capture: Capture, cut: Sequence[Path], odd: Sequence[str], masks: MaskFaults, scene: Scene
+) -> list[Finding]:
     found = []
     if cut:
         many = f"{len(cut)} files are" if len(cut) > 1 else "1 file is"
@@ -192,7 +197,7 @@ def _of_files(capture: Capture, cut: Sequence[object], masks: MaskFaults, scene:
             "delete it, and its frame is left out"
         )
         found.append(Finding("files cut off", text, True))
-    broken = [text for frame, view, text in masks.broken if capture.masks.path(frame, view) not in cut]
+    broken = [*odd, *(text for frame, view, text in masks.broken if capture.masks.path(frame, view) not in cut)]
     found += [Finding("broken files", text, True) for text in broken[:1]]
     for word, positions in (("empty", masks.empty), ("whole", masks.whole)):
         if len(positions):

@@ -1,4 +1,4 @@
-"""Files that were cut off: a look at the first and last bytes of every JPEG and PNG."""
+"""Files that training would stop at: a look at the header of every image, and the last bytes of JPEG and PNG."""
 
 from __future__ import annotations
 
@@ -8,6 +8,9 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from tqdm import tqdm
+
+from hgg_pyg.data.images import header_size
+from hgg_pyg.types import UserError
 
 _JPEG, _JPEG_END = b"\xff\xd8", b"\xff\xd9"
 _PNG, _PNG_END = b"\x89PNG\r\n\x1a\n", b"IEND\xaeB`\x82"
@@ -26,6 +29,21 @@ def cut_off_files(paths: Sequence[Path]) -> list[Path]:
         ends = pool.map(_is_cut_off, paths)
         bar = tqdm(ends, desc="ends of files", total=len(paths), unit="file", leave=False, disable=len(paths) < 2000)
         return [path for path, cut in zip(paths, bar, strict=True) if cut]
+
+
+def odd_files(paths: Sequence[Path], size: tuple[int, int]) -> list[str]:
+    """What is wrong with those that are no image of this (width, height), or one to be turned, by their headers."""
+    found = []
+    for path in tqdm(paths, desc="headers", unit="file", leave=False, disable=len(paths) < 2000):
+        try:
+            has = header_size(path)
+        except UserError as error:
+            found.append(str(error))
+            continue
+        if has != size:
+            expected = f"expected {size[0]}x{size[1]} pixels like the first of its capture"
+            found.append(f"{path}: {expected}, found {has[0]}x{has[1]}")
+    return found
 
 
 def _is_cut_off(path: Path) -> bool:

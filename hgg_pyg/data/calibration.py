@@ -190,6 +190,8 @@ def numbers(where: str, key: str, value: Any, count: int | None) -> np.ndarray:
         UserError: they are not numbers, not as many as `count`, or not finite.
     """
     try:
+        if np.asarray(value).dtype.kind in "bO":  # true would be 1, and null NaN
+            raise TypeError
         values = np.asarray(value, dtype=np.float64).reshape(-1)
     except (TypeError, ValueError, OverflowError) as error:
         raise UserError(f"{where}: key '{key}': expected numbers, found {shown(value)}") from error
@@ -240,6 +242,9 @@ def _translation(entry: Entry) -> np.ndarray:
 
 def _distortion(entry: Entry) -> np.ndarray:
     values = numbers(entry.where, "distCoeff", entry.distortion, None)
+    if 0 < len(values) < 4:
+        expected = "expected 0, 4 or 5 numbers, k1 k2 p1 p2 k3"
+        raise UserError(f"{entry.where}: key 'distCoeff': {expected}, found {values.tolist()}")
     if len(values) > 5 and np.any(values[5:]):
         raise UserError(
             f"{entry.where}: key 'distCoeff': expected k1 k2 p1 p2 k3, found {len(values)} coefficients; "

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import logging
+import os
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
@@ -146,8 +147,7 @@ def open_captures(
     if image_size is not None and image_size < 1:
         raise UserError(f"image_size: expected at least 1 pixel, found {image_size}")
     subjects, unread = _find(data)
-    single = len(subjects) == 1 and next(iter(subjects.values())).folder == data
-    named = None if single else _read_splits(data / SPLITS_FILE, subjects)
+    named = read_splits(data, subjects)
     rules = PROTOCOLS[protocol]
     splits, shared = _splits(data, subjects, named, rules)
     body = body or load_body_for(data)
@@ -256,8 +256,15 @@ def _splits(
     return {"train": names[:val], "val": names[val:test], "test": names[test:]}, False
 
 
-def _read_splits(path: Path, subjects: dict[str, SubjectFolder]) -> dict[str, list[str]] | None:
-    if not path.is_file():
+def read_splits(data: Path, subjects: Mapping[str, SubjectFolder]) -> dict[str, list[str]] | None:
+    """Names of subjects by split as `splits.json` of a data folder has them; None without one, or of one subject.
+
+    Raises:
+        UserError: it cannot be read, or names other subjects than there are, or one of them twice.
+    """
+    path = data / SPLITS_FILE
+    single = len(subjects) == 1 and next(iter(subjects.values())).folder == data
+    if single or not os.path.lexists(path):
         return None
     content = read_json_object(path, "the keys train, val and test")
     if set(content) != set(SPLITS):

@@ -26,7 +26,7 @@ Mode = Literal["RGB", "L", "labels"]
 
 # What Pillow raises of files that are broken, missing, or of a size that nobody can mean.
 _BROKEN = (OSError, ValueError, SyntaxError, EOFError, struct.error, zlib.error, Image.DecompressionBombError)
-_NO_INTEGERS = "expected an image of 8 or 16 bits per channel, found one of floating point numbers"
+_NO_INTEGERS = "expected an image of 8 or 16 bits per channel, found one of floating point numbers, or of more bits"
 _BEYOND = 2.0**40  # pixels: no image reaches as far, and an integer does
 _LENS_SAMPLES = 2  # look-ups along each axis of a pixel when a distorted image is shrunk
 
@@ -199,11 +199,11 @@ def _touched(start: float, extent: float, count: int) -> tuple[int, int]:
 
 
 def _unpack(image: Image.Image, mode: Mode, box: tuple[int, int, int, int]) -> tuple[np.ndarray | None, int]:
-    """The pixels in a box [h, w, C] uint8 or uint16, and the value that means 1; None if they are not integers."""
+    """The pixels in a box [h, w, C] uint8 or uint16, and the value that means 1; None if they are not such integers."""
     image.load()
     if box != (0, 0, *image.size):
         image = image.crop(box)
-    if image.mode == "F":
+    if image.mode == "F" or (image.mode == "I" and _beyond_16_bits(np.asarray(image))):
         return None, 1
     if image.mode.startswith("I"):  # 16 bits; Pillow's own conversions cut them off at 255
         pixels, top = np.asarray(image).astype(np.uint16), 65535
@@ -221,6 +221,10 @@ def _unpack(image: Image.Image, mode: Mode, box: tuple[int, int, int, int]) -> t
         pixels, top = (pixels != 0).any(-1, keepdims=True).view(np.uint8), 1
     pixels.flags.writeable = False  # as what Pillow gives is: to numba other arrays are another type
     return pixels, top
+
+
+def _beyond_16_bits(pixels: np.ndarray) -> bool:
+    return bool(pixels.min() < 0 or pixels.max() > 65535)
 
 
 def _undistort(

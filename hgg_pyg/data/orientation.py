@@ -35,7 +35,10 @@ def check_upright(path: Path, image: Image.Image) -> None:
 
     Raises:
         UserError: its orientation is not upright.
+        OSError: the pixels of a PNG are damaged.
     """
+    if image.format == "PNG" and "exif" not in image.info:
+        image.load()  # not below: of damaged pixels Pillow complains the first time only
     try:
         orientation = image.getexif().get(_TAG, 1)
     except (OSError, ValueError, SyntaxError, EOFError, struct.error):

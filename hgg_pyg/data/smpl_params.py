@@ -29,7 +29,7 @@ def params_kind(path: Path) -> str:
     Raises:
         UserError: as `read_smpl_params` for a file that cannot be read.
     """
-    return _kind(_read_npz(path))
+    return _kind(path, _read_npz(path))
 
 
 def read_smpl_params(
@@ -55,7 +55,7 @@ def read_smpl_params(
         UserError: the file is missing or not an .npz, a key is missing or of the wrong shape, as `one_shape`.
     """
     arrays = _read_npz(path)
-    kind = _kind(arrays)
+    kind = _kind(path, arrays)
     widths = dict(_SMPL if kind == "smpl" else _SMPLX)
     frames = _rows(path, "global_orient", _entry(path, arrays, "global_orient"))
     betas = _entry(path, arrays, "betas")
@@ -91,10 +91,15 @@ def _whole_pose(
     return smplx_body_pose(pose, *face, *hands)
 
 
-def _kind(arrays: dict[str, np.ndarray]) -> str:
-    pose = arrays.get("body_pose")
-    narrow = pose is not None and pose.ndim == 2 and pose.shape[1] == 63
-    return "smplx" if narrow or any(key in arrays for key in _ONLY_SMPLX) else "smpl"
+def _kind(path: Path, arrays: dict[str, np.ndarray]) -> str:
+    width = arrays["body_pose"].shape[1:]
+    key = next((key for key in _ONLY_SMPLX if key in arrays), None)
+    if key and width == (_SMPL["body_pose"],):
+        raise UserError(
+            f"{path}: key '{key}': expected only beside body_pose (F, 63) of SMPL-X, found it beside (F, 69) of SMPL; "
+            "take it out of the file where the poses are SMPL's"
+        )
+    return "smplx" if key or width == (_SMPLX["body_pose"],) else "smpl"
 
 
 def _read_npz(path: Path) -> dict[str, np.ndarray]:

@@ -9,6 +9,7 @@ from typing import IO
 from hgg_pyg.types import UserError
 
 JSON_FILE = 64 * 2**20  # bytes: a calibration of 200 cameras has a quarter of one million
+TEXT_FILE = 64 * 2**20  # bytes: a million names of files
 JSON_DEPTH = 32  # objects and lists within one another: ours have six
 SPLAT_FILE = 8 * 2**30  # bytes: 30 million Gaussians with all harmonics
 ARRAYS = 2 * 2**30  # bytes of all arrays of one file: SMPL-X with all its directions in float64 has a quarter of them
@@ -33,6 +34,15 @@ def read_within(path: Path, most: int, expected: str) -> bytes:
             return file.read()
         except OSError as error:
             raise _nothing(path, expected, error) from None
+
+
+def read_text(path: Path, expected: str) -> str:
+    """The content of a text file in UTF-8, with or without a mark at its beginning; what is no UTF-8 becomes U+FFFD.
+
+    Raises:
+        UserError: as `read_within`, of at most 64 MiB.
+    """
+    return read_within(path, TEXT_FILE, expected).decode("utf-8-sig", "replace")
 
 
 def opened(path: Path, expected: str) -> IO[bytes]:

@@ -52,7 +52,7 @@ def load_npz(
                 arrays = {}
                 for name, info in wanted.items():
                     with archive.open(info) as entry:
-                        arrays[name] = read_npy(entry, info.file_size, allow, path, expected)
+                        arrays[name] = read_npy(entry, info.file_size, allow, path, f"{expected}, key '{name}'")
                 return arrays
         except UserError:
             raise

@@ -333,7 +333,35 @@ ERRORS: dict[str, tuple[Callable[[Path], Any], str]] = {
     ),
     "list unreadable": (
         lambda s: (s / "missing_img_files.txt").write_text("cam00/00000000.jpg\n7\n"),
-        "missing_img_files.txt: line 2: expected <camera>/00000000.jpg, found 7",
+        "missing_img_files.txt: line 2: expected <camera>/00000000.jpg, found '7'",
+    ),
+    "list of another encoding": (
+        lambda s: (s / "missing_img_files.txt").write_text("cam00/00000000.jpg\n", "utf-16"),
+        r"missing_img_files.txt: line 1: expected <camera>/00000000.jpg, found .*c\\x00a\\x00m",
+    ),
+    "list of thousands of digits": (
+        lambda s: (s / "missing_img_files.txt").write_text(f"cam00/{'9' * 5000}.jpg\n"),
+        "missing_img_files.txt: line 1: expected <camera>/00000000.jpg, found 'cam00/999",
+    ),
+    "list that is nowhere": (
+        lambda s: (s / "missing_img_files.txt").symlink_to("nowhere"),
+        "missing_img_files.txt: expected a list of images that are missing, found nothing to read .No such file",
+    ),
+    "body.txt a folder": (
+        lambda s: ((s / "body.txt").unlink(missing_ok=True), (s / "body.txt").mkdir()),
+        "body.txt: expected one of smpl, smplx, open, open-smplx, found nothing to read .Is a directory",
+    ),
+    "cameras called otherwise": (
+        lambda s: [(s / camera).rename(s / f"view{camera[3:]}") for camera in CAMERAS],
+        "2 cameras left out: no calibration .view00, view01.; .* no images .cam00, cam01.; folders there: view00, view",
+    ),
+    "params complex": (
+        lambda s: change_params(s, transl=lambda v: v.astype(complex)),
+        "smpl_params.npz: expected .* plain arrays, key 'transl', found something unreadable .an array of complex128",
+    ),
+    "expression of SMPL": (
+        lambda s: change_params(s, expression=lambda _: np.zeros((FRAMES, 10))),
+        r"key 'expression': expected only beside body_pose \(F, 63\) of SMPL-X, found it beside \(F, 69\) of SMPL",
     ),
     "no params": (lambda s: (s / "smpl_params.npz").unlink(), "smpl_params.npz: missing; it holds"),
     "params not npz": (lambda s: (s / "smpl_params.npz").write_text("hello"), "expected an .npz archive"),
@@ -416,6 +444,11 @@ def test_a_deleted_mask_names_itself_when_read(subject: Path) -> None:
         capture.mask(1, 0)
 
 
+def link_to_itself(path: Path) -> None:
+    path.unlink()
+    path.symlink_to(path.name)
+
+
 def leave_out(folder: Path, spoil: Callable[[Path], Any]) -> tuple[tuple[int, ...], list[tuple[str, tuple[str, ...]]]]:
     spoil(folder)
     (capture,) = open_captures(folder).train
@@ -428,6 +461,13 @@ def leave_out(folder: Path, spoil: Callable[[Path], Any]) -> tuple[tuple[int, ..
     ("spoil", "frames", "left_out"),
     [
         (lambda s: (s / "cam01/00000002.jpg").unlink(), (0, 1, 3), ("an image is missing", ("2",))),
+        (lambda s: link_to_itself(s / "cam01/00000002.jpg"), (0, 1, 3), ("an image is missing", ("2",))),
+        (
+            lambda s: (s / "missing_img_files.txt").write_text("cam01/00000002.jpg\r\n", "utf-8-sig"),
+            (0, 1, 3),
+            ("listed in missing_img_files.txt", ("2",)),
+        ),
+        (lambda s: shutil.copytree(s / "cam01", s / "cam02"), (0, 1, 2, 3), ("no calibration", ("cam02",))),
         (lambda s: (s / "cam01/mask/pha/00000000.jpg").unlink(), (1, 2, 3), ("a mask is missing", ("0",))),
         (
             lambda s: change_params(s, body_pose=with_nan),
@@ -448,6 +488,12 @@ def test_what_can_be_left_out_is_left_out_and_counted(
 ) -> None:
     assert leave_out(subject, spoil) == (frames, [left_out])
     assert left_out[0] in open_captures(subject).describe()
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig"])
+def test_text_may_begin_with_a_mark(subject: Path, encoding: str) -> None:
+    (subject / "body.txt").write_text("open\r\n", encoding)
+    assert next(iter(find_subjects(subject).values())).kinds == ("open",)
 
 
 def test_rows_are_numbered_like_frames_or_follow_them(subject: Path) -> None:

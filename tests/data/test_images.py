@@ -344,6 +344,38 @@ def test_an_orientation_behind_the_pixels_of_a_png_is_seen(tmp_path):
         read_pixels(path, "RGB", FULL, FULL)
 
 
+@pytest.mark.parametrize("mode", ["RGB", "L", "labels"])
+def test_changed_pixels_of_a_png_are_refused(tmp_path, mode):
+    """What looks behind them for an orientation decodes them first, and must not swallow what is wrong with them."""
+    path, rng = tmp_path / "a.png", random.Random(0)
+    smooth = np.linspace(0, 250, 64 * 96).reshape(64, 96).astype(np.uint8)
+    content = save(path, np.stack([smooth, smooth.T.reshape(64, 96), smooth], -1)).read_bytes()
+    start, end = content.index(b"IDAT") + 4, content.index(b"IEND") - 8
+    said = []
+    for _ in range(40):
+        changed = bytearray(content)
+        changed[rng.randrange(start, end)] ^= 1 << rng.randrange(8)
+        path.write_bytes(changed)
+        try:
+            read_pixels(path, mode, FULL, FULL)
+        except UserError as error:
+            said.append(str(error))
+    assert len(said) >= 36
+    assert all(line.startswith(f"{path}: cannot read this image") for line in said)
+
+
+@pytest.mark.parametrize("value", [65536, -1])
+def test_integers_of_more_than_16_bits_are_refused(tmp_path, value):
+    values = np.zeros((64, 96), np.int32)
+    values[3, 4] = value
+    path = save(tmp_path / "a.tif", Image.fromarray(values))
+    with pytest.raises(UserError, match=r"expected an image of 8 or 16 bits per channel, found .* of more bits"):
+        read_pixels(path, "L", FULL, FULL)
+    values[3, 4] = 65535
+    save(path, Image.fromarray(values))
+    assert read_pixels(path, "L", FULL, FULL)[3, 4] == 1
+
+
 @pytest.mark.filterwarnings("ignore:Corrupt EXIF data")
 @pytest.mark.parametrize("content", [b"hello", b"MM\0*\0\0\0\x08\0", b"MM\0*\xff\xff\xff\xff", b""])
 def test_damaged_exif_is_none(tmp_path, content):

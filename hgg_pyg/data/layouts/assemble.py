@@ -16,9 +16,10 @@ from hgg_pyg.config import config_digest
 from hgg_pyg.data.calibration import Calibration
 from hgg_pyg.data.capture import Capture, ImageFiles, LeftOut
 from hgg_pyg.data.images import fitted_size, header_size
-from hgg_pyg.data.layouts.base import Layout, Listing, Recording, stated_kinds, subject_name
+from hgg_pyg.data.layouts.base import Layout, Listing, Recording, list_folders, stated_kinds, subject_name
 from hgg_pyg.data.mask_values import with_meaning
 from hgg_pyg.data.windows import person_windows
+from hgg_pyg.io.shown import shown
 from hgg_pyg.kernels.threads import one_thread
 from hgg_pyg.types import BodyPose, UserError
 
@@ -108,6 +109,7 @@ def _usable_cameras(folder: Path, recording: Recording) -> tuple[Recording, list
     kept = [c for c, name in enumerate(names) if name not in lacking]
     if not kept:
         found = "; ".join(map(str, (*recording.left_out, *out[:3]))) or "no cameras"
+        found += f"; folders there: {', '.join(map(shown, list_folders(folder)[:5])) or 'none'}"
         raise UserError(f"{folder}: expected at least one camera with images and masks, found none: {found}")
     images, masks = (tuple(part[c] for c in kept) for part in (recording.images, recording.masks))
     return replace(recording, calibration=recording.calibration.select(kept), images=images, masks=masks), out

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
@@ -9,8 +10,9 @@ from pathlib import Path
 from hgg_pyg.body import BodyModel
 from hgg_pyg.data.calibration import read_calibration
 from hgg_pyg.data.capture import LeftOut
-from hgg_pyg.data.layouts.base import FrameNames, Layout, PoseTable, Recording, list_files
+from hgg_pyg.data.layouts.base import FrameNames, Layout, PoseTable, Recording, list_files, list_folders, scan
 from hgg_pyg.data.smpl_params import params_kind, read_smpl_params
+from hgg_pyg.io.limits import read_text
 from hgg_pyg.types import UserError
 
 MISSING_LIST = "missing_img_files.txt"
@@ -43,6 +45,7 @@ def read_avatarrex(places: Places, folder: Path, body: BodyModel) -> Recording:
     calibration = read_calibration(_calibration_path(folder))
     where = [places(folder, name) for name in calibration.names]
     images, masks = (tuple(list_files(pair[part], _FRAMES) for pair in where) for part in (0, 1))
+    unknown = _uncalibrated(places, folder, calibration.names)
     listed = _listed_missing(folder / MISSING_LIST, calibration.names)
     kind, poses = read_smpl_params(folder / PARAMS, body, calibration.origin)
     numbers = sorted(listed.union(*(listing.names for listing in images)))
@@ -51,8 +54,19 @@ def read_avatarrex(places: Places, folder: Path, body: BodyModel) -> Recording:
         images=tuple(listing.without(listed) for listing in images),
         masks=masks,
         poses=PoseTable(kind, _numbers_of_rows(folder / PARAMS, len(poses), numbers), poses),
-        left_out=(LeftOut("frame", tuple(map(str, sorted(listed))), f"listed in {MISSING_LIST}"),) if listed else (),
+        left_out=(
+            *([LeftOut("camera", tuple(unknown), "no calibration")] if unknown else ()),
+            *([LeftOut("frame", tuple(map(str, sorted(listed))), f"listed in {MISSING_LIST}")] if listed else ()),
+        ),
     )
+
+
+def _uncalibrated(places: Places, folder: Path, names: Sequence[str]) -> list[str]:
+    """Folders beside those of cameras that have images and masks as well."""
+    beside = places(folder, "any")[0].parent
+    parts = {name.split("/")[0] for name in names}
+    others = [name for name in list_folders(beside) if name not in parts]
+    return [name for name in others if all(any(map(_FRAMES.parse, scan(part))) for part in places(folder, name))]
 
 
 def _numbers_of_rows(path: Path, rows: int, numbers: Sequence[int]) -> tuple[int, ...]:
@@ -76,16 +90,16 @@ def _calibration_path(folder: Path) -> Path:
 
 def _listed_missing(path: Path, cameras: Sequence[str]) -> set[int]:
     """Frame numbers with an image listed as missing; lines about cameras that are not calibrated do not matter."""
-    if not path.is_file():
+    if not os.path.lexists(path):
         return set()
     missing: set[int] = set()
-    for count, line in enumerate(path.read_text("utf-8", errors="replace").splitlines(), 1):
+    for count, line in enumerate(read_text(path, "a list of images that are missing").splitlines(), 1):
         parts = line.strip().replace("\\", "/").split("/")
         if parts == [""]:
             continue
         parsed = _FRAMES.parse(parts[-1])
         if parsed is None or len(parts) < 2:
-            raise UserError(f"{path}: line {count}: expected <camera>/00000000.jpg, found {line.strip()[:60]}")
+            raise UserError(f"{path}: line {count}: expected <camera>/00000000.jpg, found {line.strip()[:60]!r}")
         if any(part in cameras for part in parts[:-1]):
             missing.add(parsed[1])
     return missing

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import logging
 import os
 import re
@@ -16,6 +17,7 @@ from torch import Tensor
 from hgg_pyg.body import BodyModel
 from hgg_pyg.data.calibration import Calibration
 from hgg_pyg.data.capture import LeftOut
+from hgg_pyg.io.limits import read_text
 from hgg_pyg.types import BodyPose, UserError
 
 STATED_BODY = "body.txt"
@@ -71,7 +73,7 @@ class FrameNames:
     @cached_property
     def _pattern(self) -> re.Pattern[str]:
         ends = "|".join(map(re.escape, self.suffixes))
-        number = rf"(?!\.)((?:.*[^0-9])?)([0-9]+){re.escape(self.tail)}\.(?:{ends})"
+        number = rf"(?!\.)((?:.*[^0-9])?)([0-9]{{1,255}}){re.escape(self.tail)}\.(?:{ends})"
         return re.compile(number, re.IGNORECASE | re.DOTALL)
 
 
@@ -135,12 +137,24 @@ def scan(folder: Path) -> dict[str, tuple[int, int]]:
     """
     try:
         with os.scandir(folder) as entries:
-            files = [(entry.name, entry.stat()) for entry in entries if entry.is_file()]
+            names = list(entries)
     except (FileNotFoundError, NotADirectoryError):
         return {}
     except OSError as error:
         raise unreadable(folder, error) from None
-    return {name: (status.st_size, status.st_mtime_ns) for name, status in files}
+    return {entry.name: stamp for entry in names if (stamp := _stamp(entry)) is not None}
+
+
+def _stamp(entry: os.DirEntry[str]) -> tuple[int, int] | None:
+    """Size and time of change of a file; None for what is none: a folder, a link to nowhere or to itself."""
+    try:
+        status = entry.stat() if entry.is_file() else None
+    except OSError as error:
+        if error.errno in (errno.ENOENT, errno.ELOOP):
+            return None
+        expected = "expected a file that can be read, found that it cannot"
+        raise UserError(f"{entry.path}: {expected} ({error.strerror})") from None
+    return None if status is None else (status.st_size, status.st_mtime_ns)
 
 
 def list_folders(folder: Path) -> list[str]:
@@ -245,9 +259,9 @@ def stated_kinds(folder: Path, kinds: tuple[str, ...]) -> tuple[str, ...]:
         UserError: another word is in it, or a kind that the layout's files are not.
     """
     path = folder / STATED_BODY
-    if not path.is_file():
+    if not os.path.lexists(path):
         return kinds
-    word = path.read_text("utf-8", errors="replace").strip()
+    word = read_text(path, f"one of {', '.join(_KINDS)}").strip()
     if word not in _KINDS:
         raise UserError(f"{path}: expected one of {', '.join(_KINDS)}, found {word[:40]!r}")
     ours = tuple({"smpl": "open", "smplx": "open-smplx"}[kind] for kind in kinds)
