@@ -98,6 +98,16 @@ def test_a_file_system_without_locks_is_worked_on_with_a_warning(tmp_path, monke
     assert "No locks available: nothing keeps a second command of this name away" in caplog.text
 
 
+def test_a_full_disk_is_named_and_nothing_is_left(tmp_path, monkeypatch):
+    def write(*_):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, "write", write)
+    with pytest.raises(UserError, match="--out .*No space left on device"), claimed(tmp_path / "runs" / "demo"):
+        pass
+    assert not list(tmp_path.iterdir())
+
+
 def test_a_folder_that_cannot_be_made_is_named():
     said = r"--out /dev/null: expected a folder that can be written \(Not a directory\)"
     with pytest.raises(UserError, match=said), claimed(Path("/dev/null/demo")):
