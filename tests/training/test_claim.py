@@ -103,7 +103,7 @@ def test_a_full_disk_is_named_and_nothing_is_left(tmp_path, monkeypatch):
         raise OSError(errno.ENOSPC, "No space left on device")
 
     monkeypatch.setattr(os, "write", write)
-    with pytest.raises(UserError, match="--out .*No space left on device"), claimed(tmp_path / "runs" / "demo"):
+    with pytest.raises(UserError, match=r"--out .*No space left on device"), claimed(tmp_path / "runs" / "demo"):
         pass
     assert not list(tmp_path.iterdir())
 
