@@ -8,6 +8,7 @@ import io
 import logging
 import os
 import tempfile
+import time
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +18,7 @@ from torch import Tensor
 
 _FORMAT = b"hgg_pyg mesh hops 2"  # part of every cache key: change it when what is stored changes its meaning
 _DIGEST = hashlib.sha256().digest_size  # bytes at the end of a file
+_ABANDONED_S = 24 * 3600  # after which no process is writing a file any more
 
 log = logging.getLogger(__name__)
 
@@ -80,7 +82,9 @@ def _compute(triangles: np.ndarray, hops: int, num_vertices: int, self_loops: bo
     step = (step + sparse.eye_array(num_vertices, dtype=bool, format="csr")).tocsr()
     within = step
     for _ in range(hops - 1):
-        within = within @ step
+        before, within = within.nnz, within @ step
+        if within.nnz == before:  # all of every part of the mesh
+            break
     within.sort_indices()
     target = np.repeat(np.arange(num_vertices), np.diff(within.indptr))
     source = within.indices.astype(np.int64)
@@ -126,6 +130,9 @@ def _save(path: Path, edges: np.ndarray) -> None:
     temporary: str | None = None
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
+        for left in path.parent.glob(f"{path.stem}*.tmp"):  # by a process that was killed
+            if time.time() - left.stat().st_mtime > _ABANDONED_S:
+                left.unlink()
         handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=path.stem, suffix=".tmp")
         array = io.BytesIO()
         np.save(array, edges)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import atexit
 import contextlib
 import ctypes
 import io
@@ -10,6 +11,7 @@ import logging
 import os
 import re
 import sys
+import tempfile
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -39,6 +41,7 @@ def run_command(config: type[Config], work: Callable[[Config], object]) -> None:
     for noisy in ("PIL", "matplotlib", "numba", "trimesh"):
         logging.getLogger(noisy).setLevel(logging.WARNING)
     keep_memory_pages()
+    atexit.register(remove_generated_code)
     try:
         work(_parse(config, work.__doc__))
     except UserError as error:
@@ -124,6 +127,14 @@ class _Shown(argparse.Action):
     """An option that is listed and never parsed."""
 
     def __call__(self, *_: Any) -> None: ...
+
+
+def remove_generated_code() -> None:
+    """Remove what PyG wrote to the folder of temporary files for the convs of this process, and leaves there."""
+    for name, module in list(sys.modules.items()):
+        path = Path(getattr(module, "__file__", None) or "/")
+        if path.name.startswith(f"{name}_") and path.parent == Path(tempfile.gettempdir()):
+            path.unlink(missing_ok=True)
 
 
 def keep_memory_pages() -> None:

@@ -1,9 +1,11 @@
 """What the README says of the package's front door holds."""
 
+import tempfile
 from pathlib import Path
 
 import pytest
 import torch
+from torch_geometric.nn import MessagePassing
 
 import hgg_pyg
 from benchmarks.render import RenderBenchmark
@@ -12,7 +14,7 @@ from hgg_pyg.__main__ import COMMANDS, backends, main
 from hgg_pyg.attention import variants
 from hgg_pyg.check import CheckConfig
 from hgg_pyg.check import main as check
-from hgg_pyg.runtime import run_command
+from hgg_pyg.runtime import remove_generated_code, run_command
 
 ROOT = Path(__file__).parent.parent
 
@@ -57,3 +59,16 @@ def test_a_path_that_the_system_refuses_is_one_line(monkeypatch, capsys):
         run_command(CheckConfig, check)
     assert stop.value.code == 2
     assert capsys.readouterr().err == f"error: /{'a' * 300}: File name too long\n"
+
+
+def test_no_generated_code_is_left_in_the_folder_of_temporary_files(monkeypatch, tmp_path):
+    class NewConv(MessagePassing):
+        def message(self, x_j):
+            return x_j
+
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    (tmp_path / "another.py").touch()
+    NewConv()
+    assert len(list(tmp_path.iterdir())) > 1
+    remove_generated_code()
+    assert [path.name for path in tmp_path.iterdir()] == ["another.py"]

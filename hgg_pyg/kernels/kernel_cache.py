@@ -14,6 +14,7 @@ import logging
 import os
 import pickle
 import tempfile
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, ClassVar
@@ -24,6 +25,7 @@ from numba.core.serialize import dumps
 
 log = logging.getLogger("hgg_pyg")
 _DIGEST = hashlib.sha256().digest_size
+_ABANDONED_S = 24 * 3600  # after which no process is writing a file any more
 _said = False
 
 
@@ -108,6 +110,9 @@ class _Files:
 
     def save(self, key: Any, data: Any) -> None:
         body = dumps((self.made_from, key)) + dumps(data)
+        for left in self.folder.glob(f"{self.name}*.tmp"):  # by a process that was killed
+            if time.time() - left.stat().st_mtime > _ABANDONED_S:
+                left.unlink()
         handle, temporary = tempfile.mkstemp(dir=self.folder, prefix=self.name, suffix=".tmp")
         try:
             with os.fdopen(handle, "wb") as file:

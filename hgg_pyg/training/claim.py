@@ -57,18 +57,23 @@ def claimed(folder: Path) -> Iterator[None]:
         UserError: another command holds the folder, or it cannot be written.
     """
     made = [path for path in (folder, *folder.parents) if not path.exists()]
-    try:
-        file = _lock(folder)
-    except OSError as error:
-        raise UserError(f"--out {folder.parent}: expected a folder that can be written ({error.strerror})") from error
-    try:
+    with ExitStack() as undone:
+        for path in reversed(made):
+            undone.callback(_remove_empty, path)
+        try:
+            file = undone.enter_context(_lock(folder))
+            undone.callback((folder / LOCK_FILE).unlink, missing_ok=True)
+            file.truncate(0)
+            os.write(file.fileno(), f"process {os.getpid()} on {socket.gethostname()}".encode())
+        except OSError as error:
+            said = f"expected a folder that can be written ({error.strerror})"
+            raise UserError(f"--out {folder.parent}: {said}") from error
         yield
-    finally:
-        (folder / LOCK_FILE).unlink(missing_ok=True)
-        file.close()
-        for path in made:
-            with suppress(OSError):  # not empty
-                path.rmdir()
+
+
+def _remove_empty(folder: Path) -> None:
+    with suppress(OSError):  # not empty
+        folder.rmdir()
 
 
 def _lock(folder: Path) -> IO[str]:
@@ -90,7 +95,4 @@ def _lock(folder: Path) -> IO[str]:
             if os.path.samestat(os.fstat(file.fileno()), (folder / LOCK_FILE).stat()):
                 break
         file.close()  # who held it has just removed it
-    file.truncate(0)
-    file.write(f"process {os.getpid()} on {socket.gethostname()}")
-    file.flush()
     return file

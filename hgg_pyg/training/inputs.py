@@ -15,6 +15,7 @@ from hgg_pyg.body import BodyModel
 from hgg_pyg.data.capture import Capture
 from hgg_pyg.data.capture_set import SPLITS, CaptureSet
 from hgg_pyg.io.files import write_text
+from hgg_pyg.io.json_files import read_json_object
 from hgg_pyg.training.run import CONFIG_FILE, RunConfig, places_of, read_config
 from hgg_pyg.types import UserError
 
@@ -93,8 +94,10 @@ def read_inputs(folder: Path) -> Inputs | None:
         UserError: the file is damaged.
     """
     path = folder / INPUTS_FILE
+    if not path.exists():
+        return None
+    found = read_json_object(path, "what a run was trained on")
     try:
-        found = json.loads(path.read_text())
         parts = [subject for split in SPLITS for subject in found[split].values()]
         if {type(found[key]) for key in ("body", "network", "LPIPS")} != {str}:
             raise ValueError("a digest that is no text")
@@ -103,9 +106,7 @@ def read_inputs(folder: Path) -> Inputs | None:
                 raise ValueError("a subject without files, cameras and poses")
             _difference(part, part)
         return found
-    except FileNotFoundError:
-        return None
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
         found = f"{type(error).__name__}: {error}"
         raise UserError(f"{path}: expected what a run was trained on, found a damaged file ({found})") from None
 

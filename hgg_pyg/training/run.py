@@ -160,10 +160,15 @@ def find_checkpoint(config: RunConfig, processes: int = 1) -> Checkpoint | None:
 
     Raises:
         UserError: the folder already holds a run and `resume` is off, or one of another configuration or number of
-            processes, or a checkpoint that is damaged or of another run.
+            processes, or what was trained without its configuration, or a checkpoint that is damaged or of another run.
     """
     folder = config.folder
     if not (folder / CONFIG_FILE).is_file():
+        if kept := next((name for name in (CHECKPOINT_FILE, MODEL_FOLDER) if (folder / name).exists()), None):
+            raise UserError(
+                f"{folder / CONFIG_FILE}: expected the configuration that {kept} was made under, found nothing: "
+                f"a run would overwrite {kept}; put it back, or --name starts another"
+            )
         return None
     if not config.resume:
         raise UserError(f"{folder}: already holds a run; --resume goes on with it, --name starts another")

@@ -1,5 +1,6 @@
 """Hop edges against breadth-first search, and the cache."""
 
+import os
 from collections import deque
 from pathlib import Path
 
@@ -126,6 +127,22 @@ def test_damaged_cache_is_recomputed_and_repaired(cache: Path, damage: object) -
     damage(path)  # type: ignore[operator]
     assert torch.equal(mesh_hop_edges(ICOSPHERE, 2), expected)
     assert path.read_bytes() == intact
+
+
+def test_more_hops_than_the_mesh_is_across_take_no_longer() -> None:
+    assert torch.equal(mesh_hop_edges(TWO_PARTS, 10**9), mesh_hop_edges(TWO_PARTS, 1))
+
+
+def test_what_killed_processes_left_is_swept(cache: Path) -> None:
+    mesh_hop_edges(TETRAHEDRON, 1)
+    (path,) = cache.iterdir()
+    path.unlink()
+    old, new = cache / f"{path.stem}old.tmp", cache / f"{path.stem}new.tmp"
+    for left in (old, new):
+        left.touch()
+    os.utime(old, (0, 0))
+    mesh_hop_edges(TETRAHEDRON, 1)
+    assert sorted(cache.iterdir()) == sorted([path, new])  # somebody may still be writing the new one
 
 
 def test_unwritable_cache_is_no_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

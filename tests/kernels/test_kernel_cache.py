@@ -57,6 +57,19 @@ def test_a_kernel_is_compiled_once(make: Callable[..., Any], tmp_path: Path) -> 
     assert len(files(tmp_path)) == 1
 
 
+def test_what_killed_processes_left_is_swept(make: Callable[..., Any], tmp_path: Path) -> None:
+    loaded(make())
+    (path,) = files(tmp_path)
+    name = path.name.removesuffix(".kernel").rpartition(".")[0]
+    path.unlink()
+    old, new = path.with_name(f"{name}old.tmp"), path.with_name(f"{name}new.tmp")
+    for left in (old, new):
+        left.touch()
+    os.utime(old, (0, 0))
+    loaded(make())
+    assert sorted(files(tmp_path)) == sorted([path, new])  # somebody may still be writing the new one
+
+
 def test_types_and_sources_are_told_apart(make: Callable[..., Any], tmp_path: Path) -> None:
     x = np.ones(2, np.float32)
     for hits in (0, 2):

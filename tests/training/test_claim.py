@@ -11,7 +11,7 @@ import pytest
 from accelerate import Accelerator
 
 from hgg_pyg.training.claim import LOCK_FILE, begin_run, claimed
-from hgg_pyg.training.run import RunConfig, create_run
+from hgg_pyg.training.run import RunConfig, create_run, find_checkpoint
 from hgg_pyg.types import UserError
 
 
@@ -42,6 +42,15 @@ def test_a_run_that_goes_on_is_not_begun_again(tmp_path, resume):
     else:
         with pytest.raises(UserError, match="already holds a run"), begin_run(config, accelerator):
             pass
+
+
+@pytest.mark.parametrize("resume", [False, True])
+@pytest.mark.parametrize("kept", ["checkpoint.pt", "model"])
+def test_what_was_trained_is_not_overwritten_where_its_configuration_is_lost(tmp_path, kept, resume):
+    config = RunConfig(out=tmp_path, resume=resume)
+    (config.folder / kept).mkdir(parents=True)
+    with pytest.raises(UserError, match=rf"config\.json: expected the configuration that {kept} was made under"):
+        find_checkpoint(config)
 
 
 HOLD = "import fcntl, sys; f = open(sys.argv[1], 'a'); fcntl.flock(f, fcntl.LOCK_EX); print(flush=True); input()"
@@ -87,6 +96,16 @@ def test_a_file_system_without_locks_is_worked_on_with_a_warning(tmp_path, monke
     with claimed(tmp_path):
         pass
     assert "No locks available: nothing keeps a second command of this name away" in caplog.text
+
+
+def test_a_full_disk_is_named_and_nothing_is_left(tmp_path, monkeypatch):
+    def write(*_):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, "write", write)
+    with pytest.raises(UserError, match=r"--out .*No space left on device"), claimed(tmp_path / "runs" / "demo"):
+        pass
+    assert not list(tmp_path.iterdir())
 
 
 def test_a_folder_that_cannot_be_made_is_named():

@@ -119,10 +119,10 @@ def test_a_run_that_does_not_say_goes_on_in_its_own_place(begun, body, tiny_capt
         check_inputs(begun, measured(begun, body))
 
 
-@pytest.mark.parametrize("text", ["", "[]", "{}", '{"body": 1}', "\udcff"])
+@pytest.mark.parametrize("text", ["", "[]", "{}", '{"body": 1}', "\udcff", "[" * 100_000])
 def test_a_damaged_file_is_named(begun, body, text):
     (begun.folder / INPUTS_FILE).write_bytes(text.encode(errors="surrogateescape"))
-    with pytest.raises(UserError, match=r"inputs\.json: expected what a run was trained on, found a damaged file"):
+    with pytest.raises(UserError, match=r"inputs\.json: expected .*, found "):
         check_inputs(begun, measured(begun, body))
 
 
