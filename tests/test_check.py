@@ -298,7 +298,7 @@ def test_a_mask_that_cannot_be_decoded_is_said(folder, capsys):
     path.write_bytes(content[:200] + content[-2:])
     code, said = check(folder, capsys)
     assert code == 1
-    assert f"error: {path}: cannot read this image" in said
+    assert f"error: {path}: not a readable image (" in said
 
 
 @pytest.mark.parametrize(("tone", "word"), [(0, "empty"), (255, "whole")])

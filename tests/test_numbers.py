@@ -107,7 +107,7 @@ def test_no_number_field_takes_what_no_machine_could_do(field: str) -> None:
         (lambda: GraphSpec(k=1_000_000), "GraphSpec.k: expected an integer from 1 to 1000, found 1000000"),
         (lambda: GraphSpec(hops=10**6), "GraphSpec.hops: expected an integer from 1 to 1000, found 1000000"),
         (lambda: ModelConfig(heads=5), "ModelConfig.heads: expected a divisor of hidden_channels 64, found 5"),
-        (lambda: ModelConfig(hidden_channels=10**400), r"at most 65,536, found 10{79}\.\.\. \(401 characters\)"),
+        (lambda: ModelConfig(hidden_channels=10**400), r"at most 8,192, found 10{79}\.\.\. \(401 characters\)"),
         (lambda: ModelConfig(relations=(("gaussian", "binds", "vertex", 10**9),)), "relations: expected"),
         (lambda: ModelConfig(dropout=1), "ModelConfig.dropout: expected less than 1, found 1"),
         (lambda: LossConfig(alpha=-1.0), "LossConfig.alpha: expected at least 0, found -1.0"),
