@@ -22,7 +22,7 @@ from hgg_pyg.body import BodyModel, load_body
 from hgg_pyg.body.arrays import read_body
 from hgg_pyg.config import config_json
 from hgg_pyg.data.calibration import make_calibration, read_calibration, require
-from hgg_pyg.data.capture_set import _read_splits
+from hgg_pyg.data.capture_set import read_splits
 from hgg_pyg.data.layouts.mvhumannet import _read_cameras
 from hgg_pyg.data.layouts.mvhumannet_poses import _read_smpl, _read_smplx
 from hgg_pyg.data.layouts.mvhumannet_pp import _read_camera
@@ -272,7 +272,7 @@ READERS: dict[str, Reader] = {
     "splits": Reader(
         _always(_text({"train": ["a", "b"], "val": ["c"], "test": []})),
         "splits.json",
-        lambda folder: _read_splits(folder / "splits.json", dict.fromkeys("abc")),  # pyright: ignore
+        lambda folder: read_splits(folder, dict.fromkeys("abc")),  # pyright: ignore
         _JSON,
     ),
     "config": Reader(_always(config_json(TrainConfig()).encode()), "config.json", read_config, _JSON),

@@ -197,8 +197,10 @@ def one_shape(betas: Tensor, where: Path, folder: Path, body: BodyModel) -> Tens
         [B'], B' at most B.
 
     Raises:
-        UserError: no row is finite, a value that no body has, or more values than the body has directions.
+        UserError: no value, no row that is finite, a value that no body has, or more values than the body has directions.
     """
+    if not betas.shape[1]:
+        raise UserError(f"{where}: key 'betas': expected a value for each shape direction of the body, found none")
     betas = betas[betas.isfinite().all(1)]
     if not len(betas):
         raise UserError(f"{where}: key 'betas': expected finite numbers, found NaN or Inf")
