@@ -12,6 +12,7 @@ import torch
 
 from hgg_pyg.body import BodyModel
 from hgg_pyg.data import open_captures
+from hgg_pyg.data.layouts.base import one_shape
 from hgg_pyg.types import UserError
 from tests.data.test_capture import change_params, write_subject
 
@@ -102,3 +103,8 @@ def test_frames_with_numbers_that_no_pose_has_are_left_out(subject: Path, key: s
     assert [str(item) for item in capture.left_out] == [
         "1 frame left out: NaN or Inf in the pose, or a number above 1e+07 (2)"
     ]
+
+
+def test_a_shape_without_values_is_refused(body: BodyModel, tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="key 'betas': expected a value for each shape direction of the body, found no"):
+        one_shape(torch.zeros(3, 0), tmp_path, tmp_path, body)
