@@ -197,7 +197,7 @@ def one_shape(betas: Tensor, where: Path, folder: Path, body: BodyModel) -> Tens
         [B'], B' at most B.
 
     Raises:
-        UserError: no value, no row that is finite, a value that no body has, or more values than the body has directions.
+        UserError: no value, no finite row, a value that no body has, or more values than the body has directions.
     """
     if not betas.shape[1]:
         raise UserError(f"{where}: key 'betas': expected a value for each shape direction of the body, found none")
