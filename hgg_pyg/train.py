@@ -22,7 +22,7 @@ from hgg_pyg.runtime import run_command
 from hgg_pyg.synthetic import DEMO, synthesize
 from hgg_pyg.training.checkpoint import Checkpoint
 from hgg_pyg.training.claim import begin_run
-from hgg_pyg.training.inputs import check_inputs, inputs_of, network_digest, write_inputs
+from hgg_pyg.training.inputs import check_inputs, inputs_of, write_inputs
 from hgg_pyg.training.run import MODEL_FOLDER, RUN_SETTINGS, TrainConfig, create_run, follow_places
 from hgg_pyg.training.trainer import Trainer, fitting, try_network
 from hgg_pyg.types import UserError
@@ -69,7 +69,7 @@ def _train(config: TrainConfig, accelerator: Accelerator, checkpoint: Checkpoint
     )
     if accelerator.is_main_process:
         _say_what_is_trained_on(config, captures, lpips is not None)
-    inputs = inputs_of(captures, body, lpips is not None, network_digest(backbone))
+    inputs = inputs_of(captures, body, lpips is not None, backbone.contents)
     main_first(accelerator, lambda: check_inputs(config, inputs))
     compute_missing(train, (accelerator.process_index, accelerator.num_processes))
     wait_for_all(accelerator)

@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 import torch
 import tyro
 
-from hgg_pyg.backbones.base import Backbone, Moment
+from hgg_pyg.backbones.base import Backbone, FromImages, Moment
 from hgg_pyg.backbones.idol import gaussians_from_idol
 from hgg_pyg.backbones.lgm import LGMBackbone, LGMConfig
 from hgg_pyg.backbones.ply import PlyBackbone, PlyConfig
@@ -18,6 +18,7 @@ from hgg_pyg.config import check_choices
 __all__ = [
     "Backbone",
     "BackboneConfig",
+    "FromImages",
     "LGMBackbone",
     "LGMConfig",
     "Moment",

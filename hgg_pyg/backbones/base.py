@@ -70,6 +70,11 @@ class Backbone(Protocol):
         """Changes with everything the result depends on besides the moment: for the key of a cache."""
         ...
 
+    @property
+    def contents(self) -> str:
+        """As `digest`, but the same wherever its files are: what a run that has moved is known by."""
+        ...
+
     def lacking(self, subject: str, frame: int) -> str | None:
         """What there is not of a frame, by its number, so that it is left out; None if all is there.
 
@@ -85,3 +90,21 @@ class Backbone(Protocol):
             UserError: a file is missing or broken.
         """
         ...
+
+
+class FromImages:
+    """What a backbone inherits that reads nothing but a moment: no frame lacks anything, and no file can move."""
+
+    @property
+    def digest(self) -> str:
+        """See `Backbone`."""
+        raise NotImplementedError
+
+    @property
+    def contents(self) -> str:
+        """The digest."""
+        return self.digest
+
+    def lacking(self, subject: str, frame: int) -> str | None:
+        """Nothing."""
+        return None

@@ -109,6 +109,7 @@ class PlyBackbone:
         """Hash of the version, the configuration, and the names, sizes and times of the files when it was made."""
         return self._digest
 
+    @property
     def contents(self) -> str:
         """Hash of what a copy keeps: as `digest`, but for the folder and times, and with the ends of some files."""
         text = f"{_VERSION} {replace(self.config, folder=None)} {self._sizes}"

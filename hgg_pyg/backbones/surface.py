@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from hgg_pyg.backbones.base import Moment
+from hgg_pyg.backbones.base import FromImages, Moment
 from hgg_pyg.backbones.describing import FEATURE_NAMES, REACHES_MM, describe
 from hgg_pyg.backbones.lifting import Body, Points, lift
 from hgg_pyg.backbones.visual_hull import coverage
@@ -44,7 +44,7 @@ class SurfaceConfig:
         check_choices(self)
 
 
-class SurfaceBackbone:
+class SurfaceBackbone(FromImages):
     """Every pixel of the person becomes a Gaussian where its ray meets the posed body.
 
     A Gaussian is a flat disc along the surface, as large as its pixel there: with `a` the footprint of a pixel, `n` the
@@ -72,10 +72,6 @@ class SurfaceBackbone:
         """Hash of the class, its version and its configuration."""
         text = f"{type(self).__name__} {_VERSION} {astuple(self.config)}"
         return hashlib.sha256(text.encode()).hexdigest()[:16]
-
-    def lacking(self, subject: str, frame: int) -> str | None:
-        """Nothing: images are all it needs."""
-        return None
 
     @torch.no_grad()
     def __call__(self, moment: Moment) -> Gaussians:

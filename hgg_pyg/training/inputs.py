@@ -10,7 +10,6 @@ from typing import Any
 
 import numpy as np
 
-from hgg_pyg.backbones import Backbone, PlyBackbone
 from hgg_pyg.body import BodyModel
 from hgg_pyg.data.capture import Capture
 from hgg_pyg.data.capture_set import SPLITS, CaptureSet
@@ -48,11 +47,6 @@ def inputs_of(captures: CaptureSet, body: BodyModel, lpips: bool, start: str) ->
                 known[capture.root] = _subject(capture)
     subjects = {split: {c.name: known[c.root] for c in getattr(captures, split)} for split in SPLITS}
     return {"body": body.digest, "network": start, "LPIPS": "in the loss" if lpips else "left out", **subjects}
-
-
-def network_digest(network: Backbone) -> str:
-    """A digest of a per-frame network by contents, wherever its files are."""
-    return network.contents() if isinstance(network, PlyBackbone) else network.digest
 
 
 def check_inputs(config: RunConfig, inputs: Inputs) -> None:

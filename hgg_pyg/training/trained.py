@@ -25,7 +25,7 @@ from hgg_pyg.evaluation.inspection.subject import RunSubject
 from hgg_pyg.io.tensors import read_metadata
 from hgg_pyg.model.config import ModelConfig
 from hgg_pyg.model.network import WEIGHTS_FILE, HGGNet
-from hgg_pyg.training.inputs import INPUTS_FILE, network_digest, read_inputs
+from hgg_pyg.training.inputs import INPUTS_FILE, read_inputs
 from hgg_pyg.training.run import CONFIG_FILE, MODEL_FOLDER, RUN_SETTINGS, TrainConfig, check_settings, read_config
 from hgg_pyg.types import UserError
 
@@ -126,7 +126,7 @@ def _find_files(run: Path, config: TrainConfig, given: Collection[str]) -> None:
 
 def _warn_of_others(run: Path, body: BodyModel, backbone: Backbone) -> None:
     if inputs := read_inputs(run):
-        for key, now in (("body", body.digest), ("network", network_digest(backbone))):
+        for key, now in (("body", body.digest), ("network", backbone.contents)):
             if inputs[key] != now:
                 log.warning("%s: %s: the run was trained on %s, found %s", run / INPUTS_FILE, key, inputs[key], now)
 

@@ -11,6 +11,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from hgg_pyg.backbones import FromImages
 from hgg_pyg.data import FrameSource, open_captures
 from hgg_pyg.data.frames import ABOUT_FILE, all_shards, compute_missing
 from hgg_pyg.data.shards import DamagedShard, halve, read_frame, write_shard
@@ -30,7 +31,7 @@ def same(a: Gaussians, b: Gaussians) -> bool:
     return all(torch.equal(getattr(a, name), getattr(b, name)) for name in NAMES)
 
 
-class Counting:
+class Counting(FromImages):
     """A backbone that needs no images, whose Gaussians differ from frame to frame, in number as well."""
 
     views = None
@@ -41,9 +42,6 @@ class Counting:
 
     def __init__(self) -> None:
         self.frames: list[int] = []
-
-    def lacking(self, subject, frame) -> str | None:
-        return None
 
     def __call__(self, moment) -> Gaussians:
         self.frames.append(moment.frame)

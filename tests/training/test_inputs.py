@@ -131,8 +131,8 @@ def test_files_of_gaussians_are_known_by_contents(tmp_path):
     folder.mkdir()
     for number in range(70):
         (folder / f"{number:03d}.ply").write_bytes(b"%d" % (number + 100))
-    digest = PlyBackbone(PlyConfig(folder)).contents()
+    digest = PlyBackbone(PlyConfig(folder)).contents
     moved = shutil.copytree(folder, tmp_path / "moved", copy_function=shutil.copyfile)
-    assert PlyBackbone(PlyConfig(moved)).contents() == digest
+    assert PlyBackbone(PlyConfig(moved)).contents == digest
     (moved / "000.ply").write_bytes(b"999")
-    assert PlyBackbone(PlyConfig(moved)).contents() != digest
+    assert PlyBackbone(PlyConfig(moved)).contents != digest

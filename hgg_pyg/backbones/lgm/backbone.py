@@ -10,7 +10,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from hgg_pyg.backbones.base import Moment
+from hgg_pyg.backbones.base import FromImages, Moment
 from hgg_pyg.backbones.lgm.anchors import anchors_for
 from hgg_pyg.backbones.lgm.cameras import LGMFrame, crop_cameras, crop_images, lgm_frame, network_input
 from hgg_pyg.backbones.lgm.checkpoint import load_lgm
@@ -39,7 +39,7 @@ class LGMConfig:
             raise ValueError(f"LGMConfig.size: expected a multiple of 32, found {self.size}")
 
 
-class LGMBackbone:
+class LGMBackbone(FromImages):
     """Four images, cut around the person, through LGM; its Gaussians in metres in our world.
 
     Features of a Gaussian are the last activation of the U-Net, what it says of opacity, size and colour before and
@@ -74,10 +74,6 @@ class LGMBackbone:
         """Hash of the version, the preset, the size and the weights."""
         text = f"{type(self).__name__} {_VERSION} {self.preset} {self.size} {self._weights}"
         return hashlib.sha256(text.encode()).hexdigest()[:16]
-
-    def lacking(self, subject: str, frame: int) -> str | None:
-        """Nothing: images are all it needs."""
-        return None
 
     @torch.no_grad()
     def __call__(self, moment: Moment) -> Gaussians:
