@@ -30,11 +30,7 @@ def save_state(path: Path, state: dict[str, Any]) -> None:
             file.write(_COMMENT.to_bytes(2, "little") + _LABEL + BLANK)
         seal(temporary, temporary.stat().st_size - LENGTH)
 
-    try:
-        write_atomically(path, write)
-    except (OSError, RuntimeError) as error:  # torch says RuntimeError when the disk is full
-        said = (str(error).splitlines() or [type(error).__name__])[0]
-        raise UserError(f"{path}: expected a file that can be written, and room for it, found: {said}") from None
+    write_atomically(path, write)
 
 
 def load_state(path: Path) -> dict[str, Any]:

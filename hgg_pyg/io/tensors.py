@@ -44,10 +44,7 @@ def save_tensors(path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[st
         assert place is not None
         seal(temporary, place)
 
-    try:
-        write_atomically(path, write)
-    except (OSError, SafetensorError) as error:
-        raise UserError(f"{path}: expected a file that can be written, and room for it, found: {error}") from None
+    write_atomically(path, write)
 
 
 def load_tensors(path: Path) -> TensorFile:
