@@ -1,5 +1,6 @@
 """Shared by all tests: a private cache, few threads, and small bodies and clips."""
 
+import logging
 from pathlib import Path
 
 import pytest
@@ -18,6 +19,13 @@ def _private_cache(tmp_path_factory):
     patch.delenv("HGG_LPIPS", raising=False)
     yield
     patch.undo()
+
+
+@pytest.fixture
+def said(caplog: pytest.LogCaptureFixture) -> pytest.LogCaptureFixture:
+    """What the commands tell people."""
+    caplog.set_level(logging.INFO, "hgg_pyg")
+    return caplog
 
 
 @pytest.fixture(scope="session")

@@ -1,6 +1,5 @@
 """Frames without a person go through all commands alike: they are left out and counted, and nothing ends."""
 
-import logging
 import os
 from dataclasses import replace
 
@@ -24,12 +23,6 @@ from hgg_pyg.types import UserError
 from tests.blackened import blacken, blackened
 
 TOLD = "1 frame left out: the masks of its input cameras show nobody where the body is (0)"
-
-
-@pytest.fixture
-def said(caplog):
-    caplog.set_level(logging.INFO, "hgg_pyg")
-    return caplog
 
 
 @pytest.fixture

@@ -1,6 +1,5 @@
 """`python -m hgg_pyg.precompute`: alone, shared, stopped, killed; what training finds; what it says of mistakes."""
 
-import logging
 import os
 import re
 import signal
@@ -27,12 +26,6 @@ from hgg_pyg.types import UserError
 def config(tiny_captures, tmp_path) -> PrecomputeConfig:
     """Three subjects of 4 frames: three shards."""
     return PrecomputeConfig(data=tiny_captures, cache=tmp_path / "cache")
-
-
-@pytest.fixture
-def said(caplog) -> pytest.LogCaptureFixture:
-    caplog.set_level(logging.INFO, "hgg_pyg")
-    return caplog
 
 
 def shards(cache: Path) -> dict[Path, bytes]:

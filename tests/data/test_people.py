@@ -1,6 +1,5 @@
 """Frames that show nobody, and frames without a file of Gaussians, are left out and counted."""
 
-import logging
 import shutil
 from dataclasses import replace
 
@@ -21,12 +20,6 @@ from hgg_pyg.types import Cameras, UserError
 from tests.blackened import blacken, blackened
 
 NOBODY = "the masks of its input cameras show nobody where the body is"
-
-
-@pytest.fixture
-def said(caplog):
-    caplog.set_level(logging.INFO, "hgg_pyg")
-    return caplog
 
 
 @pytest.fixture
