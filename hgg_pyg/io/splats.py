@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -64,10 +65,11 @@ def read_ply(path: Path, sh: bool = False) -> Gaussians:
     )
 
 
-def write_ply(path: Path, gaussians: Gaussians) -> None:
+def write_ply(path: Path, gaussians: Gaussians, comments: Sequence[str] = ()) -> None:
     """Write Gaussians [M] as a 3DGS .ply, binary little-endian float32, all of it or nothing. Features stay behind.
 
     Colours are [M, 3], or harmonics [M, K, 3] with K = 1, 4, 9 or 16. Opacities are brought into [1e-6, 1 - 1e-6].
+    Comments are a line each, letters beyond ASCII as Python writes them: \\xe9.
 
     Raises:
         ValueError: other shapes, no Gaussians, NaN or infinite numbers, scales that are not positive, rotations that
@@ -94,7 +96,9 @@ def write_ply(path: Path, gaussians: Gaussians) -> None:
     table = torch.cat(parts, 1).float()
     if not table.isfinite().all():
         raise ValueError("write_ply: expected finite numbers, found NaN or infinite ones")
-    lines = ["ply", "format binary_little_endian 1.0", f"element vertex {len(means)}"]
+    said = (" ".join(comment.encode("ascii", "backslashreplace").decode().split()) for comment in comments)
+    lines = ["ply", "format binary_little_endian 1.0", *(f"comment {line}" for line in said)]
+    lines.append(f"element vertex {len(means)}")
     header = "\n".join([*lines, *(f"property float {name}" for name in names), "end_header", ""])
     data = table.numpy().astype("<f4").tobytes()
     write_atomically(path, lambda temporary: temporary.write_bytes(header.encode("ascii") + data))

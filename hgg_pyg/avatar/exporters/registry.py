@@ -30,6 +30,8 @@ class StillExporter(_Exporter):
 
     write: Callable[[Path, Gaussians, Mapping[str, str]], object]
     """Writes Gaussians [M] in the world, y up, and what is known of them, by name: provenance and licences."""
+    sequences: bool = True
+    """False: no numbered files"""
     requires: Mapping[str, str] = field(default_factory=dict)
     """modules that it needs, each with the name that pip knows it by"""
 

@@ -1,0 +1,62 @@
+"""OpenUSD's ParticleField3DGaussianSplat, by usd-core. Static: its particle fields know no skeleton."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+from torch.nn.functional import normalize
+
+from hgg_pyg.avatar.exporters.registry import StillExporter
+from hgg_pyg.io.files import write_atomically
+from hgg_pyg.types import Gaussians
+
+_Y0 = 0.28209479177387814  # the constant harmonic, 1 / (2 sqrt(pi))
+
+
+def write(path: Path, gaussians: Gaussians, about: Mapping[str, str]) -> None:
+    """Gaussians [M] as the stage's one prim, /avatar, and what is known of them as the layer's data."""
+    write_atomically(path, lambda temporary: _write(temporary, gaussians, about))
+
+
+def _write(path: Path, gaussians: Gaussians, about: Mapping[str, str]) -> None:
+    from pxr import Gf, Usd, UsdGeom, UsdVol, Vt
+
+    means, quats, scales, opacities, colors = (
+        np.ascontiguousarray(x.float().cpu().numpy())
+        for x in (
+            gaussians.means,
+            normalize(gaussians.quats, dim=1),
+            gaussians.scales,
+            gaussians.opacities,
+            gaussians.colors,
+        )
+    )
+    reach = 3 * scales.max(1, keepdims=True)  # of what is drawn of a Gaussian
+    stage = Usd.Stage.CreateNew(str(path))
+    UsdGeom.SetStageUpAxis(stage, UsdGeom.Tokens.y)
+    UsdGeom.SetStageMetersPerUnit(stage, UsdGeom.LinearUnits.meters)
+    splats = UsdVol.ParticleField3DGaussianSplat.Define(stage, "/avatar")
+    splats.CreatePositionsAttr(Vt.Vec3fArray.FromNumpy(means))
+    splats.CreateOrientationsAttr(Vt.QuatfArray([Gf.Quatf(*quat) for quat in quats.tolist()]))
+    splats.CreateScalesAttr(Vt.Vec3fArray.FromNumpy(scales))
+    splats.CreateOpacitiesAttr(Vt.FloatArray.FromNumpy(opacities))
+    splats.CreateRadianceSphericalHarmonicsDegreeAttr(0)
+    splats.CreateRadianceSphericalHarmonicsCoefficientsAttr(Vt.Vec3fArray.FromNumpy((colors - 0.5) / np.float32(_Y0)))
+    splats.CreateSortingModeHintAttr("zDepth")
+    splats.CreateExtentAttr(Vt.Vec3fArray.FromNumpy(np.stack([(means - reach).min(0), (means + reach).max(0)])))
+    stage.SetDefaultPrim(splats.GetPrim())
+    layer = stage.GetRootLayer()
+    layer.customLayerData = {"generator": "hgg_pyg", **about}
+    layer.Save()
+
+
+EXPORTER = StillExporter(
+    name="usd",
+    summary="OpenUSD, one pose: its particle fields know no skeleton",
+    suffix=".usd",
+    write=write,
+    sequences=False,
+    requires={"pxr": "usd-core"},
+)
