@@ -18,7 +18,7 @@ from tqdm import tqdm
 
 from benchmarks.timing import machine, write_table
 from graphs import GraphSpec
-from hgg_pyg.avatar import Avatar
+from hgg_pyg.avatar import BoundAvatar
 from hgg_pyg.backbones import BackboneConfig, make_backbone
 from hgg_pyg.config import FrameCount, Pixels, Steps, SubjectCount, ViewCount, check_choices
 from hgg_pyg.data.capture_set import load_body_for, open_captures
@@ -123,8 +123,10 @@ def fit(source: FrameSource, part: Part, config: HeadroomBenchmark) -> Fit:
     chosen[list(part.channels)] = 1
     values = torch.zeros(int(rows.max()) + 1, 13, requires_grad=True)
 
-    def avatar() -> Avatar:
-        return Avatar(apply_residual(direct.gaussians, (values * _STEP * chosen)[rows]), direct.binding, direct.betas)
+    def avatar() -> BoundAvatar:
+        return BoundAvatar(
+            apply_residual(direct.gaussians, (values * _STEP * chosen)[rows]), direct.binding, direct.betas
+        )
 
     optimizer, rng = torch.optim.Adam([values], _RATE), np.random.default_rng(0)
     for _ in range(config.steps):
@@ -152,7 +154,7 @@ def fit(source: FrameSource, part: Part, config: HeadroomBenchmark) -> Fit:
 
 
 def _score(
-    avatar: Avatar, source: FrameSource, task: str, inputs: Sequence[int], scored: Sequence[int], limit: int
+    avatar: BoundAvatar, source: FrameSource, task: str, inputs: Sequence[int], scored: Sequence[int], limit: int
 ) -> float:
     """Mean PSNR of a task's images, novel views from the cameras that the fit has not seen; dB."""
     count, cameras = len(source.capture.frames), range(len(source.capture.cameras))

@@ -14,7 +14,7 @@ from torch import Tensor
 from benchmarks.floors import Work
 from benchmarks.rates import count_flops, num_bytes
 from benchmarks.timing import Work as Call
-from hgg_pyg.avatar import Avatar
+from hgg_pyg.avatar import BoundAvatar
 from hgg_pyg.data.clip_input import graph_for, load_clip
 from hgg_pyg.data.clips import even_frames, input_range
 from hgg_pyg.data.frames import FrameSource, side_by_side
@@ -53,7 +53,7 @@ def avatar_stages(source: FrameSource, config: TrainConfig, network: HGGNet) -> 
     bodies = num_bytes([(moment.vertices, moment.vertex_transforms) for moment in moments])
     seen, found = num_bytes(pixels), num_bytes(gaussians)
 
-    def whole() -> Avatar:
+    def whole() -> BoundAvatar:
         predicted = source.predict_all(inputs)
         loaded = load_clip(source, inputs, config.graph, images=network.feedback, gaussians=predicted)
         return network.avatar(graph_for(loaded, network))

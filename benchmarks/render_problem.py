@@ -11,8 +11,7 @@ from torch import Tensor
 
 from benchmarks import gsplat_torch, torch_tiles
 from benchmarks.suite import Contestant
-from hgg_pyg.avatar import Avatar
-from hgg_pyg.avatar.animator import Animator
+from hgg_pyg.avatar import Animator, BoundAvatar
 from hgg_pyg.body import load_body
 from hgg_pyg.render import render
 from hgg_pyg.render.scene import Rendered, Scene, compose, make_scene
@@ -175,7 +174,7 @@ class PosingProblem:
         return Contestant(torch.no_grad()(work), None, None)
 
 
-def clothed_body(vertices: Tensor, count: int, seed: int = 0) -> Avatar:
+def clothed_body(vertices: Tensor, count: int, seed: int = 0) -> BoundAvatar:
     """An avatar of Gaussians about a body's rest vertices [N, 3]: as many on each, 1 cm off it, 3 to 12 mm large."""
     generator = torch.Generator().manual_seed(seed)
     binding = torch.arange(count) % len(vertices)
@@ -190,4 +189,4 @@ def clothed_body(vertices: Tensor, count: int, seed: int = 0) -> Avatar:
         opacities=draw(count).sigmoid(),
         colors=draw(count, 3).sigmoid(),
     )
-    return Avatar(gaussians, binding.to(vertices.device), torch.zeros(10, device=vertices.device))
+    return BoundAvatar(gaussians, binding.to(vertices.device), torch.zeros(10, device=vertices.device))

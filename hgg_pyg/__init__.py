@@ -13,7 +13,7 @@ os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 if TYPE_CHECKING:
     from graphs import GraphSpec
-    from hgg_pyg.avatar import Avatar
+    from hgg_pyg.avatar import Animator, Avatar, Motion
     from hgg_pyg.body import BodyModel, load_body, pose_gaussians, unpose_gaussians
     from hgg_pyg.config import ClipConfig
     from hgg_pyg.model.config import ModelConfig
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from hgg_pyg.types import BodyPose, Cameras, Gaussians, RenderOutput, UserError
 
 __all__ = [
+    "Animator",
     "Avatar",
     "BodyModel",
     "BodyPose",
@@ -34,6 +35,7 @@ __all__ = [
     "InterConv",
     "IntraConv",
     "ModelConfig",
+    "Motion",
     "ReadoutConv",
     "RenderOutput",
     "UserError",
@@ -44,7 +46,7 @@ __all__ = [
 
 _ROOMS = {
     "graphs": ("GraphSpec",),
-    "hgg_pyg.avatar": ("Avatar",),
+    "hgg_pyg.avatar": ("Animator", "Avatar", "Motion"),
     "hgg_pyg.body": ("BodyModel", "load_body", "pose_gaussians", "unpose_gaussians"),
     "hgg_pyg.config": ("ClipConfig",),
     "hgg_pyg.model.config": ("ModelConfig",),

@@ -16,7 +16,7 @@ from benchmarks.gpu_parts.setting import Setting, Sheet
 from benchmarks.gpu_parts.stand_ins import use_stand_ins
 from benchmarks.gpu_parts.subjects import VIEWS, sources
 from benchmarks.timing import Spread
-from hgg_pyg.avatar import Avatar
+from hgg_pyg.avatar import BoundAvatar
 from hgg_pyg.backbones import Backbone, LGMBackbone, LGMConfig, SurfaceBackbone, SurfaceConfig
 from hgg_pyg.backbones.lgm.checkpoint import save_lgm
 from hgg_pyg.backbones.lgm.network import LGM, PRESETS, Preset
@@ -101,7 +101,7 @@ class _Maker:
         self.network = f"L = {config.num_layers}, D = {config.hidden_channels}"
 
     @torch.no_grad()
-    def avatar(self, stages: Stages) -> Avatar:
+    def avatar(self, stages: Stages) -> BoundAvatar:
         gaussians = stages.time("per-frame network", self._predict)
         graph = stages.time("graph", lambda: self._graph(gaussians))
         return stages.time("network", lambda: self._refine(graph))
@@ -115,7 +115,7 @@ class _Maker:
         moved = [frame.to(self.device) for frame in gaussians]
         return clip_graph(moved, self.body.pose(poses), self.body.faces, poses.betas).to(self.device)
 
-    def _refine(self, graph: HeteroData) -> Avatar:
+    def _refine(self, graph: HeteroData) -> BoundAvatar:
         with torch.autocast(self.device, torch.bfloat16, enabled=self.device == "cuda"):
             return self.model.avatar(graph)
 

@@ -19,15 +19,10 @@ from torch import Tensor, nn
 
 from hgg_pyg.body import fast_blend
 from hgg_pyg.body.arrays import BodyArrays, read_body
+from hgg_pyg.body.blending import blend, joint_transforms
 from hgg_pyg.body.files import DEFAULT_BODY, find_body_file
+from hgg_pyg.body.joints import joint_names
 from hgg_pyg.types import BodyPose, UserError
-
-JOINTS = (
-    "pelvis", "left_hip", "right_hip", "spine1", "left_knee", "right_knee", "spine2", "left_ankle", "right_ankle",
-    "spine3", "left_foot", "right_foot", "neck", "left_collar", "right_collar", "head", "left_shoulder",
-    "right_shoulder", "left_elbow", "right_elbow", "left_wrist", "right_wrist", "left_hand", "right_hand",
-)  # fmt: skip
-"""SMPL's joints; SMPL-X shares all but the last two."""
 
 _PEOPLE = {  # what poses can be for: whose, joints, only our own body, what to give
     "open": ("the open default body's", 24, True, "leave --body out"),
@@ -110,6 +105,11 @@ class BodyModel(nn.Module):
     def num_joints(self) -> int:
         """J."""
         return self.weights.shape[1]
+
+    @property
+    def joint_names(self) -> tuple[str, ...]:
+        """What the joints are called. J"""
+        return joint_names(self.num_joints)
 
     @property
     def num_expressions(self) -> int:
@@ -215,24 +215,9 @@ class BodyModel(nn.Module):
         if pose.expression is not None:
             joints = joints + self.joints_of(self._expression_offsets(pose.expression))
             bends = torch.cat([bends, pose.expression], 1)
-        return self._joint_transforms(rotations, joints), bends
+        return joint_transforms(rotations, joints, self._parents), bends
 
-    def _joint_transforms(self, rotations: Tensor, joints: Tensor) -> Tensor:
-        """The joints' maps from rest pose to world, of rotations [T, J, 3, 3] and places at rest [T, J, 3].
-
-        [T, J, 4, 4], equal to smplx's `batch_rigid_transform`, which reads the parents off their tensor number by
-        number: on a GPU each is a wait for the device, and none may be in a CUDA graph.
-        """
-        offsets = torch.cat([joints[:, :1], joints[:, 1:] - joints.index_select(1, self.parents[1:])], 1)
-        local = _with_last_row(torch.cat([rotations, offsets[..., None]], -1))
-        chain = [local[:, 0]]
-        for joint, parent in enumerate(self._parents[1:], 1):
-            chain.append(chain[parent] @ local[:, joint])
-        world = torch.stack(chain, 1)
-        moved = world @ nn.functional.pad(joints, (0, 1))[..., None]
-        return torch.cat([world[..., :3], world[..., 3:] - moved], -1)
-
-    def vertex_transforms(self, joint_transforms: Tensor, bends: Tensor, transl: Tensor) -> Tensor:
+    def vertex_transforms(self, joint_maps: Tensor, bends: Tensor, transl: Tensor) -> Tensor:
         """The vertices' maps from rest pose to world, of what `bend` returns and translations [T, 3]. [T, N, 4, 4]"""
         pose_size, offsets = (self.num_joints - 1) * 9, None
         if self.posedirs.shape[0]:
@@ -240,14 +225,7 @@ class BodyModel(nn.Module):
         if bends.shape[1] > pose_size:
             face = self._expression_offsets(bends[:, pose_size:])
             offsets = face if offsets is None else offsets + face
-        given = (self.weights, joint_transforms, transl, *(() if offsets is None else (offsets,)))
-        if fast_blend.can_blend(*given):
-            return fast_blend.blend(self.weights, joint_transforms, transl, offsets)
-        blended = torch.einsum("nj,tjab->tnab", self.weights, joint_transforms)
-        linear, shift = blended[..., :3, :3], blended[..., :3, 3] + transl[:, None]
-        if offsets is not None:
-            shift = shift + (linear @ offsets[..., None])[..., 0]
-        return _with_last_row(torch.cat([linear, shift[..., None]], -1))
+        return blend(self.weights, joint_maps, transl, offsets)
 
     def _expression_offsets(self, expression: Tensor) -> Tensor:
         """How far the face moves each vertex in the rest pose. [T, E'] -> [T, N, 3] metres"""
@@ -257,12 +235,6 @@ class BodyModel(nn.Module):
                 f"found {expression.shape[1]} values per frame"
             )
         return blend_shapes(expression, self.exprdirs[..., : expression.shape[1]])
-
-
-def _with_last_row(maps: Tensor) -> Tensor:
-    """[..., 3, 4] -> [..., 4, 4], made on the device: a row sent there from here would be waited for."""
-    last = torch.eye(4, dtype=maps.dtype, device=maps.device)[3:].expand(*maps.shape[:-2], 1, 4)
-    return torch.cat([maps, last], -2)
 
 
 def rotation_matrices(axis_angle: Tensor) -> Tensor:

@@ -17,7 +17,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 from graphs import GraphSpec
-from hgg_pyg.avatar import Avatar
+from hgg_pyg.avatar import BoundAvatar
 from hgg_pyg.body import BodyModel
 from hgg_pyg.data.capture import Capture
 from hgg_pyg.data.clip_input import graph_for, load_clip
@@ -104,7 +104,7 @@ def evaluate(
 class _Built:
     """An avatar and the seconds that it took from the images on."""
 
-    avatar: Avatar
+    avatar: BoundAvatar
     seconds: float
 
 
@@ -207,7 +207,7 @@ class _Evaluation:
         gaussians, before = predicted[inputs]
         model = contender.model
 
-        def make() -> Avatar:
+        def make() -> BoundAvatar:
             clip = load_clip(source, inputs, contender.spec, images=model.feedback, gaussians=gaussians)
             return model.avatar(graph_for(clip, model, self.device))
 
@@ -221,17 +221,17 @@ class _Evaluation:
             torch.cuda.synchronize(self.device)
         return result, time.perf_counter() - begin
 
-    def _time_rendering(self, avatar: Avatar, capture: Capture) -> list[float]:
+    def _time_rendering(self, avatar: BoundAvatar, capture: Capture) -> list[float]:
         frame = len(capture.frames) - 1
         camera = capture.views(frame, [0])
         return [self._timed(partial(self._render, avatar, capture, frame, camera))[1] for _ in range(_RENDERS)]
 
-    def _render(self, avatar: Avatar, capture: Capture, frame: int, cameras: Cameras) -> Tensor:
+    def _render(self, avatar: BoundAvatar, capture: Capture, frame: int, cameras: Cameras) -> Tensor:
         """[V, H, W, 3] in [0, 1], on the device."""
         posed = avatar.repose(self.body, capture.poses[[frame]].to(self.device))
         return render(posed[0], cameras.to(self.device)).rgb.clamp(0, 1)
 
-    def _score_task(self, task: str, source: FrameSource, avatars: Sequence[Avatar]) -> None:
+    def _score_task(self, task: str, source: FrameSource, avatars: Sequence[BoundAvatar]) -> None:
         capture = source.capture
         targets = [part for target in self.plan.targets[capture.name, task] for part in _parts(target)]
         total = sum(len(target.cameras) for target in targets)

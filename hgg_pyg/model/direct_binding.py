@@ -8,7 +8,7 @@ from typing import overload
 from torch import nn
 from torch_geometric.data import Batch, HeteroData
 
-from hgg_pyg.avatar import Avatar
+from hgg_pyg.avatar import BoundAvatar
 from hgg_pyg.types import Gaussians
 
 
@@ -32,7 +32,7 @@ class DirectBinding(nn.Module):
         """The reference frame's Gaussians. -> [M], without features"""
         return bound_gaussians(graph)
 
-    def avatar(self, graph: HeteroData) -> Avatar:
+    def avatar(self, graph: HeteroData) -> BoundAvatar:
         """One person's graph to an animatable avatar."""
         return as_avatar(self(graph), graph)
 
@@ -44,14 +44,14 @@ def bound_gaussians(graph: HeteroData) -> Gaussians:
 
 
 @overload
-def as_avatar(gaussians: Gaussians, graph: Batch) -> list[Avatar]: ...  # pyright: ignore[reportOverlappingOverload]
+def as_avatar(gaussians: Gaussians, graph: Batch) -> list[BoundAvatar]: ...  # pyright: ignore[reportOverlappingOverload]
 
 
 @overload
-def as_avatar(gaussians: Gaussians, graph: HeteroData) -> Avatar: ...
+def as_avatar(gaussians: Gaussians, graph: HeteroData) -> BoundAvatar: ...
 
 
-def as_avatar(gaussians: Gaussians, graph: HeteroData | Batch) -> Avatar | list[Avatar]:
+def as_avatar(gaussians: Gaussians, graph: HeteroData | Batch) -> BoundAvatar | list[BoundAvatar]:
     """Gaussians of a graph's avatar nodes, and what they are bound to.
 
     Args:
@@ -63,7 +63,7 @@ def as_avatar(gaussians: Gaussians, graph: HeteroData | Batch) -> Avatar | list[
     """
     binding, betas = graph["avatar"].binding, graph["betas"]
     if not isinstance(graph, Batch):
-        return Avatar(gaussians, binding, betas[0])
+        return BoundAvatar(gaussians, binding, betas[0])
     bounds = graph["avatar"].ptr.tolist()
     spans = [slice(start, stop) for start, stop in pairwise(bounds)]
-    return [Avatar(gaussians[span], binding[span], shape) for span, shape in zip(spans, betas, strict=True)]
+    return [BoundAvatar(gaussians[span], binding[span], shape) for span, shape in zip(spans, betas, strict=True)]

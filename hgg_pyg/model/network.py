@@ -16,7 +16,7 @@ from torch_geometric.data import Batch, HeteroData
 
 from graphs import REFINES
 from hgg_pyg.attention import Edges
-from hgg_pyg.avatar import Avatar
+from hgg_pyg.avatar import BoundAvatar
 from hgg_pyg.config import changed_setting, config_from_json, config_json, settings_of
 from hgg_pyg.io.files import write_text
 from hgg_pyg.io.json_files import read_json_object
@@ -190,12 +190,12 @@ class HGGNet(nn.Module):
         return sources, edges, features
 
     @overload
-    def avatar(self, graph: Batch) -> list[Avatar]: ...  # pyright: ignore[reportOverlappingOverload]
+    def avatar(self, graph: Batch) -> list[BoundAvatar]: ...  # pyright: ignore[reportOverlappingOverload]
 
     @overload
-    def avatar(self, graph: HeteroData) -> Avatar: ...
+    def avatar(self, graph: HeteroData) -> BoundAvatar: ...
 
-    def avatar(self, graph: HeteroData | Batch) -> Avatar | list[Avatar]:
+    def avatar(self, graph: HeteroData | Batch) -> BoundAvatar | list[BoundAvatar]:
         """One person's graph to an animatable avatar; a `Batch` to one avatar per person."""
         return as_avatar(self(graph), graph)
 

@@ -1,18 +1,17 @@
-"""The animator against `Avatar.repose`."""
+"""The animator against `BoundAvatar.repose`."""
 
 from dataclasses import replace
 
 import pytest
 import torch
 
-from hgg_pyg.avatar import Avatar
-from hgg_pyg.avatar.animator import Animator
+from hgg_pyg.avatar import Animator, BoundAvatar
 from hgg_pyg.body import BodyModel
 from hgg_pyg.body.open_smplx import open_smplx
 from hgg_pyg.types import BodyPose, Gaussians, UserError
 
 
-def subject(body: BodyModel) -> tuple[Avatar, BodyPose]:
+def subject(body: BodyModel) -> tuple[BoundAvatar, BodyPose]:
     """An avatar that is not of the mean shape, in two poses of someone of another shape."""
     generator = torch.Generator().manual_seed(0)
     betas = torch.randn(10, generator=generator)
@@ -26,7 +25,7 @@ def subject(body: BodyModel) -> tuple[Avatar, BodyPose]:
     )
     angles = 0.3 * torch.randn(2, 3 * body.num_joints, generator=generator)
     pose = BodyPose(torch.zeros(10), angles[:, :3], angles[:, 3:], torch.randn(2, 3, generator=generator))
-    return Avatar(gaussians, binding, betas), pose
+    return BoundAvatar(gaussians, binding, betas), pose
 
 
 def assert_same(found: Gaussians, expected: Gaussians) -> None:

@@ -9,8 +9,7 @@ import torch
 from smplx.lbs import batch_rigid_transform
 from smplx.utils import Struct
 
-from hgg_pyg.avatar import Avatar
-from hgg_pyg.avatar.animator import Animator
+from hgg_pyg.avatar import Animator, BoundAvatar
 from hgg_pyg.body import BodyArrays, BodyModel, load_body, read_body
 from hgg_pyg.body.files import DEFAULT_BODY
 from hgg_pyg.body.model import rotation_matrices
@@ -148,7 +147,7 @@ def test_posing_asks_the_device_for_no_number():
     with pytest.raises(RuntimeError, match="meta"):
         int(away.parents[1])
     assert away.pose(pose).vertices.shape == (2, 6890, 3)
-    avatar = Avatar(dots(7).to("meta"), torch.zeros(7, dtype=torch.long, device="meta"), pose.betas)
+    avatar = BoundAvatar(dots(7).to("meta"), torch.zeros(7, dtype=torch.long, device="meta"), pose.betas)
     assert Animator(avatar, away)(pose).means.shape == (2, 7, 3)
 
 

@@ -1,0 +1,194 @@
+"""An avatar in one safetensors file: what is in it, how it is written, and how it is read and checked."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from hgg_pyg.avatar.avatar import Avatar, Seen
+from hgg_pyg.avatar.motion import Motion
+from hgg_pyg.avatar.skeleton import Skeleton
+from hgg_pyg.io.json_files import parse_json
+from hgg_pyg.io.limits import SPLAT_FILE, opened, size_text
+from hgg_pyg.io.shown import shown
+from hgg_pyg.io.tensors import load_tensors, save_tensors
+from hgg_pyg.types import Gaussians, UserError
+
+SUFFIX = ".avatar"
+VERSION = 1  # raise it whenever an earlier reader would take a file for something else
+_KEY = "hgg_pyg avatar"  # of the file's metadata: the header below, as JSON
+_CONVENTIONS = {
+    "units": "metres, radians",
+    "axes": "rest pose with y up, x to the person's left, facing z",
+    "quats": "wxyz",
+    "scales": "standard deviations along the Gaussian's axes",
+    "opacities": "0 to 1",
+    "colors": "sRGB, 0 to 1",
+    "motions": "axis-angle of each joint in its parent's frame; transl moves the body whose root turns about its joint",
+}
+_MOST_JOINTS, _MOST_MOTIONS = 1024, 256
+_FIELDS = ("means", "quats", "scales", "opacities", "colors")
+_ABOUT_LENGTH = 100_000  # characters of all texts about it
+_SLACK = 1e-3  # by which rows of weights may miss a sum of 1
+
+
+def write_avatar(path: Path, avatar: Avatar) -> None:
+    """Write an avatar, all of the file or nothing.
+
+    The tensors: `means` [M, 3], `quats` [M, 4], `scales` [M, 3], `opacities` [M], `colors` [M, 3], `binding` [M] int32,
+    `weights` [R, J], `joints` [J, 3], `betas` [B], and of motion i `motion.i.global_orient` [T, 3],
+    `motion.i.body_pose` [T, (J - 1) * 3], `motion.i.transl` [T, 3] and, if it was captured, `motion.i.from_world`
+    [4, 4]. The metadata's key `hgg_pyg avatar` is a JSON object with `version`, the conventions, `skeleton` (names and
+    parents), `seen`, `motions` (name and fps), and `about`.
+
+    Raises:
+        UserError: the file cannot be written.
+        ValueError: a number is NaN or infinite.
+    """
+    tensors = {name: getattr(avatar.gaussians, name).float() for name in _FIELDS}
+    tensors |= {"binding": avatar.binding.int(), "weights": avatar.weights.float()}
+    tensors |= {"joints": avatar.skeleton.joints.float(), "betas": avatar.betas.float()}
+    for index, motion in enumerate(avatar.motions):
+        tensors |= {f"motion.{index}.{name}": tensor.float() for name, tensor in _of_motion(motion)}
+    for name, tensor in tensors.items():
+        if not tensor.isfinite().all():
+            raise ValueError(f"write_avatar: {name}: expected finite numbers, found NaN or infinity")
+    header = {
+        "version": VERSION,
+        **_CONVENTIONS,
+        "skeleton": {"names": avatar.skeleton.names, "parents": avatar.skeleton.parents},
+        "seen": {"focal": avatar.seen.focal, "distance": avatar.seen.distance},
+        "motions": [{"name": motion.name, "fps": motion.fps} for motion in avatar.motions],
+        "about": dict(avatar.about),
+    }
+    save_tensors(path, tensors, {_KEY: json.dumps(header)})
+
+
+def read_avatar(path: Path) -> Avatar:
+    """Read an avatar and check all of it; nothing in the file is executed.
+
+    Raises:
+        UserError: no such file, not an avatar, one of a later version, a damaged one, or one that makes no sense.
+    """
+    with opened(path, "an avatar file") as file:
+        if (size := file.seek(0, 2)) > SPLAT_FILE:
+            raise UserError(
+                f"{path}: expected an avatar file of at most {size_text(SPLAT_FILE)}, found {size_text(size)}"
+            )
+    file = load_tensors(path)
+    if _KEY not in file.metadata:
+        raise UserError(f"{path}: expected an avatar, found a safetensors file of something else")
+    if not file.sealed:
+        raise UserError(f"{path}: expected the digest of its content, found none: the file is damaged")
+    try:
+        header = parse_json(file.metadata[_KEY].encode())
+        return _avatar(header, file.tensors)
+    except KeyError as error:
+        raise UserError(f"{path}: expected the key {error} of an avatar, found none") from None
+    except (ValueError, TypeError, AttributeError) as error:
+        raise UserError(f"{path}: {shown(error, 300)}") from None
+
+
+def _of_motion(motion: Motion) -> Iterator[tuple[str, Tensor]]:
+    for name in ("global_orient", "body_pose", "transl", "from_world"):
+        if (tensor := getattr(motion, name)) is not None:
+            yield name, tensor
+
+
+def _avatar(header: Any, tensors: Mapping[str, Tensor]) -> Avatar:
+    """An avatar out of what a file holds, whatever that is.
+
+    Raises:
+        KeyError, ValueError, TypeError, AttributeError: it is not what `write_avatar` writes.
+    """
+    version = header["version"]
+    if version != VERSION:
+        later = isinstance(version, int) and version > VERSION
+        raise ValueError(
+            f"version: expected {VERSION}, found {shown(version)}{': a later version wrote it' if later else ''}"
+        )
+    skeleton = _skeleton(header["skeleton"], tensors["joints"])
+    gaussians = Gaussians(*(_floats(tensors, name) for name in _FIELDS))
+    if gaussians.means.ndim != 2 or gaussians.colors.ndim != 2 or not len(gaussians):
+        raise ValueError(f"means: expected [M, 3], M > 0, found {tuple(gaussians.means.shape)}")
+    _check_range("scales", gaussians.scales, 0, math.inf)
+    _check_range("opacities", gaussians.opacities, 0, 1)
+    if (gaussians.quats == 0).all(1).any():
+        raise ValueError("quats: expected rotations, found zeros")
+    weights, binding, betas = _floats(tensors, "weights"), tensors["binding"], _floats(tensors, "betas")
+    if weights.ndim != 2 or betas.ndim != 1 or binding.dtype != torch.int32:
+        raise ValueError(f"weights, betas, binding: expected [R, J], [B] and int32, found {tuple(weights.shape)}")
+    _check_range("weights", weights, 0, 1)
+    if len(weights) and float((weights.sum(1) - 1).abs().max()) > _SLACK:
+        raise ValueError("weights: expected rows that sum to 1, found others")
+    motions, about = header["motions"], header["about"]
+    if not isinstance(motions, list) or len(motions) > _MOST_MOTIONS:
+        raise ValueError(f"motions: expected a list of at most {_MOST_MOTIONS}, found {shown(motions)}")
+    if not isinstance(about, dict) or not all(isinstance(text, str) for text in about.values()):
+        raise ValueError(f"about: expected texts, found {shown(about)}")
+    if sum(map(len, about.values())) > _ABOUT_LENGTH:
+        raise ValueError(f"about: expected at most {_ABOUT_LENGTH:,} characters, found more")
+    return Avatar(
+        gaussians=gaussians,
+        binding=binding.long(),
+        weights=weights,
+        skeleton=skeleton,
+        betas=betas,
+        seen=Seen(_positive(header["seen"], "focal"), _positive(header["seen"], "distance")),
+        motions=tuple(_motion(entry, f"motion.{i}", tensors, len(skeleton)) for i, entry in enumerate(motions)),
+        about=about,
+    )
+
+
+def _skeleton(entry: Any, joints: Tensor) -> Skeleton:
+    names, parents = tuple(entry["names"]), tuple(entry["parents"])
+    count = len(names)
+    if not 0 < count <= _MOST_JOINTS or len(set(names)) < count or not all(isinstance(n, str) and n for n in names):
+        raise ValueError(f"skeleton: names: expected 1 to {_MOST_JOINTS} different names, found {shown(names)}")
+    in_order = len(parents) == count and parents[0] == -1 and all(type(p) is int for p in parents)
+    if not in_order or not all(0 <= parent < joint for joint, parent in enumerate(parents[1:], 1)):
+        raise ValueError(f"skeleton: parents: expected -1, then joints that stand before, found {shown(parents)}")
+    if tuple(joints.shape) != (count, 3) or joints.dtype != torch.float32:
+        raise ValueError(f"joints: expected ({count}, 3) of float32, found {tuple(joints.shape)}")
+    return Skeleton(names, parents, joints)
+
+
+def _motion(entry: Any, prefix: str, tensors: Mapping[str, Tensor], joints: int) -> Motion:
+    name, fps = entry["name"], _positive(entry, "fps")
+    if not isinstance(name, str) or not name:
+        raise ValueError(f"motions: name: expected a text, found {shown(name)}")
+    parts = [_floats(tensors, f"{prefix}.{part}") for part in ("global_orient", "body_pose", "transl")]
+    if parts[1].shape[1:] != ((joints - 1) * 3,):
+        raise ValueError(f"{prefix}.body_pose: expected (T, {(joints - 1) * 3}), found {tuple(parts[1].shape)}")
+    place = f"{prefix}.from_world"
+    world = _floats(tensors, place) if place in tensors else None
+    if world is not None and tuple(world.shape) != (4, 4):
+        raise ValueError(f"{place}: expected (4, 4), found {tuple(world.shape)}")
+    global_orient, body_pose, transl = parts
+    return Motion(name, fps, global_orient, body_pose, transl, world)
+
+
+def _floats(tensors: Mapping[str, Tensor], name: str) -> Tensor:
+    tensor = tensors[name]
+    if tensor.dtype != torch.float32:
+        raise ValueError(f"{name}: expected float32, found {str(tensor.dtype).removeprefix('torch.')}")
+    return tensor
+
+
+def _check_range(name: str, tensor: Tensor, least: float, most: float) -> None:
+    low, high = float(tensor.min()), float(tensor.max())
+    if low < least or high > most:
+        raise ValueError(f"{name}: expected numbers from {least:g} to {most:g}, found {low:g} to {high:g}")
+
+
+def _positive(entry: Mapping[str, Any], name: str) -> float:
+    value = entry[name]
+    if not isinstance(value, float | int) or isinstance(value, bool) or not 0 < value < math.inf:
+        raise ValueError(f"{name}: expected a positive number, found {shown(value)}")
+    return float(value)
