@@ -14,14 +14,14 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor
-from torch.nn.functional import normalize
+from torch.nn.functional import normalize, pad
 
 from hgg_pyg.avatar.avatar import Avatar
 from hgg_pyg.avatar.exporters.gltf import GltfBuffer
 from hgg_pyg.avatar.exporters.registry import MovingExporter
 from hgg_pyg.avatar.motion import Motion
 from hgg_pyg.io.files import write_atomically
-from hgg_pyg.render.projection import EPS2D
+from hgg_pyg.render.scene import EPS2D
 
 _log = logging.getLogger(__name__)
 
@@ -30,7 +30,7 @@ SKINNED = "HGG_skinned_splats"
 VERSION = 1
 """Of our extension: raised where an older reader would draw something else."""
 
-_GRID = np.float32(65536)  # places a metre has: 15 micrometres, a hundredth of a splat
+_GRID = 65536  # places a metre has: 15 micrometres, a hundredth of a splat
 _STEP = 1 / 65535  # metres: a scale of 0 would leave a Gaussian without volume
 _Y0 = 0.28209479177387814  # the constant harmonic, 1 / (2 sqrt(pi))
 
@@ -93,13 +93,13 @@ EXPORTER = MovingExporter(
 
 def _splats(buffer: GltfBuffer, avatar: Avatar, order: Tensor, precise: bool) -> dict[str, int]:
     own = avatar.gaussians[order]
-    rotations = _array(normalize(own.quats.double(), dim=1)[:, [1, 2, 3, 0]])
+    rotations = _array(normalize(own.quats.double(), dim=1, eps=0)[:, [1, 2, 3, 0]])
     scales, opacities, colors = _array(own.scales), _array(own.opacities.clamp(0, 1)), _array(own.colors)
     means = _array(own.means)
     if (
         not precise
     ):  # still floats, as the extension wants them, but of few values: gzip takes a tenth off the file by it
-        means, colors = np.round(means * _GRID) / _GRID, np.round(colors * 255) / 255
+        means, colors = _rounded(means, _GRID), _rounded(colors, 255)
 
     def add(values: np.ndarray, kind: type[np.integer], fits: bool = True) -> int:
         if precise or not fits:
@@ -119,25 +119,24 @@ def _splats(buffer: GltfBuffer, avatar: Avatar, order: Tensor, precise: bool) ->
 
 def _weights(buffer: GltfBuffer, avatar: Avatar, order: Tensor, precise: bool) -> dict[str, int]:
     """Joints and weights in sets of four, the greatest first; what is not precise has one set."""
-    held = avatar.weights[avatar.binding[order]].double().cpu()  # [M, J]
-    most = int((held > 0).sum(1).max())
-    sets = -(-most // 4) if precise else 1
-    if most > 4 * sets:
-        more = int(((held > 0).sum(1) > 4).sum())
+    held, binding = avatar.weights.double().cpu(), avatar.binding[order].cpu()
+    used = (held > 0).sum(1)  # [R]
+    sets = -(-int(used.max()) // 4) if precise else 1
+    if more := int((used > 4 * sets)[binding].sum()):
         _log.info(
-            "%d of %d Gaussians follow more than four joints: the four that count most were kept", more, len(held)
+            "%d of %d Gaussians follow more than four joints: the four that count most are kept", more, len(binding)
         )
     count = min(4 * sets, held.shape[1])
     weights, joints = held.topk(count, 1)
-    weights = torch.nn.functional.pad(weights / weights.sum(1, keepdim=True), (0, 4 * sets - count)).numpy()
-    joints = torch.nn.functional.pad(joints, (0, 4 * sets - count)).numpy()
+    weights = pad(weights / weights.sum(1, keepdim=True), (0, 4 * sets - count)).numpy()
+    joints = pad(joints, (0, 4 * sets - count)).numpy()
     stored = weights.astype(np.float32) if precise else _shares(weights)
     joints = np.where(stored > 0, joints, 0).astype(np.uint8 if held.shape[1] <= 256 else np.uint16)
     found = {}
     for index in range(sets):
         four = slice(4 * index, 4 * index + 4)
-        found[f"JOINTS_{index}"] = buffer.add_vertices(joints[:, four])
-        found[f"WEIGHTS_{index}"] = buffer.add_vertices(stored[:, four], normalized=not precise)
+        found[f"JOINTS_{index}"] = buffer.add_vertices(joints[:, four][binding])
+        found[f"WEIGHTS_{index}"] = buffer.add_vertices(stored[:, four][binding], normalized=not precise)
     return found
 
 
@@ -210,6 +209,11 @@ def _asset(avatar: Avatar) -> dict[str, Any]:
 def _integers(values: np.ndarray, kind: type[np.integer]) -> np.ndarray:
     """Numbers in [0, 1] or [-1, 1] by the nearest integers of a kind."""
     return np.round(values * np.iinfo(kind).max).astype(kind)
+
+
+def _rounded(values: np.ndarray, steps: int) -> np.ndarray:
+    """To whole numbers of so many steps in 1. float32"""
+    return (np.round(values.astype(np.float64) * steps) / steps).astype(np.float32)
 
 
 def _linear(colors: np.ndarray) -> np.ndarray:

@@ -22,7 +22,9 @@ def write(path: Path, gaussians: Gaussians, about: Mapping[str, str]) -> None:
     rows["mean"], rows["scale"] = gaussians.means.cpu().numpy(), gaussians.scales.cpu().numpy()
     rows["color"][:, :3] = (255 * gaussians.colors).round().clamp(0, 255).byte().cpu().numpy()
     rows["color"][:, 3] = (255 * gaussians.opacities).round().clamp(0, 255).byte().cpu().numpy()
-    rows["quat"] = (128 * normalize(gaussians.quats, dim=1) + 128).round().clamp(0, 255).byte().cpu().numpy()
+    rows["quat"] = (
+        (128 * normalize(gaussians.quats.double(), dim=1, eps=0) + 128).round().clamp(0, 255).byte().cpu().numpy()
+    )
     write_atomically(path, lambda temporary: temporary.write_bytes(rows.tobytes()))
 
 

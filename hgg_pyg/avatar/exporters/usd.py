@@ -1,5 +1,8 @@
 """OpenUSD's ParticleField3DGaussianSplat, by usd-core. Static: its particle fields know no skeleton."""
 
+# pyright: reportAttributeAccessIssue=false
+# (usd-core says nothing of what its modules hold)
+
 from __future__ import annotations
 
 from collections.abc import Mapping
@@ -27,14 +30,14 @@ def _write(path: Path, gaussians: Gaussians, about: Mapping[str, str]) -> None:
         np.ascontiguousarray(x.float().cpu().numpy())
         for x in (
             gaussians.means,
-            normalize(gaussians.quats, dim=1),
+            normalize(gaussians.quats.double(), dim=1, eps=0),
             gaussians.scales,
             gaussians.opacities,
             gaussians.colors,
         )
     )
     reach = 3 * scales.max(1, keepdims=True)  # of what is drawn of a Gaussian
-    stage = Usd.Stage.CreateNew(str(path))
+    stage = Usd.Stage.CreateInMemory()
     UsdGeom.SetStageUpAxis(stage, UsdGeom.Tokens.y)
     UsdGeom.SetStageMetersPerUnit(stage, UsdGeom.LinearUnits.meters)
     splats = UsdVol.ParticleField3DGaussianSplat.Define(stage, "/avatar")
@@ -49,7 +52,8 @@ def _write(path: Path, gaussians: Gaussians, about: Mapping[str, str]) -> None:
     stage.SetDefaultPrim(splats.GetPrim())
     layer = stage.GetRootLayer()
     layer.customLayerData = {"generator": "hgg_pyg", **about}
-    layer.Save()
+    if not layer.Export(str(path)):
+        raise OSError("OpenUSD could not write it")
 
 
 EXPORTER = StillExporter(

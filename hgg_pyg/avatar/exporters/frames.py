@@ -1,0 +1,78 @@
+"""A motion in a format that cannot move: one numbered file per frame."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+from tqdm import tqdm
+
+from hgg_pyg.avatar.animator import Animator
+from hgg_pyg.avatar.avatar import Avatar
+from hgg_pyg.avatar.exporters.registry import StillExporter
+from hgg_pyg.avatar.motion import Motion
+from hgg_pyg.body.skinning import quaternion_multiply
+from hgg_pyg.types import Gaussians, UserError
+
+
+def frame_of(avatar: Avatar, motion: Motion, frame: int) -> Gaussians:
+    """The avatar in one frame of a motion. [M]
+
+    Raises:
+        UserError: the motion has no such frame.
+    """
+    if not 0 <= frame < len(motion):
+        raise UserError(f"--frame: expected 0 to {len(motion) - 1}, the frames of {motion.name}; found {frame}")
+    return avatar.repose(motion.pose(avatar.betas)[[frame]])[0]
+
+
+def write_frames(
+    folder: Path,
+    exporter: StillExporter,
+    avatar: Avatar,
+    motion: Motion,
+    fps: float | None = None,
+    y_down: bool = False,
+) -> int:
+    """Write a motion frame by frame: 00000.ply, 00001.ply and so on; shows its progress.
+
+    Args:
+        folder: made if it is not there. Files of these names are replaced.
+        exporter: writes each.
+        avatar: in each frame.
+        motion: for its skeleton.
+        fps: files per second; the frame nearest to each one's time is taken. By default each frame once.
+        y_down: turned by `half_turn`.
+
+    Returns:
+        How many files were written.
+
+    Raises:
+        UserError: the folder holds files that would seem to go on with this motion, or cannot be written.
+    """
+    frames = frames_at(motion, fps)
+    longer = sorted(path.name for path in folder.glob(f"*{exporter.suffix}") if path.stem.isdecimal())
+    if longer and int(Path(longer[-1]).stem) >= len(frames):
+        raise UserError(f"--out {folder}: expected room for {len(frames)} files, found {longer[-1]} of a longer motion")
+    animate, pose = Animator(avatar), motion.pose(avatar.betas)
+    for number, frame in enumerate(tqdm(frames, desc=motion.name, unit="file", leave=False, disable=len(frames) < 2)):
+        gaussians = animate(pose[[frame]])[0]
+        path = folder / f"{number:05d}{exporter.suffix}"
+        exporter.write(path, half_turn(gaussians) if y_down else gaussians, avatar.about)
+    return len(frames)
+
+
+def frames_at(motion: Motion, fps: float | None) -> list[int]:
+    """The frames of a motion that are nearest to so many moments per second; each once if that is None."""
+    if fps is None:
+        return [*range(len(motion))]
+    count = max(1, round(motion.seconds * fps))
+    return [min(len(motion) - 1, round(number * motion.fps / fps)) for number in range(count)]
+
+
+def half_turn(gaussians: Gaussians) -> Gaussians:
+    """Turned about x by half a circle: y and z point the other way, as in files that come from photographs. [M]"""
+    turn = torch.tensor([0.0, 1, 0, 0], device=gaussians.means.device)
+    sides = torch.tensor([1.0, -1, -1], device=gaussians.means.device)
+    quats = quaternion_multiply(turn.expand_as(gaussians.quats), gaussians.quats)
+    return Gaussians(gaussians.means * sides, quats, gaussians.scales, gaussians.opacities, gaussians.colors)
