@@ -59,7 +59,7 @@ def main(config: ExportConfig) -> None:
         written = f"{out}: {len(avatar):,} Gaussians, {size_text(out.stat().st_size)}"
     else:
         (motion,) = _motions(config, avatar)
-        out = config.out or config.avatar.with_name(f"{config.avatar.stem}_{motion.name}")
+        out = _folder(config, motion)
         count = write_frames(out, exporter, avatar, motion, config.fps, config.y_down)
         written = f"{out} holds {count} files of {len(avatar):,} Gaussians"
     print(written)
@@ -106,6 +106,19 @@ def _file(config: ExportConfig, exporter: Exporter) -> Path:
     if out.suffix.lower() != exporter.suffix:
         raise UserError(f"--out {out}: expected a name that ends in {exporter.suffix}, found {out.suffix or 'none'}")
     try_folder(out.parent, "--out")
+    return out
+
+
+def _folder(config: ExportConfig, motion: Motion) -> Path:
+    """Where the numbered files go.
+
+    Raises:
+        UserError: a file is there, or it cannot be written.
+    """
+    out = config.out or config.avatar.with_name(f"{config.avatar.stem}_{motion.name}")
+    if out.is_file():
+        raise UserError(f"--out {out}: expected a folder, found a file")
+    try_folder(out, "--out")
     return out
 
 

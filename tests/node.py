@@ -8,7 +8,10 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[1]
-_PLACES = (*os.environ.get("NODE_PATH", "").split(os.pathsep), ROOT / "hgg_pyg/avatar/exporters/html/viewer/node_modules")
+_PLACES = (
+    *os.environ.get("NODE_PATH", "").split(os.pathsep),
+    ROOT / "hgg_pyg/avatar/exporters/html/viewer/node_modules",
+)
 
 
 def run_node(script: str, package: str, *arguments: str | Path) -> str:

@@ -22,7 +22,6 @@ _TYPES = {5120: "<i1", 5121: "<u1", 5122: "<i2", 5123: "<u2", 5125: "<u4", 5126:
 _WIDTHS = {"SCALAR": 1, "VEC2": 2, "VEC3": 3, "VEC4": 4, "MAT4": 16}
 _SPLATS, _SKINNED = "KHR_gaussian_splatting", "HGG_skinned_splats"
 _Y0 = 0.28209479177387814
-_REST = {"translation": (0.0, 0.0, 0.0), "rotation": (0.0, 0.0, 0.0, 1.0)}
 
 
 @dataclass(frozen=True)
@@ -68,6 +67,16 @@ class Splats:
 
 
 @dataclass(frozen=True)
+class Nodes:
+    """What joints hang on, at rest."""
+
+    names: tuple[str, ...]
+    parents: tuple[int, ...]  # -1 for roots
+    translations: np.ndarray  # [N, 3]
+    rotations: np.ndarray  # [N, 4] xyzw
+
+
+@dataclass(frozen=True)
 class SkinnedSplats:
     """What is in a file."""
 
@@ -76,26 +85,23 @@ class SkinnedSplats:
     weights: np.ndarray  # [M, K] rows sum to 1
     skin: tuple[int, ...]  # the node of each joint
     inverse_bind: np.ndarray  # [J, 4, 4]
-    nodes: tuple[Mapping[str, Any], ...]
+    nodes: Nodes
     clips: Mapping[str, Clip]
     extension: Mapping[str, Any]  # HGG_skinned_splats
     asset: Mapping[str, Any]
 
     def skin_matrices(self, clip: str | None = None, time: float = 0.0) -> np.ndarray:
         """The joints' maps from rest pose to world in a clip, at rest without one. [J, 4, 4]"""
-        parents = {child: node for node, own in enumerate(self.nodes) for child in own.get("children", ())}
-        world: dict[int, np.ndarray] = {}
+        moving, nodes, world = self.clips[clip] if clip else Clip({}), self.nodes, dict[int, np.ndarray]()
 
         def place(node: int) -> np.ndarray:
             if node not in world:
-                found = {path: self.clips[clip].at(node, path, time) if clip else None for path in _REST}
-                values = {
-                    path: self.nodes[node].get(path, _REST[path]) if x is None else x for path, x in found.items()
-                }
+                rotation = moving.at(node, "rotation", time)
+                translation = moving.at(node, "translation", time)
                 local = np.eye(4)
-                local[:3, :3] = _matrices(np.asarray(values["rotation"], np.float64))
-                local[:3, 3] = values["translation"]
-                world[node] = place(parents[node]) @ local if node in parents else local
+                local[:3, :3] = _matrices(nodes.rotations[node] if rotation is None else rotation)
+                local[:3, 3] = nodes.translations[node] if translation is None else translation
+                world[node] = local if nodes.parents[node] < 0 else place(nodes.parents[node]) @ local
             return world[node]
 
         return np.stack([place(node) for node in self.skin]) @ self.inverse_bind
@@ -152,6 +158,8 @@ def parse_glb(content: bytes) -> SkinnedSplats:
     sets = range(sum(name.startswith("JOINTS_") for name in named))
     joints = np.concatenate([read(named[f"JOINTS_{index}"]) for index in sets], 1).astype(np.int64)
     weights = np.concatenate([read(named[f"WEIGHTS_{index}"]) for index in sets], 1)
+    if joints.max() >= len(skin["joints"]):
+        raise ValueError(f"a joint {joints.max()} of a skin of {len(skin['joints'])}")
     return SkinnedSplats(
         splats=Splats(
             means=read(named["POSITION"]),
@@ -164,7 +172,7 @@ def parse_glb(content: bytes) -> SkinnedSplats:
         weights=weights / weights.sum(1, keepdims=True),
         skin=tuple(skin["joints"]),
         inverse_bind=read(skin["inverseBindMatrices"]).reshape(-1, 4, 4).swapaxes(1, 2),  # from columns
-        nodes=tuple(document["nodes"]),
+        nodes=_nodes(document["nodes"]),
         clips={own["name"]: _clip(own, read) for own in document.get("animations", ())},
         extension=extension,
         asset=document["asset"],
@@ -182,6 +190,29 @@ def _accessor(document: dict[str, Any], buffer: bytes, index: int) -> np.ndarray
         raise ValueError(f"accessor {index} lies outside the buffer of {len(buffer)} bytes")
     values = np.ndarray((count, width), dtype, buffer, start, (stride, dtype.itemsize)).astype(np.float64)
     return values / np.iinfo(dtype).max if accessor.get("normalized") else values
+
+
+def _nodes(entries: list[dict[str, Any]]) -> Nodes:
+    parents = [-1] * len(entries)
+    for node, entry in enumerate(entries):
+        if "matrix" in entry or "scale" in entry:
+            raise ValueError("nodes with a matrix or a scale, which the extension does not have")
+        for child in entry.get("children", ()):
+            parents[child] = node
+    for node in range(len(entries)):
+        up = node
+        for _ in entries:
+            up = parents[up] if up >= 0 else -1
+        if up >= 0:
+            raise ValueError("nodes in a circle")
+    translations = [entry.get("translation", (0, 0, 0)) for entry in entries]
+    rotations = [entry.get("rotation", (0, 0, 0, 1)) for entry in entries]
+    return Nodes(
+        names=tuple(entry.get("name", "") for entry in entries),
+        parents=tuple(parents),
+        translations=np.array(translations, np.float64).reshape(-1, 3),
+        rotations=np.array(rotations, np.float64).reshape(-1, 4),
+    )
 
 
 def _clip(animation: dict[str, Any], read: Any) -> Clip:

@@ -1,0 +1,184 @@
+"""The command that writes an avatar for other programs."""
+
+import re
+import sys
+from dataclasses import replace
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pytest
+import torch
+from torch.nn.functional import normalize
+
+from hgg_pyg.avatar import Avatar
+from hgg_pyg.avatar.exporters import MovingExporter, StillExporter, exporters
+from hgg_pyg.avatar.exporters.frames import frames_at
+from hgg_pyg.avatar.exporters.glb_reader import read_glb
+from hgg_pyg.body import BodyModel
+from hgg_pyg.export import ExportConfig, main
+from hgg_pyg.io.splats import read_ply
+from hgg_pyg.runtime import run_command
+from hgg_pyg.types import UserError
+from tests.avatar.avatars import small_avatar, some_motion
+
+
+@pytest.fixture(scope="module")
+def avatar(body: BodyModel) -> Avatar:
+    own = small_avatar(body, 100)
+    return replace(own, motions=(*own.motions, some_motion(24, 12, "dance")))
+
+
+@pytest.fixture
+def saved(avatar: Avatar, tmp_path: Path) -> Path:
+    path = tmp_path / "person.avatar"
+    avatar.save(path)
+    return path
+
+
+def pose_of(avatar: Avatar, name: str, frame: int) -> torch.Tensor:
+    motion = avatar.motion(name)
+    assert motion is not None
+    return avatar.repose(motion.pose(avatar.betas)[[frame]]).means[0]
+
+
+def test_the_rest_pose_goes_beside_the_avatar(avatar: Avatar, saved: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    main(ExportConfig(saved, "ply"))
+    assert torch.equal(read_ply(saved.with_suffix(".ply")).means, avatar.gaussians.means)
+    said = capsys.readouterr().out.splitlines()
+    assert said[0].startswith(f"{saved.with_suffix('.ply')}: 100 Gaussians, ")
+    assert said[1:] == ["  capture: somebody", "  licence: none"]
+
+
+def test_one_frame(avatar: Avatar, saved: Path, tmp_path: Path) -> None:
+    out = tmp_path / "new" / "a.ply"
+    main(ExportConfig(saved, "ply", out, ("captured",), frame=3))
+    torch.testing.assert_close(read_ply(out).means, pose_of(avatar, "captured", 3), rtol=0, atol=1e-6)
+
+
+def test_a_file_for_every_frame(avatar: Avatar, saved: Path, tmp_path: Path) -> None:
+    out = tmp_path / "frames"
+    for _ in range(2):  # the same again replaces them
+        main(ExportConfig(saved, "ply", out, ("captured",)))
+    assert sorted(path.name for path in out.iterdir()) == [f"{number:05d}.ply" for number in range(5)]
+    for frame in range(5):
+        found = read_ply(out / f"{frame:05d}.ply").means
+        torch.testing.assert_close(found, pose_of(avatar, "captured", frame), rtol=0, atol=1e-6)
+
+
+def test_files_of_a_longer_motion_are_not_mixed_in(saved: Path, tmp_path: Path) -> None:
+    out = tmp_path / "frames"
+    main(ExportConfig(saved, "splat", out, ("dance",)))
+    with pytest.raises(UserError, match=r"expected room for 5 files, found 00011\.splat of a longer motion"):
+        main(ExportConfig(saved, "splat", out, ("captured",)))
+
+
+@pytest.mark.parametrize(
+    ("fps", "frames"),
+    [(None, [0, 1, 2, 3, 4]), (10, [0, 1, 2, 3, 4]), (5, [0, 2]), (20, [0, 0, 1, 2, 2, 2, 3, 4, 4, 4]), (0.1, [0])],
+)
+def test_files_per_second(fps: float | None, frames: list[int]) -> None:
+    assert frames_at(some_motion(24), fps) == frames  # five at ten a second
+
+
+def test_y_down_is_half_a_turn(avatar: Avatar, saved: Path) -> None:
+    main(ExportConfig(saved, "ply", y_down=True))
+    found, own = read_ply(saved.with_suffix(".ply")), avatar.gaussians
+    assert torch.equal(found.means, own.means * torch.tensor([1.0, -1, -1]))
+    w, x, y, z = normalize(own.quats, dim=1).unbind(1)
+    turned = torch.stack([-x, w, -z, y], 1)
+    assert (1 - (found.quats * turned).sum(1).abs()).max() < 1e-6
+
+
+def test_a_glb_has_every_motion_unless_told_otherwise(saved: Path) -> None:
+    main(ExportConfig(saved, "glb"))
+    assert set(read_glb(saved.with_suffix(".glb")).clips) == {"captured", "dance"}
+    main(ExportConfig(saved, "glb", motion=("dance",), precise=True))
+    assert set(read_glb(saved.with_suffix(".glb")).clips) == {"dance"}
+
+
+def test_an_exporter_of_yours(saved: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    mine: Any = ModuleType("my_exporter")
+    mine.TEXT = StillExporter(
+        name="text",
+        summary="how many",
+        suffix=".txt",
+        write=lambda path, gaussians, _: path.write_text(f"{len(gaussians)}"),
+    )
+    mine.OTHER = 3
+    monkeypatch.setitem(sys.modules, "my_exporter", mine)
+    main(ExportConfig(saved, "my_exporter:TEXT"))
+    assert saved.with_suffix(".txt").read_text() == "100"
+    for name, said in (("my_exporter:OTHER", "to be an exporter, found int"), ("no_such:X", "cannot be imported")):
+        with pytest.raises(UserError, match=said):
+            main(ExportConfig(saved, name))
+
+
+def test_every_exporter_is_whole() -> None:
+    for name, exporter in exporters().items():
+        assert isinstance(exporter, StillExporter | MovingExporter)
+        assert exporter.name == name
+        assert exporter.suffix == f".{name}"
+    assert {"ply", "splat", "spz", "usd", "glb"} <= set(exporters())
+
+
+WRONG = {
+    "--to obj": "--to: expected one of glb, ",
+    "--to ply --motion run": "--motion: expected .*captured, dance.*found 'run'",
+    "--to ply --motion captured --frame 5": "--frame: expected 0 to 4, the frames of captured; found 5",
+    "--to ply --motion captured --frame -1": ".*ExportConfig.frame: expected at least 0, found -1",
+    "--to ply --frame 1": "--frame: expected the --motion that it is of, found none",
+    "--to ply --motion captured dance": "--motion: expected one for ply, found 2",
+    "--to ply --fps 10": "--fps: expected a --motion to be written in numbered files, found one pose",
+    "--to ply --motion dance --fps 0": ".*ExportConfig.fps: expected more than 0, found 0",
+    "--to ply --precise": "--precise: ply is written in one way, and does not take it",
+    "--to glb --frame 1": "--frame: glb holds whole motions with y up, and does not take it",
+    "--to glb --y-down": "--y-down: glb holds whole motions with y up, and does not take it",
+    "--to usd --motion dance": "--to usd: this format is static: expected --frame with --motion, .*glb.* move",
+    "--to ply --out HERE": "--out HERE: expected a file, found a folder",
+    "--to ply --out HERE/a.glb": "--out HERE/a.glb: expected a name that ends in .ply, found .glb",
+    "--to ply --out HERE/person.avatar/a.ply": "--out HERE/person.avatar: expected a folder that can be written",
+    "--to ply --motion dance --out HERE/person.avatar": "--out HERE/person.avatar: expected a folder, found a file",
+}
+
+
+@pytest.mark.parametrize("options", WRONG)
+def test_what_is_wrong_is_one_line(
+    options: str, saved: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    here = str(saved.parent)
+    before = sorted(saved.parent.iterdir())
+    monkeypatch.setattr("sys.argv", ["export.py", str(saved), *options.replace("HERE", here).split()])
+    with pytest.raises(SystemExit) as stop:
+        run_command(ExportConfig, main)
+    assert stop.value.code == 2
+    said = capsys.readouterr().err
+    assert said.count("\n") == 1
+    assert re.match(f"error: {WRONG[options].replace('HERE', re.escape(here))}", said), said
+    assert sorted(saved.parent.iterdir()) == before
+
+
+@pytest.mark.parametrize(
+    ("make", "said"),
+    [
+        (lambda path: None, "expected an avatar file, found nothing to read"),
+        (lambda path: path.write_bytes(b"ply\n" * 100), "safetensors"),
+        (lambda path: path.mkdir(), "found nothing to read"),
+    ],
+)
+def test_what_is_no_avatar_is_one_line(tmp_path: Path, make: Any, said: str) -> None:
+    make(tmp_path / "a.avatar")
+    with pytest.raises(UserError, match=said):
+        main(ExportConfig(tmp_path / "a.avatar", "ply"))
+    assert not (tmp_path / "a.ply").exists()
+
+
+def test_a_missing_library_is_named_with_what_installs_it(saved: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    with pytest.raises(UserError, match=r"--to usd: expected usd-core, found none: pip install usd-core$"):
+        main(ExportConfig(saved, "usd"))
+
+
+def test_a_full_or_forbidden_disk_leaves_nothing(saved: Path) -> None:
+    with pytest.raises(UserError, match="/proc: expected a folder that can be written"):
+        main(ExportConfig(saved, "ply", Path("/proc/a.ply")))
