@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
+import numpy as np
 import torch
+from scipy.spatial.transform import Rotation, Slerp
 from torch import Tensor
 
-from hgg_pyg.types import BodyPose
+from hgg_pyg.types import BodyPose, UserError
+
+MOST_FRAMES = 1_000_000
+"""Nine hours of video."""
+SLOWEST, FASTEST = 0.1, 10_000.0
+"""Frames per second of motions that are read, and that can be asked for."""
 
 
 @dataclass(frozen=True)
@@ -44,3 +51,51 @@ class Motion:
     def pose(self, betas: Tensor) -> BodyPose:
         """The poses, for a person of this shape."""
         return BodyPose(betas, self.global_orient, self.body_pose, self.transl)
+
+    def at(self, fps: float) -> Motion:
+        """The same motion with so many frames per second, from its first frame to its last.
+
+        Raises:
+            UserError: they are beyond 0.1 to 10,000, or would be more than a million frames.
+        """
+        if not SLOWEST <= fps <= FASTEST:
+            raise UserError(f"fps: expected {SLOWEST:g} to {FASTEST:,.0f} frames per second, found {fps:g}")
+        if fps == self.fps:
+            return self
+        last = (len(self) - 1) / self.fps
+        count = int(last * fps + 1e-6) + 1
+        if count > MOST_FRAMES:
+            raise UserError(f"fps: expected at most {MOST_FRAMES:,} frames, found {count:,} of {last:.1f} seconds")
+        return replace(self.sample(np.arange(count) / fps), fps=float(fps))
+
+    def sample(self, times: np.ndarray) -> Motion:
+        """The poses at any times: rotations by spherical, places by linear interpolation.
+
+        Args:
+            times: [N] seconds from the first frame; those beyond an end show that end. What comes back keeps the frames
+                per second of this motion.
+        """
+        if len(self) == 1:
+            first = torch.zeros(len(times), dtype=torch.int64)
+            return replace(self, **{name: getattr(self, name)[first] for name in _VALUES})
+        own = np.arange(len(self)) / self.fps
+        times = np.clip(times, 0, own[-1])
+        joints = torch.cat([self.global_orient, self.body_pose], 1).reshape(len(self), -1, 3).double().numpy()
+        turned = np.stack(
+            [Slerp(own, Rotation.from_rotvec(joint))(times).as_rotvec() for joint in joints.swapaxes(0, 1)]
+        )
+        turned = torch.from_numpy(turned.swapaxes(0, 1).reshape(len(times), -1)).to(self.body_pose)
+        transl = [np.interp(times, own, axis) for axis in self.transl.double().numpy().T]
+        return replace(
+            self,
+            global_orient=turned[:, :3],
+            body_pose=turned[:, 3:],
+            transl=torch.from_numpy(np.stack(transl, 1)).to(self.transl),
+        )
+
+    def first(self, count: int) -> Motion:
+        """At most so many frames from the beginning."""
+        return replace(self, **{name: getattr(self, name)[:count] for name in _VALUES})
+
+
+_VALUES = ("global_orient", "body_pose", "transl")

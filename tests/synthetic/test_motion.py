@@ -3,8 +3,9 @@
 import numpy as np
 import pytest
 
+from hgg_pyg.avatar.motions.procedural import PROCEDURES, Style, joint_limits
 from hgg_pyg.body import JOINTS
-from hgg_pyg.synthetic.motion import MOTIONS, Performance, Style, draw_performance, joint_limits
+from hgg_pyg.synthetic.motion import Performance, draw_performance
 from hgg_pyg.synthetic.rig import draw_rig
 
 PERFORMANCES = [draw_performance(np.random.default_rng(seed)) for seed in range(40)]
@@ -28,7 +29,7 @@ def test_every_motion_stays_within_the_limits():
         assert (angles <= high).all()
 
 
-@pytest.mark.parametrize("name", MOTIONS)
+@pytest.mark.parametrize("name", PROCEDURES)
 def test_motions_hardly_need_their_limits(name):
     """What is cut off shows as a stop in the movement: it must be rare and small before the slow sway is added."""
     low, high = joint_limits()
@@ -36,7 +37,7 @@ def test_motions_hardly_need_their_limits(name):
     for seed in range(10):
         rng = np.random.default_rng(seed)
         style = Style(rng.uniform(0, 6), rng.uniform(0.8, 1.15), str(rng.choice(["left", "right"])), rng.random(8))
-        values = MOTIONS[name](time, style).values
+        values = PROCEDURES[name](time, style).values
         excess = np.maximum(np.maximum(low - values, values - high), 0)
         assert excess.max() < 25
         assert (excess > 0).mean() < 0.02
@@ -68,7 +69,7 @@ def test_the_person_turns_so_that_a_camera_sees_several_sides():
 
 def test_performances_differ():
     assert len({performance.names for performance in PERFORMANCES}) > 20
-    assert {name for performance in PERFORMANCES for name in performance.names} == set(MOTIONS)
+    assert {name for performance in PERFORMANCES for name in performance.names} == set(PROCEDURES)
     assert all(len(set(performance.names)) == len(performance.names) in (2, 3) for performance in PERFORMANCES)
 
 
@@ -83,7 +84,7 @@ def test_one_motion_alone_is_performed_as_it_is():
     """Without sway nothing is added to it, but for the limits; half way in time half of the turn is done."""
     style, (low, high) = Style(0.4, 1, "left", np.full(8, 0.5)), joint_limits()
     angles, heading = Performance(("walk",), (style,), (20, 90), (0, 0.3, 0)).sample(5)
-    walk = MOTIONS["walk"](7.0 * (np.arange(5) + 0.5) / 5, style).values
+    walk = PROCEDURES["walk"](7.0 * (np.arange(5) + 0.5) / 5, style).values
     np.testing.assert_allclose(angles, np.clip(walk, low, high))
     assert np.ptp(walk, axis=0).max() > 8
     assert heading[2] == pytest.approx(20 + 90 / 2)
@@ -96,7 +97,7 @@ def test_motions_take_over_from_one_another_at_their_borders():
     styles = tuple(Style(phase, 1, "right", np.full(8, 0.5)) for phase in (0.0, 1.0))
     performance = Performance(("walk", "squat"), styles, (0, 0), (0, 0.3, 0))
     angles, _ = performance.sample(7)  # at 0.5, 1.5, ... of 7 seconds; the border is at 3.5
-    walk, squat = (MOTIONS[n](np.arange(7) + 0.5, s).values for n, s in zip(("walk", "squat"), styles, strict=True))
+    walk, squat = (PROCEDURES[n](np.arange(7) + 0.5, s).values for n, s in zip(("walk", "squat"), styles, strict=True))
     low, high = joint_limits()
     expected = np.concatenate([walk[:3], (walk[3:4] + squat[3:4]) / 2, squat[4:]])
     np.testing.assert_allclose(angles, np.clip(expected, low, high), atol=1e-12)
