@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated
 
@@ -11,9 +12,10 @@ import tyro
 from hgg_pyg.avatar import Avatar, Motion
 from hgg_pyg.avatar.exporters import Exporter, MovingExporter, exporters, find_exporter
 from hgg_pyg.avatar.exporters.frames import frame_of, half_turn, write_frames
+from hgg_pyg.avatar.motion import FASTEST, SLOWEST
+from hgg_pyg.avatar.motions import OWN_MOTIONS, load_motion
 from hgg_pyg.config import Bounds, check_choices
 from hgg_pyg.io.files import try_folder
-from hgg_pyg.io.limits import size_text
 from hgg_pyg.runtime import run_command
 from hgg_pyg.types import Gaussians, UserError
 
@@ -29,12 +31,12 @@ class ExportConfig:
     out: Path | None = None
     """file to write, or folder of numbered ones; by default beside the avatar, named after it"""
     motion: tuple[str, ...] = ()
-    """motions by name, or files of them; glb and html have all by default. Of ply, splat and spz one becomes a file
-    per frame, unless --frame is given; without a motion they are in the rest pose"""
+    """names of its own motions or of ours (walk, wave, dance, turntable), or files; all of those with names by default
+    in glb and html. In other formats one is a file per frame, or one --frame of it, and none is the rest pose"""
     frame: Annotated[int, Bounds(0, 10**6)] | None = None
     """the one frame of the motion to write, from 0"""
-    fps: Annotated[float, Bounds(0, 1000, above=True)] | None = None
-    """numbered files per second of the motion; by default one for each of its frames"""
+    fps: Annotated[float, Bounds(SLOWEST, FASTEST)] | None = None
+    """frames per second of the motions, by default their own; poses are interpolated"""
     y_down: bool = False
     """half a turn about x, for viewers of ply and splat that take y for down and would show people on their heads"""
     precise: bool = False
@@ -51,17 +53,18 @@ def main(config: ExportConfig) -> None:
     avatar = Avatar.load(config.avatar)
     if isinstance(exporter, MovingExporter):
         out = _file(config, exporter)
-        exporter.write(out, avatar, _motions(config, avatar), config.precise)
-        written = f"{out}: {len(avatar):,} Gaussians, {size_text(out.stat().st_size)}"
+        motions = [_closed(motion, avatar) for motion in _motions(config, avatar)]
+        exporter.write(out, avatar, motions, config.precise)
+        written = f"{out}: {len(avatar):,} Gaussians, {out.stat().st_size / 1000:,.0f} kB"
     elif not config.motion or config.frame is not None:
         out = _file(config, exporter)
         exporter.write(out, _still(config, avatar), avatar.about)
-        written = f"{out}: {len(avatar):,} Gaussians, {size_text(out.stat().st_size)}"
+        written = f"{out}: {len(avatar):,} Gaussians, {out.stat().st_size / 1000:,.0f} kB"
     else:
         (motion,) = _motions(config, avatar)
         out = _folder(config, motion)
-        count = write_frames(out, exporter, avatar, motion, config.fps, config.y_down)
-        written = f"{out} holds {count} files of {len(avatar):,} Gaussians"
+        write_frames(out, exporter, avatar, motion, config.y_down)
+        written = f"{out} holds {len(motion)} files of {len(avatar):,} Gaussians"
     print(written)
     for name, text in avatar.about.items():
         print(f"  {name}: {text}")
@@ -74,7 +77,7 @@ def _check_options(config: ExportConfig, exporter: Exporter) -> None:
         UserError: there are some.
     """
     if isinstance(exporter, MovingExporter):
-        for name, value in (("frame", config.frame), ("fps", config.fps), ("y-down", config.y_down or None)):
+        for name, value in (("frame", config.frame), ("y-down", config.y_down or None)):
             if value is not None:
                 raise UserError(f"--{name}: {config.to} holds whole motions with y up, and does not take it")
         return
@@ -84,13 +87,13 @@ def _check_options(config: ExportConfig, exporter: Exporter) -> None:
         raise UserError(f"--motion: expected one for {config.to}, found {len(config.motion)}")
     if config.frame is not None and not config.motion:
         raise UserError("--frame: expected the --motion that it is of, found none")
-    if config.fps is not None and (config.frame is not None or not config.motion):
-        raise UserError("--fps: expected a --motion to be written in numbered files, found one pose")
+    if config.fps is not None and not config.motion:
+        raise UserError("--fps: expected the --motion that it is of, found none")
     if config.motion and config.frame is None and not exporter.sequences:
         moving = [name for name, known in exporters().items() if isinstance(known, MovingExporter)]
         raise UserError(
             f"--to {config.to}: this format is static: expected --frame with --motion, found none; "
-            f"{' and '.join(moving)} move"
+            f"formats that move: {', '.join(moving)}"
         )
 
 
@@ -123,16 +126,28 @@ def _folder(config: ExportConfig, motion: Motion) -> Path:
 
 
 def _motions(config: ExportConfig, avatar: Avatar) -> list[Motion]:
-    """Those that are asked for, by default all that come with the avatar."""
-    return [_motion(name, avatar) for name in config.motion] or [*avatar.motions]
+    """Those that are asked for; by default all that come with the avatar and all of ours that its skeleton can do."""
+    found = {name: _motion(name, avatar, config.fps) for name in config.motion or (m.name for m in avatar.motions)}
+    if not config.motion:
+        with suppress(UserError):  # a skeleton that is nobody's we know
+            found |= {name: _motion(name, avatar, config.fps) for name in OWN_MOTIONS if name not in found}
+    return [*found.values()]
 
 
-def _motion(name: str, avatar: Avatar) -> Motion:
-    found = avatar.motion(name)
-    if found is None:
-        known = ", ".join(motion.name for motion in avatar.motions) or "none"
-        raise UserError(f"--motion: expected a motion of {known}, found {name!r}")
-    return found
+def _closed(motion: Motion, avatar: Avatar) -> Motion:
+    """One of ours with its first frame at the end again, so that whoever repeats it does not jump."""
+    if motion.name not in OWN_MOTIONS or avatar.motion(motion.name):
+        return motion
+    frames = [*range(len(motion)), 0]
+    parts = {name: getattr(motion, name)[frames] for name in ("global_orient", "body_pose", "transl")}
+    return replace(motion, **parts)
+
+
+def _motion(name: str, avatar: Avatar, fps: float | None) -> Motion:
+    own = avatar.motion(name)
+    if own is None:
+        return load_motion(name, avatar.skeleton, fps)
+    return own if fps is None else own.at(fps)
 
 
 def _still(config: ExportConfig, avatar: Avatar) -> Gaussians:

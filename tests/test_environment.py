@@ -16,6 +16,13 @@ def pyproject() -> dict:
     return tomllib.loads((ROOT / "pyproject.toml").read_text())
 
 
+def needed() -> list[Requirement]:
+    """What the package and its extras need, but for what only changes to it need."""
+    project = pyproject()["project"]
+    extras = [group for name, group in project["optional-dependencies"].items() if name != "dev"]
+    return [Requirement(line) for group in (project["dependencies"], *extras) for line in group]
+
+
 def environment() -> tuple[dict[str, Requirement], dict[str, Requirement]]:
     entries = yaml.safe_load((ROOT / "environment.yml").read_text())["dependencies"]
     pip = next(entry["pip"] for entry in entries if isinstance(entry, dict))
@@ -25,7 +32,7 @@ def environment() -> tuple[dict[str, Requirement], dict[str, Requirement]]:
 
 def test_environment_holds_every_dependency_with_the_same_range():
     conda, pip = environment()
-    for requirement in map(Requirement, pyproject()["project"]["dependencies"]):
+    for requirement in needed():
         name = CONDA_NAMES.get(requirement.name, requirement.name)
         found = pip.get(name) or conda.get(name)
         assert found is not None, f"environment.yml lacks {name}"
@@ -35,8 +42,7 @@ def test_environment_holds_every_dependency_with_the_same_range():
 
 def test_environment_holds_nothing_else():
     conda, pip = environment()
-    needed = {Requirement(r).name for r in pyproject()["project"]["dependencies"]}
-    known = {CONDA_NAMES.get(name, name) for name in needed} | {"python", "pip"}
+    known = {CONDA_NAMES.get(requirement.name, requirement.name) for requirement in needed()} | {"python", "pip"}
     assert set(conda) | set(pip) == known
 
 

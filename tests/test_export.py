@@ -7,13 +7,13 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from torch.nn.functional import normalize
 
 from hgg_pyg.avatar import Avatar
 from hgg_pyg.avatar.exporters import MovingExporter, StillExporter, exporters
-from hgg_pyg.avatar.exporters.frames import frames_at
 from hgg_pyg.avatar.exporters.glb_reader import read_glb
 from hgg_pyg.body import BodyModel
 from hgg_pyg.export import ExportConfig, main
@@ -73,12 +73,14 @@ def test_files_of_a_longer_motion_are_not_mixed_in(saved: Path, tmp_path: Path) 
         main(ExportConfig(saved, "splat", out, ("captured",)))
 
 
-@pytest.mark.parametrize(
-    ("fps", "frames"),
-    [(None, [0, 1, 2, 3, 4]), (10, [0, 1, 2, 3, 4]), (5, [0, 2]), (20, [0, 0, 1, 2, 2, 2, 3, 4, 4, 4]), (0.1, [0])],
-)
-def test_files_per_second(fps: float | None, frames: list[int]) -> None:
-    assert frames_at(some_motion(24), fps) == frames  # five at ten a second
+@pytest.mark.parametrize(("fps", "files"), [(10, 5), (5, 3), (25, 11)])
+def test_files_per_second(avatar: Avatar, saved: Path, tmp_path: Path, fps: float, files: int) -> None:
+    """Of five frames at ten a second, the first and the last among them."""
+    main(ExportConfig(saved, "splat", tmp_path / "frames", ("captured",), fps=fps))
+    assert len(list((tmp_path / "frames").iterdir())) == files
+    main(ExportConfig(saved, "ply", motion=("captured",), fps=fps, frame=files - 1))
+    found = read_ply(saved.with_suffix(".ply")).means
+    torch.testing.assert_close(found, pose_of(avatar, "captured", 4), rtol=0, atol=1e-5)
 
 
 def test_y_down_is_half_a_turn(avatar: Avatar, saved: Path) -> None:
@@ -92,9 +94,19 @@ def test_y_down_is_half_a_turn(avatar: Avatar, saved: Path) -> None:
 
 def test_a_glb_has_every_motion_unless_told_otherwise(saved: Path) -> None:
     main(ExportConfig(saved, "glb"))
-    assert set(read_glb(saved.with_suffix(".glb")).clips) == {"captured", "dance"}
+    assert list(read_glb(saved.with_suffix(".glb")).clips) == ["captured", "dance", "walk", "wave", "turntable"]
     main(ExportConfig(saved, "glb", motion=("dance",), precise=True))
-    assert set(read_glb(saved.with_suffix(".glb")).clips) == {"dance"}
+    assert list(read_glb(saved.with_suffix(".glb")).clips) == ["dance"]
+
+
+def test_our_own_motions_end_where_they_begin(saved: Path) -> None:
+    main(ExportConfig(saved, "glb", motion=("walk", "turntable", "captured"), fps=12))
+    file = read_glb(saved.with_suffix(".glb"))
+    for name, seconds in (("walk", 1.0), ("turntable", 6.0)):
+        assert file.clips[name].duration == pytest.approx(seconds)
+        ends = (file.skin_matrices(name, time) for time in (0, seconds))
+        np.testing.assert_allclose(*ends, atol=1e-5)
+    assert file.clips["captured"].duration == pytest.approx(4 / 12)  # no frame of its own is left after it
 
 
 def test_an_exporter_of_yours(saved: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -124,17 +136,17 @@ def test_every_exporter_is_whole() -> None:
 
 WRONG = {
     "--to obj": "--to: expected one of glb, ",
-    "--to ply --motion run": "--motion: expected .*captured, dance.*found 'run'",
+    "--to ply --motion run": "motion run: expected one of walk",
     "--to ply --motion captured --frame 5": "--frame: expected 0 to 4, the frames of captured; found 5",
     "--to ply --motion captured --frame -1": ".*ExportConfig.frame: expected at least 0, found -1",
     "--to ply --frame 1": "--frame: expected the --motion that it is of, found none",
     "--to ply --motion captured dance": "--motion: expected one for ply, found 2",
-    "--to ply --fps 10": "--fps: expected a --motion to be written in numbered files, found one pose",
-    "--to ply --motion dance --fps 0": ".*ExportConfig.fps: expected more than 0, found 0",
+    "--to ply --fps 10": "--fps: expected the --motion that it is of, found none",
+    "--to ply --motion walk --fps 0": ".*ExportConfig.fps: expected at least 0.1, found 0",
     "--to ply --precise": "--precise: ply is written in one way, and does not take it",
     "--to glb --frame 1": "--frame: glb holds whole motions with y up, and does not take it",
     "--to glb --y-down": "--y-down: glb holds whole motions with y up, and does not take it",
-    "--to usd --motion dance": "--to usd: this format is static: expected --frame with --motion, .*glb.* move",
+    "--to usd --motion dance": "--to usd: this format is static: expected --frame with --motion, .*move: glb",
     "--to ply --out HERE": "--out HERE: expected a file, found a folder",
     "--to ply --out HERE/a.glb": "--out HERE/a.glb: expected a name that ends in .ply, found .glb",
     "--to ply --out HERE/person.avatar/a.ply": "--out HERE/person.avatar: expected a folder that can be written",

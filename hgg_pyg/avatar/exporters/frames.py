@@ -26,14 +26,7 @@ def frame_of(avatar: Avatar, motion: Motion, frame: int) -> Gaussians:
     return avatar.repose(motion.pose(avatar.betas)[[frame]])[0]
 
 
-def write_frames(
-    folder: Path,
-    exporter: StillExporter,
-    avatar: Avatar,
-    motion: Motion,
-    fps: float | None = None,
-    y_down: bool = False,
-) -> int:
+def write_frames(folder: Path, exporter: StillExporter, avatar: Avatar, motion: Motion, y_down: bool = False) -> None:
     """Write a motion frame by frame: 00000.ply, 00001.ply and so on; shows its progress.
 
     Args:
@@ -41,33 +34,19 @@ def write_frames(
         exporter: writes each.
         avatar: in each frame.
         motion: for its skeleton.
-        fps: files per second; the frame nearest to each one's time is taken. By default each frame once.
         y_down: turned by `half_turn`.
-
-    Returns:
-        How many files were written.
 
     Raises:
         UserError: the folder holds files that would seem to go on with this motion, or cannot be written.
     """
-    frames = frames_at(motion, fps)
     longer = sorted(path.name for path in folder.glob(f"*{exporter.suffix}") if path.stem.isdecimal())
-    if longer and int(Path(longer[-1]).stem) >= len(frames):
-        raise UserError(f"--out {folder}: expected room for {len(frames)} files, found {longer[-1]} of a longer motion")
+    if longer and int(Path(longer[-1]).stem) >= len(motion):
+        raise UserError(f"--out {folder}: expected room for {len(motion)} files, found {longer[-1]} of a longer motion")
     animate, pose = Animator(avatar), motion.pose(avatar.betas)
-    for number, frame in enumerate(tqdm(frames, desc=motion.name, unit="file", leave=False, disable=len(frames) < 2)):
+    for frame in tqdm(range(len(motion)), desc=motion.name, unit="file", leave=False, disable=len(motion) < 2):
         gaussians = animate(pose[[frame]])[0]
-        path = folder / f"{number:05d}{exporter.suffix}"
+        path = folder / f"{frame:05d}{exporter.suffix}"
         exporter.write(path, half_turn(gaussians) if y_down else gaussians, avatar.about)
-    return len(frames)
-
-
-def frames_at(motion: Motion, fps: float | None) -> list[int]:
-    """The frames of a motion that are nearest to so many moments per second; each once if that is None."""
-    if fps is None:
-        return [*range(len(motion))]
-    count = max(1, round(motion.seconds * fps))
-    return [min(len(motion) - 1, round(number * motion.fps / fps)) for number in range(count)]
 
 
 def half_turn(gaussians: Gaussians) -> Gaussians:

@@ -161,13 +161,16 @@ def _bones(avatar: Avatar) -> list[dict[str, Any]]:
 
 
 def _clip(buffer: GltfBuffer, avatar: Avatar, motion: Motion) -> dict[str, Any]:
-    """A motion as rotations of all joints and places of the root, straight from frame to frame."""
+    """A motion as rotations of all joints, one key for those that rest, and places of the root."""
     angles = torch.cat([motion.global_orient, motion.body_pose], 1).double().cpu().unflatten(1, (-1, 3))
     rotations = _rotations(angles.numpy())  # [T, J, 4]
     places = _array(avatar.skeleton.joints[0] + motion.transl)
     times = buffer.add((np.arange(len(motion)) / motion.fps).astype(np.float32), bounds=True)
+    still = (rotations == rotations[:1]).all((0, 2))  # [J]
+    start = buffer.add(np.zeros(1, np.float32), bounds=True) if still.any() else times
     samplers = [
-        {"input": times, "output": buffer.add(np.ascontiguousarray(joint))} for joint in rotations.swapaxes(0, 1)
+        {"input": start if rests else times, "output": buffer.add(np.ascontiguousarray(keys[:1] if rests else keys))}
+        for keys, rests in zip(rotations.swapaxes(0, 1), still, strict=True)
     ]
     channels = [
         {"sampler": joint, "target": {"node": joint + 1, "path": "rotation"}} for joint in range(rotations.shape[1])
