@@ -185,6 +185,13 @@ def test_what_is_no_avatar_is_one_line(tmp_path: Path, make: Any, said: str) -> 
     assert not (tmp_path / "a.ply").exists()
 
 
+def test_scales_of_0_are_one_line(avatar: Avatar, tmp_path: Path) -> None:
+    flat = replace(avatar.gaussians, scales=avatar.gaussians.scales * torch.tensor([1.0, 1, 0]))
+    replace(avatar, gaussians=flat).save(tmp_path / "a.avatar")
+    with pytest.raises(UserError, match=r"a\.avatar: scales: expected numbers from 1\.17549e-38 to inf, found 0"):
+        main(ExportConfig(tmp_path / "a.avatar", "ply"))
+
+
 def test_a_missing_library_is_named_with_what_installs_it(saved: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
     with pytest.raises(UserError, match=r"--to usd: expected usd-core, found none: pip install usd-core$"):

@@ -35,6 +35,7 @@ _CONVENTIONS = {
 _MOST_JOINTS, _MOST_MOTIONS = 1024, 256
 _FIELDS = ("means", "quats", "scales", "opacities", "colors")
 _ABOUT_LENGTH = 100_000  # characters of all texts about it
+_SMALLEST = torch.finfo(torch.float32).tiny  # a scale of 0 has no logarithm, which other files hold
 _SLACK = 1e-3  # by which rows of weights may miss a sum of 1
 
 
@@ -117,7 +118,7 @@ def _avatar(header: Any, tensors: Mapping[str, Tensor]) -> Avatar:
     gaussians = Gaussians(*(_floats(tensors, name) for name in _FIELDS))
     if gaussians.means.ndim != 2 or gaussians.colors.ndim != 2 or not len(gaussians):
         raise ValueError(f"means: expected [M, 3], M > 0, found {tuple(gaussians.means.shape)}")
-    _check_range("scales", gaussians.scales, 0, math.inf)
+    _check_range("scales", gaussians.scales, _SMALLEST, math.inf)
     _check_range("opacities", gaussians.opacities, 0, 1)
     if (gaussians.quats == 0).all(1).any():
         raise ValueError("quats: expected rotations, found zeros")

@@ -97,7 +97,7 @@ CHANGES = {
     "Gaussians.quats: expected (300, 4), found (299, 4)": lambda t, h: t.update(quats=t["quats"][1:]),
     "quats: expected rotations, found zeros": lambda t, h: t["quats"][5].zero_(),
     "opacities: expected numbers from 0 to 1, found": lambda t, h: t["opacities"].add_(1),
-    "scales: expected numbers from 0 to inf, found": lambda t, h: t["scales"].neg_(),
+    "scales: expected numbers from 1.17549e-38 to inf, found": lambda t, h: t["scales"].neg_(),
     "weights: expected rows that sum to 1": lambda t, h: t["weights"].mul_(0.5),
     "Avatar.binding: expected 0 to": lambda t, h: t["binding"].add_(5),
     "Avatar.weights: expected 24 joints, found 23": lambda t, h: t.update(weights=one_joint_less(t["weights"])),
