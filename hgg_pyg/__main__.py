@@ -14,6 +14,7 @@ from hgg_pyg.evaluation.lpips import BACKBONE_FILE, find_lpips_weights
 from hgg_pyg.io.streams import lasting_streams
 
 COMMANDS = (
+    ("avatar", "a capture to an animatable avatar in one file"),
     ("train", "captures to a trained, evaluated model; the defaults are a demo"),
     ("precompute", "per-frame Gaussians of a whole data set into a cache, before training"),
     ("finetune", "the per-frame network on captures; the defaults are a demo"),

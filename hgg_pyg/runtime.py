@@ -74,7 +74,7 @@ def _parse(config: type[Config], description: str | None) -> Config:
     with `MAIN_OPTIONS`, options by group, shows these by `--help` and all by `--help-all`.
     """
     said, arguments = io.StringIO(), sys.argv[1:]
-    program = f"python -m {Path(sys.argv[0]).parent.name or 'hgg_pyg'}.{Path(sys.argv[0]).stem}"
+    program = f"python -m {_module(Path(sys.argv[0]))}"
     presets: Mapping[str, str] = getattr(config, "PRESETS", {})
     main_options: Mapping[str, Sequence[str]] = getattr(config, "MAIN_OPTIONS", {})
     default: Any = {}
@@ -104,6 +104,13 @@ def _parse(config: type[Config], description: str | None) -> Config:
         raise UserError(message) from None
     except ValueError as error:  # a configuration refuses what tyro let pass, a preset's own values for example
         raise UserError(str(error)) from None
+
+
+def _module(script: Path) -> str:
+    """What `python -m` calls a command: the module, or the package whose `__main__` it is."""
+    if script.stem == "__main__":
+        return f"{script.parent.parent.name or 'hgg_pyg'}.{script.parent.name}"
+    return f"{script.parent.name or 'hgg_pyg'}.{script.stem}"
 
 
 def _short_help(whole: argparse.ArgumentParser, main_options: Mapping[str, Sequence[str]]) -> str:

@@ -48,6 +48,8 @@ def test_commands_are_taken_as_they_stand(line: str, tmp_path: Path, monkeypatch
         monkeypatch.syspath_prepend(str(folder))
     monkeypatch.setattr("sys.argv", [f"{name.replace('.', '/')}.py", *arguments])
     module = importlib.import_module(name)
+    if hasattr(module, "__path__"):
+        module = importlib.import_module(f"{name}.__main__")
     start = re.search(r"^    run_command\((\w+), (\w+)\)", inspect.getsource(module), re.M)
     assert start is not None
     config, work = (getattr(module, found) for found in start.groups())

@@ -30,6 +30,7 @@ def test_the_front_page_lists_every_command_and_backend(capsys, monkeypatch, tmp
     assert usable["CUDA"] == torch.cuda.is_available()
     assert not usable["gsplat"] or torch.cuda.is_available()
     runnable = {path.stem for path in (ROOT / "hgg_pyg").glob("*.py") if "run_command(" in path.read_text()}
+    runnable |= {path.parent.name for path in (ROOT / "hgg_pyg").glob("*/__main__.py")}
     assert {name for name, _ in COMMANDS} == runnable - {"runtime"}
     for name in (*usable, *runnable - {"runtime"}, *variants()):
         assert name in shown

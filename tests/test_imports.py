@@ -40,6 +40,8 @@ def part_of(module: str) -> str | None:
     names = module.split(".")
     if names[0] == "graphs":
         return "graphs"
+    if names[-1] == "__main__":
+        return "__main__"  # the command that a room is called as
     if names[0] == "hgg_pyg":
         return names[1] if len(names) > 1 else "__init__"
     return None

@@ -20,6 +20,8 @@ _HOST = re.sub(r"\W+", "-", platform.node()) or "host"
 _TEMPORARY = re.compile(r"\..+\.(?P<host>[\w-]+)\.(?P<process>\d+)\.partial(\.\w+)?")
 _ABANDONED_S = 24 * 3600  # after which another machine's process is not writing any more
 LONGEST_NAME = 200
+_MASK = os.umask(0)  # there is no other way to ask for it
+os.umask(_MASK)
 """Bytes of a folder's name: file systems take 255, and some of the names of runs are made longer."""
 
 _RESERVED = re.compile(r"(con|prn|aux|nul|com\d|lpt\d)(\..*)?", re.IGNORECASE)  # on Windows
@@ -40,6 +42,7 @@ def write_atomically(path: Path, write: Callable[[Path], object]) -> None:
         remove_leftovers(path)
         try:
             write(temporary)
+            temporary.chmod(0o666 & ~_MASK)  # some writers make files that nobody else may read
             with temporary.open("rb") as file:
                 os.fsync(file.fileno())
             temporary.replace(path)

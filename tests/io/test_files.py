@@ -17,6 +17,7 @@ from PIL import Image
 from safetensors.torch import save_file
 
 from hgg_pyg.io.files import _HOST, try_folder, write_atomically
+from hgg_pyg.io.tensors import save_tensors
 from hgg_pyg.types import UserError
 
 NOISE = np.random.default_rng(0).integers(0, 256, (200, 200, 3), np.uint8)
@@ -85,6 +86,12 @@ def test_what_killed_processes_left_goes_and_what_others_write_stays(tmp_path):
     os.utime(tmp_path / old, (time.time() - 25 * 3600,) * 2)
     write_atomically(tmp_path / "checkpoint.pt", lambda path: path.write_text("whole"))
     assert {path.name for path in tmp_path.iterdir()} == {"checkpoint.pt"} | stays
+
+
+def test_what_is_written_may_be_read_by_whom_the_system_says(tmp_path):
+    save_tensors(tmp_path / "a.safetensors", {"a": torch.zeros(1)}, {})
+    (tmp_path / "plain").touch()
+    assert (tmp_path / "a.safetensors").stat().st_mode == (tmp_path / "plain").stat().st_mode
 
 
 def test_a_folder_is_tried_and_nothing_is_left(tmp_path, monkeypatch):
