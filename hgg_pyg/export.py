@@ -66,8 +66,8 @@ def main(config: ExportConfig) -> None:
         write_frames(out, exporter, avatar, motion, config.y_down)
         written = f"{out} holds {len(motion)} files of {len(avatar):,} Gaussians"
     print(written)
-    for name, text in avatar.about.items():
-        print(f"  {name}: {text}")
+    if licence := avatar.about.get("licence"):
+        print(f"licence: {licence}")
 
 
 def _check_options(config: ExportConfig, exporter: Exporter) -> None:

@@ -204,6 +204,8 @@ def _extension(avatar: Avatar) -> dict[str, Any]:
 
 def _asset(avatar: Avatar) -> dict[str, Any]:
     asset: dict[str, Any] = {"version": "2.0", "generator": "hgg_pyg"}
+    if licence := avatar.about.get("licence"):
+        asset["copyright"] = licence
     if avatar.about:
         asset["extras"] = dict(avatar.about)
     return asset

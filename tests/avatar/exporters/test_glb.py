@@ -129,6 +129,7 @@ def test_the_file_says_what_a_reader_needs(avatar: Avatar) -> None:
     betas = avatar.betas.tolist()
     assert file.extension == {"version": 1, "rotation": "polar", "footprint": footprint, "betas": betas}
     assert file.asset["extras"] == dict(avatar.about)
+    assert file.asset["copyright"] == avatar.about["licence"]
     assert [file.nodes.names[node] for node in file.skin] == list(avatar.skeleton.names)
     assert {name: round(clip.duration, 6) for name, clip in file.clips.items()} == {"captured": 0.4, "turning": 0.3}
 

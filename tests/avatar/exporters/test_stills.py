@@ -18,7 +18,7 @@ from hgg_pyg.types import Gaussians, UserError
 from tests.avatar.avatars import small_avatar
 
 Y0 = 0.28209479177387814
-ABOUT = {"licence": "for research, \N{COPYRIGHT SIGN} somebody\nelse", "capture": "a person"}
+ABOUT = {"licence": "for research, \N{COPYRIGHT SIGN} somebody\nelse", "made by": "us"}
 
 
 @pytest.fixture(scope="module")
