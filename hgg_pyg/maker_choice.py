@@ -62,7 +62,7 @@ def open_maker(data: Path, options: MakerOptions) -> tuple[Maker, FrameSource]:
     """
     trained = None if options.run is None else read_config(options.run)
     clip = ClipConfig() if trained is None else trained.clip
-    subject = _subject(data, options.subject)
+    subject = choose_subject(data, options.subject)
     body = load_body_for(subject.folder, options.body or (trained.body if trained else None))
     device = PartialState().device or torch.device("cpu")
     backbone = make_backbone(BackboneConfig() if trained is None else trained.backbone, device)
@@ -81,8 +81,12 @@ def open_maker(data: Path, options: MakerOptions) -> tuple[Maker, FrameSource]:
     raise UserError("--run: expected the folder of a training run, found none")
 
 
-def _subject(data: Path, name: str | None) -> SubjectFolder:
-    """The subject that is meant."""
+def choose_subject(data: Path, name: str | None) -> SubjectFolder:
+    """The subject of a folder that is meant: the only one, or the one of this name.
+
+    Raises:
+        UserError: there is none, or no such one.
+    """
     subjects = find_subjects(data)
     if name is None and len(subjects) == 1:
         name = next(iter(subjects))
