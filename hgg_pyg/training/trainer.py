@@ -19,6 +19,7 @@ from hgg_pyg.data.clip_input import ClipInput, graph_for, load_clip
 from hgg_pyg.data.clips import clip_graph, input_range, load_target, sample_clip
 from hgg_pyg.data.frames import FrameSource
 from hgg_pyg.data.protocols import PROTOCOLS
+from hgg_pyg.data.variety import vary
 from hgg_pyg.evaluation.evaluator import LEAN, evaluate
 from hgg_pyg.evaluation.lpips import LPIPS
 from hgg_pyg.evaluation.metrics import psnr
@@ -125,13 +126,17 @@ class Trainer(TrainingLoop[LoadedClip]):
     def load(self, rng: np.random.Generator) -> LoadedClip:
         """A clip of a random subject."""
         source = self.train_sources[int(rng.integers(len(self.train_sources)))]
+        clip, varied = self.config.clip, bool(self.config.variety)
+        if varied:
+            source, clip = vary(source, clip, self.config.variety, rng)
         capture = source.capture
         frames = input_range(capture) if self.limit_frames else len(capture.frames)
         even = PROTOCOLS[self.config.protocol].even_clips
-        plan = sample_clip(frames, len(capture.cameras), source.cameras, self.config.clip, rng, even)
+        plan = sample_clip(frames, len(capture.cameras), source.cameras, clip, rng, even)
+        gaussians = source.predict_all(plan.frames) if varied else None
         views, rgb, alpha = zip(*(load_target(capture, target) for target in plan.targets), strict=True)
         return LoadedClip(
-            load_clip(source, plan.frames, self.config.graph, plan.ref_frame, self.config.model.feedback),
+            load_clip(source, plan.frames, self.config.graph, plan.ref_frame, self.config.model.feedback, gaussians),
             capture.poses[[target.frame for target in plan.targets]],
             Cameras.stack(views),
             torch.stack(rgb),
