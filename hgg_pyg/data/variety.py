@@ -1,4 +1,4 @@
-"""Clips of one capture as other studios would have filmed it: sizes, crops, fewer cameras and frames, poses a bit off."""
+"""Clips of one capture as others would have filmed it: sizes, crops, fewer cameras and frames, poses a bit off."""
 
 from __future__ import annotations
 
