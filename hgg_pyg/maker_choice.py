@@ -39,15 +39,15 @@ class MakerOptions:
     body: Path | None = None
     """body model file of SMPL or SMPL-X (.npz, .pkl) or its folder; by default $HGG_BODY_MODELS, else the open body"""
     image_size: Pixels | None = None
-    """longest side of the images in pixels, larger ones are shrunk to it; by default 512, but for a run that was trained
-    on one size that size"""
+    """longest side of the images in pixels, larger ones are shrunk to it; by default 512, or the one size that a run
+    was trained on"""
     crop: bool | None = None
-    """crop each image to a square around the person; by default not, but as the run did if it was trained on one size"""
+    """crop each image to a square around the person; by default as a run did that was trained on one size, else not"""
     frames: FrameCount | None = None
     """frames that are joined, evenly spaced; by default 8, or the run's"""
     views: ViewCount | None = None
-    """cameras that are looked through, evenly spread; by default 4, or as many as there are, but for a run that was
-    trained on one number of them that number"""
+    """cameras that are looked through, evenly spread; by default 4 or as many as there are, or the one number that a
+    run was trained on"""
 
     def __post_init__(self) -> None:
         if self.direct and self.run is not None:

@@ -46,11 +46,12 @@ def add_feedback(graph: HeteroData, images: InputImages, surface: bool, so_far: 
         x_m = \left[ \operatorname{sgn}(s_m) \log(1 + |s_m|) \;\Vert\; \log(1 + w_m) \right], \qquad
         s_m = \frac{-\partial E / \partial \delta_m}{u \, (w_m + w_0)}, \qquad w_m = \sum_{f, p} \alpha_{mp} T_{mp}
 
-    The gradient is that at the residuals so far, at first 0. The Gaussians of frame t0, bound to the body, are posed as in F input frames and rendered (I, A). How each one would
-    have to move, grow, fade and change its colour to come closer to the images :math:`I^*` and masks :math:`A^*` is
-    the first step of a fit, here an input of one forward pass, as G3R (Chen et al. 2024) has it for street scenes. The
-    weights w, how many pixels a Gaussian covers, make it a mean over pixels. A vertex has the same, of the sums over
-    the Gaussians that are bound to it. Nothing is learnt here and no gradient passes.
+    The gradient is that at the residuals so far, at first 0. The Gaussians of frame t0, bound to the body, are posed as
+    in F input frames and rendered (I, A). How each one would have to move, grow, fade and change its colour to come
+    closer to the images :math:`I^*` and masks :math:`A^*` is the first step of a fit, here an input of one forward
+    pass, as G3R (Chen et al. 2024) has it for street scenes. The weights w, how many pixels a Gaussian covers, make it
+    a mean over pixels. A vertex has the same, of the sums over the Gaussians that are bound to it. Nothing is learnt
+    here and no gradient passes.
 
     Args:
         graph: of one clip, as `clip_graph` makes it; gets `avatar.feedback` [M, 11] and `vertex.feedback` [N, 11].

@@ -60,8 +60,9 @@ class HGGNet(nn.Module):
         \delta^{r+1} = \delta^r + \mathrm{head}(h(x(\delta^r)) + W_s \delta^r + e_r), \quad \delta^0 = 0, \quad
         g_m^{smpl} = g_m^{t_0} \oplus \delta^R
 
-    as a fit does, in steps that are learnt (G3R, Chen et al. 2024); x is always without gradient. The head's last projection starts at zero, so an untrained network
-    returns the frame's Gaussians bit for bit: the paper's baseline, `DirectBinding`.
+    as a fit does, in steps that are learnt (G3R, Chen et al. 2024); x is always without gradient. The head's last
+    projection starts at zero, so an untrained network returns the frame's Gaussians bit for bit: the paper's baseline,
+    `DirectBinding`.
 
     Each block passes messages along `config.relations`, in order; see `GraphBlock`. The read-out is always ours.
 
@@ -241,8 +242,9 @@ class HGGNet(nn.Module):
 
     @classmethod
     def load(cls, folder: Path) -> HGGNet:
-        """Read what `save` wrote, weights in half precision as float32. Prefixes of DistributedDataParallel,
-        torch.compile and trainers are understood.
+        """Read what `save` wrote; weights in half precision become float32.
+
+        Prefixes of DistributedDataParallel, torch.compile and trainers are understood.
 
         Raises:
             UserError: a file is missing or damaged, the weights are of another configuration, or one is not finite.
@@ -281,6 +283,11 @@ def _check_written_together(file: TensorFile, config: ModelConfig, config_path: 
         raise UserError(f"{weights_path}: expected the digest of its content, found none: the file is damaged")
     if change := changed_setting(json.loads(file.metadata["model"]), config, _FREE):
         raise UserError(f"{config_path}: {change}: it is not the one that {weights_path.name} was written with")
+
+
+def _full(weight: Tensor) -> Tensor:
+    """A weight in half precision as float32, others as they are."""
+    return weight.float() if weight.dtype == torch.float16 else weight
 
 
 def _images_of(graph: HeteroData) -> InputImages:
