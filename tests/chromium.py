@@ -6,6 +6,7 @@ Skipped with a word where this machine has no Chromium or no playwright, the lib
 from __future__ import annotations
 
 import shutil
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -14,7 +15,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 if TYPE_CHECKING:
-    from playwright.sync_api import Browser, Page
+    from playwright.sync_api import Browser, Page, ViewportSize
 
 _NAMES = ("chromium", "chromium-browser", "google-chrome")
 _OPTIONS = (
@@ -49,10 +50,22 @@ class Visit:
     said: list[str] = field(default_factory=list)  # in the console, errors that nobody caught among it
     asked: list[str] = field(default_factory=list)  # addresses
 
+    def wait(self, condition: str, seconds: float = 60) -> None:
+        """Wait until an expression is true in the page; playwright's own way wants policies to allow `eval`."""
+        end = time.monotonic() + seconds
+        while not self.page.evaluate(condition):
+            assert time.monotonic() < end, f"{condition}: not within {seconds} s; said: {self.said}"
+            self.page.wait_for_timeout(30)
+
 
 @contextmanager
 def visit(
-    browser: Browser, address: str, size: tuple[int, int] = (320, 320), touch: bool = False, before: str = ""
+    browser: Browser,
+    address: str,
+    size: tuple[int, int] = (320, 320),
+    touch: bool = False,
+    before: str = "",
+    scripts: bool = True,
 ) -> Iterator[Visit]:
     """Open an address in a window of its own.
 
@@ -62,8 +75,10 @@ def visit(
         size: width and height of the page, pixels.
         touch: a screen for fingers.
         before: script that runs before the page's own.
+        scripts: False switches the page's own off.
     """
-    context = browser.new_context(viewport={"width": size[0], "height": size[1]}, has_touch=touch)
+    viewport: ViewportSize = {"width": size[0], "height": size[1]}
+    context = browser.new_context(viewport=viewport, has_touch=touch, java_script_enabled=scripts)
     if before:
         context.add_init_script(before)
     page = context.new_page()

@@ -1,6 +1,5 @@
 import { COPY_FRAGMENT, COPY_VERTEX, SPLAT_FRAGMENT, SPLAT_VERTEX, TABLE_WIDTH } from "./shaders.js";
 import { MAP, Skin } from "./skin.js";
-import { DepthOrder } from "./sort.js";
 
 /** @import { Splats } from "./glb.js" */
 
@@ -29,7 +28,6 @@ export class Painter {
     this.gl = gl;
     this.skin = skin;
     this.count = splats.count;
-    this.sorted = new DepthOrder(splats, skin);
     this.program = link(gl, SPLAT_VERTEX, SPLAT_FRAGMENT);
     this.copy = link(gl, COPY_VERTEX, COPY_FRAGMENT);
     this.at = uniforms(gl, this.program);
@@ -54,16 +52,17 @@ export class Painter {
 
   /**
    * Draw the pose that the skin is in.
+   * @param {Uint32Array} order [M] the farthest first
    * @param {View} view
    * @param {number} blur added to the variance on the image, pixels squared
    * @param {number[]} background RGB, 0 to 1
    */
-  draw(view, blur, background) {
+  draw(order, view, blur, background) {
     const { gl, at, canvas } = this;
     const { width, height } = canvas;
     this.maps.set(this.skin.maps);
     fill(gl, MAPS, gl.RGBA, gl.FLOAT, this.maps, TEXELS * this.skin.rows);
-    this.sorted.sort(view.matrix, this.order);
+    this.order.set(order);
     fill(gl, ORDER, gl.RED_INTEGER, gl.UNSIGNED_INT, this.order, this.count);
 
     if (this.deep) this.resizeTarget(width, height);

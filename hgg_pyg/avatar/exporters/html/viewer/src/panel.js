@@ -53,7 +53,7 @@ export class Panel {
       changed();
     };
     element("more").onclick = () => this.toggle();
-    this.sharpness.oninput = () => this.sharpen(Number(this.sharpness.value));
+    this.sharpness.oninput = () => this.sharpen(2 ** Number(this.sharpness.value));
     const color = /** @type {HTMLInputElement} */ (element("background"));
     color.oninput = () => this.paint(color.value);
     for (const swatch of document.querySelectorAll("[data-color]")) {
@@ -100,10 +100,10 @@ export class Panel {
     this.choose((this.scene.motion + step + count) % count);
   }
 
-  /** @param {number} sharpness -2 to 2 */
+  /** @param {number} sharpness 1/4 to 4 */
   sharpen(sharpness) {
-    this.scene.sharpness = Math.min(2, Math.max(-2, sharpness));
-    this.sharpness.value = String(this.scene.sharpness);
+    this.scene.sharpness = Math.min(4, Math.max(0.25, sharpness));
+    this.sharpness.value = String(Math.log2(this.scene.sharpness));
     this.changed();
   }
 

@@ -3,12 +3,12 @@ import { Painter } from "./paint.js";
 import { fromAngles } from "./quaternions.js";
 import { poseSkeleton } from "./skeleton.js";
 import { Skin } from "./skin.js";
+import { DepthOrder } from "./sort.js";
 
 /** @import { Avatar } from "./glb.js" */
-/** @import { View } from "./paint.js" */
 
 const ROOM = 1.25; // around the person, in heights of it
-const FEWEST = 0.05; // metres to the person: nearer its blur grows no more
+const FEWEST = 0.1; // metres to the person: nearer its blur grows no more
 
 /** An avatar, what it does, and how it is looked at. */
 export class Scene {
@@ -20,6 +20,7 @@ export class Scene {
     this.canvas = canvas;
     this.avatar = avatar;
     this.skin = new Skin(avatar.splats);
+    this.sorted = new DepthOrder(avatar.splats, this.skin);
     this.camera = new Orbit();
     /** Index of the clip; beyond the last one it is the rest pose. */
     this.motion = 0;
@@ -27,13 +28,11 @@ export class Scene {
     this.time = 0;
     /** Radians about x, y and z that joints are bent by hand, by node. @type {Map<number, number[]>} */
     this.bends = new Map();
-    /** Halvings of the blur's width. */
-    this.sharpness = 0;
+    /** 1 leaves no holes; more is finer, and leaves some in the end. */
+    this.sharpness = 1;
     /** RGB, 0 to 1. */
     this.background = [1, 1, 1];
     this.size = sizeOf(avatar);
-    /** [3] metres, where the root is. */
-    this.root = [0, 0, 0];
     /** Metres, how high the camera looks. */
     this.level = 0;
     this.painter = new Painter(canvas, avatar.splats, this.skin);
@@ -66,25 +65,26 @@ export class Scene {
   }
 
   /**
-   * How much Gaussians are blurred so that those that are seen from nearby leave no holes, pixels squared.
-   * @param {View} view
+   * How much Gaussians are blurred so that those that are seen from nearby leave no holes, pixels squared; as
+   * hgg_pyg/avatar/footprint.py has it.
+   * @param {number} focal of the camera, pixels
+   * @param {number} distance to the person's middle, metres
    */
-  blur({ matrix, focal }) {
-    const { variance, focal: seenFocal, distance } = this.avatar.footprint;
-    const along = this.root.reduce((sum, value, i) => sum + matrix[8 + i] * value, matrix[11]);
-    const nearer = focal[1] / Math.max(along, FEWEST) / (seenFocal / distance);
-    return variance * Math.max(1, nearer ** 2) * 4 ** -this.sharpness;
+  blur(focal, distance) {
+    const seen = this.avatar.footprint;
+    const zoom = focal / Math.max(distance, FEWEST) / (seen.focal / seen.distance);
+    return seen.variance * Math.max(1, (zoom / this.sharpness) ** 2);
   }
 
   /** Bring the skin to the present pose and draw it. */
   draw() {
     const { maps, places } = this.pose(this.time);
     this.skin.pose(maps);
-    this.root = [places[0], places[1], places[2]];
     this.camera.target = [places[0], this.level, places[2]]; // it walks with the person, and does not jump with it
     const { width, height } = this.canvas;
     const view = this.camera.view(width, height);
-    this.painter.draw(view, this.blur(view), this.background);
+    this.sorted.sort(view.matrix);
+    this.painter.draw(this.sorted.order, view, this.blur(view.focal[0], this.sorted.middle), this.background);
   }
 }
 

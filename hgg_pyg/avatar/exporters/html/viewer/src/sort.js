@@ -17,6 +17,10 @@ export class DepthOrder {
   constructor(splats, skin) {
     this.splats = splats;
     this.skin = skin;
+    /** [M] */
+    this.order = new Uint32Array(splats.count);
+    /** Mean depth, metres. */
+    this.middle = 0;
     this.depths = new Float32Array(splats.count);
     this.places = new Uint16Array(splats.count);
     this.starts = new Uint32Array(PLACES + 1);
@@ -26,10 +30,9 @@ export class DepthOrder {
   /**
    * Sort by depth along the camera's axis.
    * @param {ArrayLike<number>} view [4, 4] row by row, world to camera, z forward
-   * @param {Uint32Array} order [M] or longer, written
    */
-  sort(view, order) {
-    const { along, depths, places, starts } = this;
+  sort(view) {
+    const { along, depths, order, places, starts } = this;
     const { count, means } = this.splats;
     const { maps, rowOf, rows } = this.skin;
     for (let row = 0; row < rows; row++) {
@@ -37,16 +40,19 @@ export class DepthOrder {
         const i = MAP * row + column;
         along[4 * row + column] = view[8] * maps[i] + view[9] * maps[i + 4] + view[10] * maps[i + 8];
       }
+      along[4 * row + 3] += view[11];
     }
-    let [nearest, farthest] = [Infinity, -Infinity];
+    let [nearest, farthest, sum] = [Infinity, -Infinity, 0];
     for (let i = 0; i < count; i++) {
       const row = 4 * rowOf[i];
       const depth =
         along[row] * means[3 * i] + along[row + 1] * means[3 * i + 1] + along[row + 2] * means[3 * i + 2] + along[row + 3];
       depths[i] = depth;
+      sum += depth;
       if (depth < nearest) nearest = depth;
       if (depth > farthest) farthest = depth;
     }
+    this.middle = sum / count;
     const scale = (PLACES - 1) / Math.max(farthest - nearest, 1e-9);
     starts.fill(0);
     for (let i = 0; i < count; i++) {
@@ -55,6 +61,6 @@ export class DepthOrder {
       starts[place + 1]++;
     }
     for (let place = 1; place <= PLACES; place++) starts[place] += starts[place - 1];
-    for (let i = 0; i < count; i++) order[starts[places[i]]++] = i;
+    for (let i = count - 1; i >= 0; i--) order[starts[places[i]]++] = i; // of equal ones the first is drawn last
   }
 }
