@@ -42,6 +42,7 @@ def _render_one(scene: Scene, s: int) -> tuple[Tensor, Tensor]:
     assert covariances is not None
     radii, means2d, depths, conics, shares = _torch_impl._fully_fused_projection(
         *(scene.means[s], covariances, scene.viewmats[s], scene.Ks[s], scene.width, scene.height),
+        eps2d=scene.eps2d,
         calc_compensations=scene.antialiased,
     )
     views, count = depths.shape

@@ -71,8 +71,9 @@ def _train(config: TrainConfig, accelerator: Accelerator, checkpoint: Checkpoint
         _say_what_is_trained_on(config, captures, lpips is not None)
     inputs = inputs_of(captures, body, lpips is not None, backbone.contents)
     main_first(accelerator, lambda: check_inputs(config, inputs))
-    compute_missing(train, (accelerator.process_index, accelerator.num_processes))
-    wait_for_all(accelerator)
+    if not config.variety:  # else no two clips are alike
+        compute_missing(train, (accelerator.process_index, accelerator.num_processes))
+        wait_for_all(accelerator)
     train = some_usable(train, quiet=not accelerator.is_main_process)
     # Only the main process validates and evaluates; shared subjects have been told of as those trained on.
     val = tuple(islice(usable_sources(val, captures.shared_subjects), 1)) if accelerator.is_main_process else ()

@@ -8,10 +8,10 @@ from typing import Literal, overload
 import torch
 from torch import Tensor
 
-from hgg_pyg.render.scene import Mode, Rendered, Scene, compose, make_scene
+from hgg_pyg.render.scene import EPS2D, Mode, Rendered, Scene, compose, make_scene
 from hgg_pyg.types import Cameras, Gaussians, RenderOutput, UserError
 
-__all__ = ["Backend", "Mode", "render"]
+__all__ = ["EPS2D", "Backend", "Mode", "render"]
 
 Backend = Literal["auto", "gsplat", "cpu"]
 
@@ -25,6 +25,7 @@ def render(
     antialiased: bool = False,
     backend: Backend = "auto",
     sh_degree: int | None = None,
+    eps2d: float = EPS2D,
 ) -> RenderOutput: ...
 
 
@@ -37,6 +38,7 @@ def render(
     antialiased: bool = False,
     backend: Backend = "auto",
     sh_degree: int | None = None,
+    eps2d: float = EPS2D,
 ) -> list[RenderOutput]: ...
 
 
@@ -48,6 +50,7 @@ def render(
     antialiased: bool = False,
     backend: Backend = "auto",
     sh_degree: int | None = None,
+    eps2d: float = EPS2D,
 ) -> RenderOutput | list[RenderOutput]:
     """Render Gaussians, blended front to back over `background` (white unless given).
 
@@ -67,19 +70,21 @@ def render(
         antialiased: take from the opacity of small Gaussians what the least size of a pixel adds to their area.
         backend: "auto" is "gsplat" where the Gaussians are on a CUDA device, "cpu" elsewhere.
         sh_degree: colours are coefficients of spherical harmonics [..., M, K, 3], of which (sh_degree + 1)^2 are used.
+        eps2d: pixels^2 that every Gaussian is blurred by: a variance added along both axes of the image. Where a
+            camera is nearer than those that the Gaussians were made for, more of it closes the gaps between them.
 
     Returns:
         Images [..., V, H, W, D], alpha and depth [..., V, H, W, 1].
 
     Raises:
-        ValueError: a shape does not fit, a word is unknown, or a field holds NaN or infinite numbers.
+        ValueError: a shape does not fit, a word is unknown, the blur is negative, or a number is NaN or infinite.
         UserError: the backend asked for cannot render tensors on this device, or gsplat is not usable here.
     """
     if not isinstance(cameras, Cameras):
-        return [render(gaussians, some, background, mode, antialiased, backend, sh_degree) for some in cameras]
+        return [render(gaussians, some, background, mode, antialiased, backend, sh_degree, eps2d) for some in cameras]
     render_scene = _renderer(backend, gaussians.means.device)
     with torch.autocast(gaussians.means.device.type, enabled=False):
-        scene = make_scene(gaussians, cameras, mode, antialiased, sh_degree)
+        scene = make_scene(gaussians, cameras, mode, antialiased, sh_degree, eps2d)
         return compose(render_scene(scene), background, mode, gaussians.means.shape[:-2])
 
 

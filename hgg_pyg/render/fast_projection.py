@@ -29,7 +29,7 @@ def project_fast(scene: Scene) -> Projection:
     size = (scene.width, scene.height)
     means2d, conics, depths, radii = _Project.apply(
         *(scene.means, scene.quats, scene.scales),
-        *(scene.opacities.detach(), scene.viewmats, scene.Ks, size),
+        *(scene.opacities.detach(), scene.viewmats, scene.Ks, size, scene.eps2d),
     )
     return Projection(means2d, conics, depths, scene.opacities[:, None], radii)
 
@@ -47,6 +47,7 @@ class _Project(torch.autograd.Function):
         viewmats: Tensor,
         Ks: Tensor,
         size: tuple[int, int],
+        eps2d: float,
     ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         solids = Solids(*(field.detach().contiguous().numpy() for field in (means, quats, scales, opacities)))
         dtype = solids.means.dtype
@@ -55,7 +56,7 @@ class _Project(torch.autograd.Function):
             *(
                 dtype.type(limit)
                 for limit in (
-                    *(projection.NEAR, projection.FAR, projection.EPS2D),
+                    *(projection.NEAR, projection.FAR, eps2d),
                     *(projection.FRUSTUM_MARGIN, projection.MAX_EXTENT, projection.ALPHA_MIN),
                 )
             )
@@ -73,4 +74,4 @@ class _Project(torch.autograd.Function):
         upstream = tuple(grad.contiguous().numpy() for grad in grads[:3])
         with numba_threads():
             found = project_gaussians_backward(solids, views, optics, radii, conics, upstream)
-        return *map(torch.from_numpy, found), None, None, None, None
+        return *map(torch.from_numpy, found), None, None, None, None, None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from hgg_pyg.render.projection import EPS2D, FAR, NEAR
+from hgg_pyg.render.projection import FAR, NEAR
 from hgg_pyg.render.scene import Rendered, Scene
 from hgg_pyg.types import UserError
 
@@ -37,7 +37,7 @@ def render_scene(scene: Scene) -> Rendered:
             height=scene.height,
             near_plane=NEAR,
             far_plane=FAR,
-            eps2d=EPS2D,
+            eps2d=scene.eps2d,
             packed=False,
             render_mode="RGB+D" if scene.with_depth else "RGB",
             rasterize_mode="antialiased" if scene.antialiased else "classic",

@@ -1,6 +1,7 @@
 """World space to image plane: 3D Gaussians become 2D ones (EWA splatting, Zwicker et al. 2001), in plain torch.
 
-Every number that decides what is rendered is here, with gsplat 1.5.3's values; all our rasterisers read it here.
+Every number that decides what is rendered is here, with gsplat 1.5.3's values, and all our rasterisers read it here;
+but for the blur, which a scene has (`Scene.eps2d`).
 """
 
 from __future__ import annotations
@@ -15,7 +16,6 @@ from hgg_pyg.render.scene import Scene
 
 NEAR = 0.01  # metres along z; nearer Gaussians are not rendered
 FAR = 1e10
-EPS2D = 0.3  # pixels^2 added to the 2D covariance's diagonal: nothing is thinner than about a pixel
 FRUSTUM_MARGIN = 0.3  # of half the image's size: how far outside it the Jacobian still follows a Gaussian
 MAX_EXTENT = 3.33  # standard deviations a Gaussian reaches at most
 ALPHA_MIN = 1.0 / 255.0  # fainter contributions are skipped
@@ -38,8 +38,8 @@ def project(scene: Scene) -> Projection:
     """Project Gaussians into pinhole cameras.
 
     With x = R p + t, J the Jacobian of the perspective division at x and S, Q a Gaussian's scales and rotation:
-    cov2d = (J R Q S) (J R Q S)^T + EPS2D I, conic = cov2d^-1. Antialiased, what EPS2D adds to a Gaussian's size is
-    taken from its opacity: times sqrt(det(cov2d - EPS2D I) / det(cov2d)), without gradient where that is 0.
+    cov2d = (J R Q S) (J R Q S)^T + eps2d I, conic = cov2d^-1. Antialiased, what eps2d adds to a Gaussian's size is
+    taken from its opacity: times sqrt(det(cov2d - eps2d I) / det(cov2d)), without gradient where that is 0.
     Components come first and Gaussians last in here, so that every operation runs along memory.
     """
     means, scales, viewmats, Ks, width, height = (
@@ -66,7 +66,7 @@ def project(scene: Scene) -> Projection:
     row_x = (focal_x * inverse_z)[:, :, None] * (axis_x - u_near[:, :, None] * axis_z)  # [S, V, 3, N] rows of J R Q S
     row_y = (focal_y * inverse_z)[:, :, None] * (axis_y - v_near[:, :, None] * axis_z)
     size_x, cov_xy, size_y = (row_x * row_x).sum(2), (row_x * row_y).sum(2), (row_y * row_y).sum(2)  # [S, V, N]
-    cov_xx, cov_yy = size_x + EPS2D, size_y + EPS2D
+    cov_xx, cov_yy = size_x + scene.eps2d, size_y + scene.eps2d
     determinant = cov_xx * cov_yy - cov_xy * cov_xy
     solid = (determinant > 0) & determinant.isfinite()  # rounding can break this for what is much wider than the image
     inverse = 1 / torch.where(solid, determinant, 1.0)

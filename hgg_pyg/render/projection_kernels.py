@@ -36,7 +36,7 @@ class Views(NamedTuple):
 
 
 class Optics(NamedTuple):
-    """Thresholds of projection.py, as numpy scalars of the arrays' dtype."""
+    """Thresholds of projection.py and the blur of a scene, as numpy scalars of the arrays' dtype."""
 
     near: np.floating
     far: np.floating

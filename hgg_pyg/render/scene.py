@@ -14,6 +14,7 @@ from hgg_pyg.render.harmonics import MAX_DEGREE, view_colors
 from hgg_pyg.types import Cameras, Gaussians, NotFiniteError, RenderOutput
 
 Mode = Literal["rgb", "rgb+d", "rgb+ed"]
+EPS2D = 0.3  # pixels^2 added to the 2D covariance's diagonal, as in gsplat: nothing is thinner than about a pixel
 DEPTH_ALPHA_MIN = 1e-10  # expected depth divides by alpha clamped at this
 
 
@@ -32,6 +33,7 @@ class Scene:
     height: int
     with_depth: bool
     antialiased: bool
+    eps2d: float  # pixels^2 added to the diagonal of every 2D covariance
 
     @property
     def image_shape(self) -> tuple[int, ...]:
@@ -54,12 +56,15 @@ def make_scene(
     mode: Mode = "rgb",
     antialiased: bool = False,
     sh_degree: int | None = None,
+    eps2d: float = EPS2D,
 ) -> Scene:
     """Scenes in one dimension, in the device and dtype of rendering, with colours as they are seen; see `render`.
 
     Raises:
-        ValueError: a shape does not fit, the mode is unknown, or a field holds NaN or infinite numbers.
+        ValueError: a shape does not fit, the mode is unknown, the blur is negative, or a number is NaN or infinite.
     """
+    if not 0 <= eps2d < math.inf:
+        raise ValueError(f"render: expected eps2d >= 0 pixels^2, found {eps2d}")
     if mode not in get_args(Mode):
         raise ValueError(f'render: expected mode "rgb", "rgb+d" or "rgb+ed", found "{mode}"')
     means, colors = gaussians.means, gaussians.colors
@@ -103,6 +108,7 @@ def make_scene(
         height=cameras.height,
         with_depth=mode != "rgb",
         antialiased=antialiased,
+        eps2d=float(eps2d),
     )
     _check_finite(scene)
     return scene

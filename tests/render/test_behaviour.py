@@ -228,10 +228,12 @@ def test_gsplat_is_called_by_names_it_has(monkeypatch) -> None:
         return rendered, torch.ones(1, 2, 2, 1), {}
 
     monkeypatch.setattr(gsplat, "rasterization", rasterization)
-    rendered = gsplat_backend.render_scene(on_cuda())
+    scene = on_cuda()
+    rendered = gsplat_backend.render_scene(scene)
     color, alpha, depth = rendered.color, rendered.alpha, rendered.depth
     assert depth is not None
     assert len(calls) == 1
+    assert calls[0].arguments["eps2d"] is scene.eps2d
     assert color[0, 0, 0].tolist() == [0.0, 1.0, 2.0]
     assert depth[0, 0, 0].tolist() == [3.0]
     assert alpha.shape == depth.shape

@@ -21,7 +21,7 @@ from hgg_pyg.avatar.exporters.gltf import GltfBuffer
 from hgg_pyg.avatar.exporters.registry import MovingExporter
 from hgg_pyg.avatar.motion import Motion
 from hgg_pyg.io.files import write_atomically
-from hgg_pyg.render.projection import EPS2D
+from hgg_pyg.render.scene import EPS2D
 
 _log = logging.getLogger(__name__)
 

@@ -1,4 +1,4 @@
-"""Motions for an avatar: our own by name, and files of AMASS, EasyMocap, BVH and DeepMimic, fitted to its skeleton."""
+"""Motions for an avatar: our own by name, and files of AMASS, EasyMocap, BVH, DeepMimic and ours, fitted to it."""
 
 from __future__ import annotations
 

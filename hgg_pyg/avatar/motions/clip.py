@@ -20,6 +20,7 @@ SMPLH_JOINTS = (*SMPLX_JOINTS[:22], *SMPLX_JOINTS[25:])
 MOST = 1e6  # of any number in a motion: radians, degrees, or a place in whatever unit
 USUAL_FPS = 30.0
 """Frames per second of files that do not say how many they have."""
+_ROUNDED = 1e-4  # relative; ten times less than what 30 and 29.97 differ by
 
 
 @dataclass(frozen=True)
@@ -44,6 +45,8 @@ class Clip:
     """[3] where the limb below a joint points in the standing pose, if not as in SMPL's T-pose"""
     stands: bool = False
     """a foot is on the ground in every frame, which is where the pelvis' height comes from"""
+    ahead: bool = False
+    """it is meant to face +z, though the pelvis may be turned aside in the first frame: it is not turned"""
 
     def __post_init__(self) -> None:
         frames = len(self.pelvis)
@@ -107,7 +110,7 @@ def checked(where: str, key: str, value: Any, shape: tuple[int | None, ...]) -> 
 
 
 def checked_fps(where: str, key: str, fps: float) -> float:
-    """A number of frames per second.
+    """A number of frames per second; a whole one where what was written is that, rounded: 1 / 0.0333333 is 30.
 
     Raises:
         UserError: it is beyond 0.1 to 10,000.
@@ -116,7 +119,7 @@ def checked_fps(where: str, key: str, fps: float) -> float:
         raise UserError(
             f"{where}: {key}: expected {SLOWEST:g} to {FASTEST:,.0f} frames per second, found {shown(f'{fps:g}')}"
         )
-    return float(fps)
+    return float(round(fps)) if abs(fps - round(fps)) < _ROUNDED * fps else float(fps)
 
 
 def checked_count(where: str, count: int) -> int:

@@ -43,7 +43,7 @@ def own_clip(name: str, fps: float = USUAL_FPS) -> Clip:
 
     Args:
         name: one of `OWN_MOTIONS`.
-        fps: about how many frames per second; a round takes a whole number of frames.
+        fps: frames per second; a round is up to half a frame faster or slower, so that it takes a whole number of them.
     """
     seconds, procedure, style = _OWN[name]
     frames = checked_count(name, max(1, round(seconds * fps)))
@@ -52,4 +52,4 @@ def own_clip(name: str, fps: float = USUAL_FPS) -> Clip:
     poses = Rotation.from_euler("xyz", angles.reshape(-1, 3), degrees=True).as_rotvec().reshape(frames, -1)
     if name == "turntable":
         poses[:, 1] = 2 * np.pi * np.arange(frames) / frames
-    return smpl_clip(name, frames / seconds, poses, np.zeros((frames, 3)), "y", stands=True)
+    return smpl_clip(name, float(fps), poses, np.zeros((frames, 3)), "y", own=True)

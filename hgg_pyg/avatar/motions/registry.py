@@ -71,7 +71,9 @@ def read_clip(name_or_path: str | Path, fps: float | None = None) -> Clip:
             kinds = "; ".join(f"{known.name}: {known.summary}" for known in motion_formats().values())
             raise UserError(f"{path}: expected a motion ({kinds}), found something else")
         return found.read(path)
-    if (":" in text and path.suffix.casefold() not in (".bvh", ".npz", ".json", ".txt")) or text.count(":") > 1:
+    if (":" in text and path.suffix.casefold() not in (".bvh", ".npz", ".json", ".txt", ".avatar")) or text.count(
+        ":"
+    ) > 1:
         return _brought(text)
     raise UserError(
         f"motion {shown(text, 200)}: expected one of {', '.join(OWN_MOTIONS)}, a file or folder that is there, or "

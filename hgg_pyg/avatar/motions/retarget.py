@@ -46,7 +46,7 @@ def retarget(clip: Clip, skeleton: Skeleton) -> Motion:
         raise UserError(f"motion: expected a skeleton of SMPL's joints, found one without {', '.join(missing[:6])}")
     rest = skeleton.joints.detach().cpu().double().numpy()
     places = {name: rest[joint] for joint, name in enumerate(names)}
-    turn = _to_front(clip.rotation("pelvis")[0])
+    turn = Rotation.identity() if clip.ahead else _to_front(clip.rotation("pelvis")[0])
     known = {name: turn * rotation for name, rotation in _known(clip, places).items()}
     world: list[Rotation] = []
     for joint, parent in enumerate(skeleton.parents):

@@ -22,25 +22,26 @@ JOINTS_BY_WIDTH = {
 """The joints of a row of so many numbers, the root's first."""
 
 
-def smpl_clip(name: str, fps: float, poses: np.ndarray, pelvis: np.ndarray, lying: str, stands: bool = False) -> Clip:
+def smpl_clip(name: str, fps: float, poses: np.ndarray, pelvis: np.ndarray, lying: str, own: bool = False) -> Clip:
     """A clip of SMPL's, SMPL-H's or SMPL-X's joint rotations.
 
-    Which axis of the world is up, no file says: it is the one that the person's own up is nearest to on average.
+    Which axis of the world is up, no file says: it is y or z, or their opposites, whichever the person's own up is
+    nearest to on average.
 
     Args:
         name: of the clip.
         fps: frames per second.
         poses: [T, 3 * K] axis-angle, radians, of the K joints of `JOINTS_BY_WIDTH`.
         pelvis: [T, 3] metres; a place that is the same in all frames may be missing from it.
-        lying: the axis that is up where a person does not stand: "y" or "z".
-        stands: see `Clip`.
+        lying: the axis that is up where a person does not stand along y or z: "y" or "z".
+        own: it is made so that a foot is on the ground in every frame, and faces +z.
     """
     joints = JOINTS_BY_WIDTH[poses.shape[1]]
     world = world_rotations(poses.reshape(len(poses), -1, 3), [_parent(joint, joints) for joint in range(len(joints))])
     body = world[0].apply([0, 1, 0]).mean(0)
-    axis = int(np.argmax(abs(body)))
-    stands = abs(body[axis]) > _CLEAR
-    to_up = _upright(np.eye(3)[axis] * np.sign(body[axis]) if stands else np.eye(3)["xyz".index(lying)])
+    axis = 1 + int(np.argmax(abs(body[1:])))
+    clear = abs(body[axis]) > _CLEAR
+    to_up = _upright(np.eye(3)[axis] * np.sign(body[axis]) if clear else np.eye(3)["xyz".index(lying)])
     return Clip(
         name,
         fps,
@@ -48,7 +49,8 @@ def smpl_clip(name: str, fps: float, poses: np.ndarray, pelvis: np.ndarray, lyin
         stack_rotations([to_up * rotation for rotation in world]),
         to_up.apply(pelvis),
         float(_open_body()[1]),
-        stands=stands,
+        stands=own,
+        ahead=own,
     )
 
 

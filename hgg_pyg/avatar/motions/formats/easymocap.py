@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -19,16 +20,18 @@ from hgg_pyg.types import UserError
 log = logging.getLogger(__name__)
 _EXPECTED = "EasyMocap's [{id, Rh, Th, poses}], a person each"
 _WITHOUT_ROOT = (63, 69)  # numbers of SMPL-X's and SMPL's joints but the root
-_WITH_COMPONENTS = {84: 63, 87: 66}  # of SMPL-X with components for its hands: how many of them are the body's
+# Of SMPL-H and SMPL-X with components for their hands: how many of the numbers are the body's.
+_WITH_COMPONENTS = {75: 63, 78: 66, 84: 63, 87: 66}
 
 
 def read_easymocap(path: Path) -> Clip:
     """Read one person, the first of the first frame, in all frames that have them; radians and metres.
 
-    A frame is [{id, Rh (1, 3), Th (1, 3), poses (1, 72), (1, 69) or (1, 87)}], or {annots: that}. A single file may
-    have several rows, or an entry for each frame. V = R(Rh) LBS(poses) + Th turns a person about the origin; the pelvis
-    is taken to be where the default body has it. Hands of SMPL-X, stored as components, and its face are at rest. 30
-    frames per second are taken. The world's up is the axis along which the person stands.
+    A frame is [{id, Rh (1, 3), Th (1, 3), poses (1, N)}], or {annots: that}; N is 72 for SMPL, 78 for SMPL-H, 87 for
+    SMPL-X, and three less where the root's zeros are left out. A single file may have several rows, or an entry for
+    each frame. V = R(Rh) LBS(poses) + Th turns a person about the origin; the pelvis is taken to be where the default
+    body has it. Hands, stored as components, and faces are at rest. 30 frames per second are taken. The world's up is
+    y or z, along which the person stands; z for one that lies across.
 
     Raises:
         UserError: nothing to read, a key is missing or of the wrong shape, or numbers are not finite.
@@ -61,7 +64,7 @@ def read_easymocap(path: Path) -> Clip:
     turn = Rotation.from_rotvec(turns)
     poses[:, :3] = (turn * Rotation.from_rotvec(poses[:, :3])).as_rotvec()
     log.info("%s: no frames per second in EasyMocap's files: %g are taken", path, USUAL_FPS)
-    return smpl_clip(path.stem, USUAL_FPS, poses, shifts + turn.apply(usual_pelvis()), "y")
+    return smpl_clip(path.stem, USUAL_FPS, poses, shifts + turn.apply(usual_pelvis()), "z")
 
 
 def _people(path: Path) -> list[dict[str, Any]]:
@@ -87,7 +90,7 @@ def _rows(path: Path, person: dict[str, Any]) -> tuple[np.ndarray, np.ndarray, n
     if poses.shape[1] in _WITHOUT_ROOT:
         poses = np.concatenate([np.zeros((len(poses), 3)), poses], 1)
     if poses.shape[1] not in JOINTS_BY_WIDTH:
-        raise UserError(f"{path}: key 'poses': expected 69, 72, 84 or 87 numbers for a frame, found {poses.shape[1]}")
+        raise UserError(f"{path}: key 'poses': expected 72, 78 or 87 numbers for a frame, found {poses.shape[1]}")
     return turns, shifts, poses
 
 
@@ -98,7 +101,9 @@ def _table(value: Any) -> Any:
 
 def _recognises(path: Path) -> bool:
     if path.is_dir():
-        return any(file.suffix.casefold() == ".json" for file in path.iterdir())
+        with suppress(OSError):  # a folder that cannot be looked into
+            return any(file.suffix.casefold() == ".json" for file in path.iterdir())
+        return False
     return path.suffix.casefold() == ".json"
 
 

@@ -40,7 +40,7 @@ def read_smpl_npz(path: Path) -> Clip:
     It has poses (T, 66, 72, 156 or 165), or root_orient and pose_body as AMASS, or global_orient and body_pose as
     smplx; trans or transl (T, 3); and may have mocap_framerate or mocap_frame_rate, 30 if not, and SMPL-X's hands and
     face. Hands given as components of somebody's body are at rest. Shapes are not read: legs count as long as the
-    default body's. The world's up is the axis along which the person stands; z, as in AMASS, for one that lies.
+    default body's. The world's up is y or z, along which the person stands; z, as in AMASS, for one that lies across.
 
     Raises:
         UserError: no such file, damaged, a key is missing or of the wrong shape, or numbers are not finite.
