@@ -20,6 +20,8 @@ from pathlib import Path
 
 import numpy as np
 
+from hgg_pyg.kernels import numba_tools
+
 CODE = struct.Struct("i")
 """what is told of a process: its number at first, its exit code at last"""
 _COMMANDS = ("train", "evaluate", "finetune", "precompute", "synthesize", "check", "inspect", "export", "avatar")
@@ -85,6 +87,7 @@ def become(order: int, stdout: int, stderr: int) -> None:
     os.environ.clear()
     os.environ.update(wanted["env"])
     np.random.seed()  # every fork would draw the same
+    numba_tools._forked = False  # of a server without threads: its kernels are those of any new process
     words = wanted["arguments"]
     how, name, *rest = words if words[0] in ("-c", "-m") else ("script", *words)
     place = {"-c": "", "-m": wanted["cwd"], "script": str(Path(name).resolve().parent)}[how]

@@ -26,7 +26,7 @@ def _start(module: str, arguments: Sequence[str], place: Path, room: int | None,
 start_fresh: Start = partial(_start, fresh=True)
 """as from a shell: importing takes longer than the work, and is killed more often"""
 start_forked: Start = partial(_start, fresh=False)
-"""forked from a server: all of a command's time is work, and its kernels are those of forked processes"""
+"""forked from a server: all of a command's time is work"""
 
 
 def _work(module: str, arguments: list[str], place: Path, room: int) -> None:
