@@ -73,9 +73,9 @@ def test_it_can_be_waited_for_and_told_to_end(fresh: bool) -> None:
 
 
 def test_it_may_lead_a_group(fresh: bool) -> None:
-    program = "import os, signal; print(os.getpgid(0) == os.getpid(), flush=True); os.killpg(0, signal.SIGINT)"
+    program = "import os, signal; print(os.getpgid(0) == os.getpid(), flush=True); os.killpg(0, signal.SIGTERM)"
     done = python.run("-c", program, new_session=True, fresh=fresh)
-    assert (done.returncode, done.stdout) == (-signal.SIGINT, "True\n")
+    assert (done.returncode, done.stdout) == (-signal.SIGTERM, "True\n")
 
 
 def test_forks_are_of_one_thread_and_share_no_chance() -> None:
