@@ -69,5 +69,5 @@ $(STEP)/torch_scatter $(STEP)/torch_cluster: $(STEP)/%: | $(STEP)/torch
 	@touch $@
 
 $(STEP)/package: pyproject.toml $(STEP)/torch_scatter $(STEP)/torch_cluster
-	$(PIP) install --quiet --editable ".[dev,export]"
+	$(PIP) install --quiet --editable ".[dev,export,view]"
 	@touch $@

@@ -22,7 +22,7 @@ FLOORS = (
     ("data",),
     ("synthetic", "capture_check", "evaluation"),
     ("training",),
-    ("finetuning",),
+    ("finetuning", "viewing"),
 )
 RANKS = {room: rank for rank, rooms in enumerate(FLOORS) for room in rooms}
 COMMAND = len(FLOORS)
