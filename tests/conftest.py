@@ -1,6 +1,7 @@
 """Shared by all tests: a private cache, few threads, and small bodies and clips."""
 
 import logging
+import os
 from pathlib import Path
 
 import pytest
@@ -14,7 +15,8 @@ from hgg_pyg.types import BodyPose, Gaussians
 @pytest.fixture(scope="session", autouse=True)
 def _private_cache(tmp_path_factory):
     patch = pytest.MonkeyPatch()
-    patch.setenv("HGG_CACHE", str(tmp_path_factory.mktemp("cache")))
+    kept = os.environ.get("HGG_TEST_CACHE")  # compiled kernels then serve the next run, too: minutes less
+    patch.setenv("HGG_CACHE", kept or str(tmp_path_factory.mktemp("cache")))
     patch.delenv("HGG_BODY_MODELS", raising=False)
     patch.delenv("HGG_LPIPS", raising=False)
     yield
