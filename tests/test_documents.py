@@ -15,6 +15,7 @@ from hgg_pyg.model.network import HGGNet
 from hgg_pyg.synthetic import SynthesizeConfig
 from hgg_pyg.training.run import MODEL_FOLDER, TrainConfig, create_run
 from hgg_pyg.types import Cameras, Gaussians
+from tests.avatar.avatars import small_avatar
 from tests.captures import make_captures
 
 ROOT = Path(__file__).parents[1]
@@ -37,6 +38,10 @@ def _demo(folder: Path) -> None:
     HGGNet(replace(config.model, **sizes)).save(folder / MODEL_FOLDER)
 
 
+def _avatar(path: Path) -> None:
+    small_avatar(load_body()).save(path)
+
+
 def _gaussians() -> Gaussians:
     return Gaussians(torch.rand(9, 3) - 0.5, torch.ones(9, 4), torch.full((9, 3), 0.1), torch.ones(9), torch.rand(9, 3))
 
@@ -47,8 +52,8 @@ def _cameras() -> Cameras:
     return Cameras(view[None], torch.tensor([[[20.0, 0, 8], [0, 20, 8], [0, 0, 1]]]), 16, 16)
 
 
-# What pages leave to their reader: folders, made when a block names them, and objects of the reader's own.
-FOLDERS: dict[str, Callable[[Path], None]] = {"runs/demo": _demo}
+# What pages leave to their reader: folders and files, made when a block names them, and objects of the reader's own.
+FOLDERS: dict[str, Callable[[Path], None]] = {"runs/demo": _demo, "person.avatar": _avatar}
 OBJECTS: dict[str, Callable[[], Any]] = {
     "gaussians": _gaussians,
     "cameras": _cameras,

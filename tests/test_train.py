@@ -52,7 +52,8 @@ def test_a_run_leaves_what_the_readme_says(config, capsys):
     train_command.main(config)
     names = {path.name for path in config.folder.iterdir()}
     assert names == {"config.json", "git.txt", "inputs.json", "checkpoint.pt", "model", "metrics.json", "scores.csv",
-                     "table.md", "curves.png", "sheet.png", "report.html", "tensorboard"}  # fmt: skip
+                     "table.md", "curves.png", "sheet.png", "report.html", "tensorboard", "avatar.avatar",
+                     "avatar.html"}  # fmt: skip
     assert read_config(config.folder) == config
     history = Checkpoint.load(config.folder).history
     assert [record.step for record in history] == [1, 2, 3]
