@@ -21,7 +21,7 @@ COMMANDS = (
     ("evaluate", "novel views and novel poses of test subjects, beside direct binding"),
     ("inspect", "where a trained network looks and what it changes, in images and numbers"),
     ("export", "an avatar in other programs' formats, in a pose or with motions"),
-    ("view", "an avatar in the browser, to be moved and looked into"),
+    ("view", "inside an avatar, a capture or a trained network at work, in the browser"),
     ("synthesize", "make synthetic captures of clothed people"),
     ("check", "whether a capture can be trained on, and if not, what is wrong with it"),
 )
