@@ -9,19 +9,21 @@ import torch
 from accelerate import PartialState
 
 from graphs import GraphSpec
-from hgg_pyg.backbones import BackboneConfig, make_backbone
-from hgg_pyg.config import ClipConfig, FrameCount, Pixels, ViewCount
+from hgg_pyg.backbones import make_backbone
+from hgg_pyg.config import FrameCount, Pixels, ViewCount
 from hgg_pyg.data.capture_set import SubjectFolder, find_subjects, load_body_for
 from hgg_pyg.data.frames import FrameSource, check_views
 from hgg_pyg.data.layouts import make_capture
 from hgg_pyg.data.views import spread_cameras
 from hgg_pyg.making import Maker
 from hgg_pyg.model.direct_binding import DirectBinding
-from hgg_pyg.training.run import read_config
+from hgg_pyg.training.run import TrainConfig, read_config
+from hgg_pyg.training.shipped import SHIPPED
 from hgg_pyg.training.trained import load_network
 from hgg_pyg.types import UserError
 
 _IMAGE_SIZE = 512
+_NEEDS_RUN = "the weights that come with hgg_pyg are for the open body; --direct needs none"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,13 +39,15 @@ class MakerOptions:
     body: Path | None = None
     """body model file of SMPL or SMPL-X (.npz, .pkl) or its folder; by default $HGG_BODY_MODELS, else the open body"""
     image_size: Pixels | None = None
-    """longest side of the images in pixels, larger ones are shrunk to it; by default the run's, else 512"""
+    """longest side of the images in pixels, larger ones are shrunk to it; by default 512, or the one size that a run
+    was trained on"""
     crop: bool | None = None
-    """crop each image to a square around the person; by default as the run does, else not"""
+    """crop each image to a square around the person; by default as a run did that was trained on one size, else not"""
     frames: FrameCount | None = None
-    """frames that are joined, evenly spaced; by default the run's, else 8"""
+    """frames that are joined, evenly spaced; by default 8, or the run's"""
     views: ViewCount | None = None
-    """cameras that are looked through, evenly spread; by default the run's, else 4, or as many as there are"""
+    """cameras that are looked through, evenly spread; by default 4 or as many as there are, or the one number that a
+    run was trained on"""
 
     def __post_init__(self) -> None:
         if self.direct and self.run is not None:
@@ -60,29 +64,36 @@ def open_maker(data: Path, options: MakerOptions) -> tuple[Maker, FrameSource]:
     Raises:
         UserError: no capture, no such subject, one that cannot be read, a run that is none or is for another body.
     """
-    trained = None if options.run is None else read_config(options.run)
-    clip = ClipConfig() if trained is None else trained.clip
-    subject = _subject(data, options.subject)
-    body = load_body_for(subject.folder, options.body or (trained.body if trained else None))
+    run = options.run or (None if options.direct else SHIPPED)
+    trained = TrainConfig() if run is None else read_config(run)
+    free = run is None or bool(trained.variety)  # to take images as they come
+    subject = choose_subject(data, options.subject)
+    body = load_body_for(subject.folder, options.body or trained.body)
+    if run is SHIPPED and not (body.is_open and body.num_joints == 24):
+        raise UserError(f"--run: expected one trained on {body.name}, found none: {_NEEDS_RUN}")
     device = PartialState().device or torch.device("cpu")
-    backbone = make_backbone(BackboneConfig() if trained is None else trained.backbone, device)
-    size = options.image_size or (trained.image_size if trained else _IMAGE_SIZE)
-    crop = options.crop if options.crop is not None else (trained is not None and trained.crop)
+    backbone = make_backbone(trained.backbone, device)
+    size = options.image_size or (_IMAGE_SIZE if free else trained.image_size)
+    crop = options.crop if options.crop is not None else not free and trained.crop
     capture = make_capture(subject.folder, subject.layout, body, size, crop)
-    count = options.views or (clip.input_views if trained else min(clip.input_views, len(capture.cameras)))
+    usual = trained.clip.input_views
+    count = options.views or (min(usual, len(capture.cameras)) if free else usual)
     check_views(backbone, count)
     source = FrameSource(capture, spread_cameras(capture, count), backbone, body, Path("runs/cache"))
-    frames = options.frames or clip.frames
-    if options.direct:
+    frames = options.frames or trained.clip.frames
+    if run is None:
         return Maker(DirectBinding(), GraphSpec(), backbone, body, frames, "direct binding"), source
-    if trained is not None and options.run is not None:
-        model = load_network(options.run, body, backbone, device)
-        return Maker(model, trained.graph, backbone, body, frames, f"run {options.run.resolve().name}"), source
-    raise UserError("--run: expected the folder of a training run, found none")
+    model = load_network(run, body, backbone, device)
+    name = "shipped with hgg_pyg" if run is SHIPPED else f"run {run.resolve().name}"
+    return Maker(model, trained.graph, backbone, body, frames, name), source
 
 
-def _subject(data: Path, name: str | None) -> SubjectFolder:
-    """The subject that is meant."""
+def choose_subject(data: Path, name: str | None) -> SubjectFolder:
+    """The subject of a folder that is meant: the only one, or the one of this name.
+
+    Raises:
+        UserError: there is none, or no such one.
+    """
     subjects = find_subjects(data)
     if name is None and len(subjects) == 1:
         name = next(iter(subjects))

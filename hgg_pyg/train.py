@@ -4,28 +4,36 @@ from __future__ import annotations
 
 import json
 import logging
+from collections.abc import Sequence
 from itertools import islice
 
 import torch
 from accelerate import Accelerator
 
 from hgg_pyg.attention import get_variant
+from hgg_pyg.avatar.file import SUFFIX
 from hgg_pyg.backbones import make_backbone
 from hgg_pyg.data.capture_set import CaptureSet, load_body_for, open_captures
-from hgg_pyg.data.frames import check_views, compute_missing, frame_sources
+from hgg_pyg.data.frames import FrameSource, check_views, compute_missing, frame_sources
 from hgg_pyg.data.usable import some_usable, usable_sources
 from hgg_pyg.evaluation.evaluator import Extras, evaluate
 from hgg_pyg.evaluation.lpips import BACKBONE_FILE, load_all_lpips, load_lpips
+from hgg_pyg.export import ExportConfig
+from hgg_pyg.export import main as export
 from hgg_pyg.io.files import try_folder
+from hgg_pyg.making import Maker
 from hgg_pyg.processes import join_processes, main_first, wait_for_all
 from hgg_pyg.runtime import run_command
 from hgg_pyg.synthetic import DEMO, synthesize
+from hgg_pyg.synthetic.motion import Performance
 from hgg_pyg.training.checkpoint import Checkpoint
 from hgg_pyg.training.claim import begin_run
 from hgg_pyg.training.inputs import check_inputs, inputs_of, write_inputs
 from hgg_pyg.training.run import MODEL_FOLDER, RUN_SETTINGS, TrainConfig, create_run, follow_places
 from hgg_pyg.training.trainer import Trainer, fitting, try_network
 from hgg_pyg.types import UserError
+
+_USUAL_FPS = 30.0  # of a capture, which does not say
 
 log = logging.getLogger("hgg_pyg")
 
@@ -71,8 +79,9 @@ def _train(config: TrainConfig, accelerator: Accelerator, checkpoint: Checkpoint
         _say_what_is_trained_on(config, captures, lpips is not None)
     inputs = inputs_of(captures, body, lpips is not None, backbone.contents)
     main_first(accelerator, lambda: check_inputs(config, inputs))
-    compute_missing(train, (accelerator.process_index, accelerator.num_processes))
-    wait_for_all(accelerator)
+    if not config.variety:  # else no two clips are alike
+        compute_missing(train, (accelerator.process_index, accelerator.num_processes))
+        wait_for_all(accelerator)
     train = some_usable(train, quiet=not accelerator.is_main_process)
     # Only the main process validates and evaluates; shared subjects have been told of as those trained on.
     val = tuple(islice(usable_sources(val, captures.shared_subjects), 1)) if accelerator.is_main_process else ()
@@ -97,8 +106,18 @@ def _train(config: TrainConfig, accelerator: Accelerator, checkpoint: Checkpoint
             )
             report.save(config.folder)
             print(report.table())
-        log.info("%s holds the model, report.html, metrics.json, curves.png and sheet.png", config.folder)
+            frames, name = config.clip.frames, f"run {config.name}"
+            _keep_avatar(config, Maker(trainer.network, config.graph, backbone, body, frames, name), test)
+        log.info("%s holds the model, report.html, avatar.html, metrics.json, curves.png and sheet.png", config.folder)
     accelerator.end_training()
+
+
+def _keep_avatar(config: TrainConfig, maker: Maker, test: Sequence[FrameSource]) -> None:
+    """Leave the first test subject's avatar beside the numbers, and the page that shows it."""
+    fps = DEMO.frames / Performance.seconds if config.data is None else _USUAL_FPS
+    path = config.folder / f"avatar{SUFFIX}"
+    maker.make(test[0], fps).avatar.save(path)
+    export(ExportConfig(path, to="html"))
 
 
 def _say_what_is_trained_on(config: TrainConfig, captures: CaptureSet, perceptual: bool) -> None:

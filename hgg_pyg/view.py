@@ -42,13 +42,15 @@ class ViewConfig:
     subject: str | None = None
     """name of the subject, where there are several: of a run, by default the first test subject"""
     run: Path | None = None
-    """folder of a training run whose network to look into at work on a capture"""
+    """folder of a training run whose network to look into at work on a capture; by default what comes with hgg_pyg"""
+    direct: bool = False
+    """show a capture without a network"""
     data: Path | None = None
     """folder of captures for a run; by default where the run found them"""
     body: Path | None = None
     """body model file of SMPL or SMPL-X (.npz, .pkl) or its folder; by default the run's or the capture's"""
     image_size: Pixels | None = None
-    """longest side of a capture's images in pixels, of which its Gaussians are made; by default the run's, else 256"""
+    """longest side of a capture's images in pixels, which its Gaussians are made of; by default the run's, else 256"""
     frames: FrameCount | None = None
     """frames of a capture that its graph joins; by default the run's, else 8"""
     motion: tuple[str, ...] = ()
@@ -124,8 +126,8 @@ def _motions(config: ViewConfig, avatar: Avatar) -> dict[str, Motion]:
 
 def _of_run(config: ViewConfig) -> ViewedSubject:
     """A test subject of a run, with its network."""
-    for name in ("run", "image_size", "frames"):
-        if getattr(config, name) is not None:
+    for name in ("run", "direct", "image_size", "frames"):
+        if getattr(config, name):
             option = name.replace("_", "-")
             raise UserError(f"--{option}: expected it with a capture's folder, found the run {config.path}")
     found = load_subject(config.path, config.data, config.subject, config.body)
@@ -133,7 +135,7 @@ def _of_run(config: ViewConfig) -> ViewedSubject:
 
 
 def _of_capture(config: ViewConfig) -> ViewedSubject:
-    """A subject of a folder of captures, with the network of a run or none."""
+    """A subject of a folder of captures, with a network or none."""
     if config.data is not None:
         raise UserError(f"--data: expected it with the folder of a run, found {config.path}")
     size = config.image_size or (_IMAGE_SIZE if config.run is None else None)
@@ -141,7 +143,7 @@ def _of_capture(config: ViewConfig) -> ViewedSubject:
         config.path,
         MakerOptions(
             run=config.run,
-            direct=config.run is None,
+            direct=config.direct,
             subject=config.subject,
             body=config.body,
             image_size=size,
@@ -149,7 +151,7 @@ def _of_capture(config: ViewConfig) -> ViewedSubject:
         ),
     )
     frames = even_frames(0, len(source.capture.frames), maker.frames)
-    network = maker.model if isinstance(maker.model, HGGNet) else None
+    network = maker.model.cpu() if isinstance(maker.model, HGGNet) else None
     return ViewedSubject(source, maker.spec, frames, network)
 
 

@@ -1,20 +1,30 @@
 """Shared by all tests: a private cache, few threads, and small bodies and clips."""
 
 import logging
+import os
+from collections import Counter
 from pathlib import Path
 
 import pytest
 import torch
 
 from hgg_pyg.body import BodyModel, load_body
-from hgg_pyg.synthetic import SynthesizeConfig, synthesize
+from hgg_pyg.synthetic import SynthesizeConfig
 from hgg_pyg.types import BodyPose, Gaussians
+from tests.captures import make_captures
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Files with the most slow tests first: no process is left with one of them when the others are done."""
+    slow = Counter(item.path for item in items if item.get_closest_marker("slow"))
+    items.sort(key=lambda item: -slow[item.path])
 
 
 @pytest.fixture(scope="session", autouse=True)
 def _private_cache(tmp_path_factory):
     patch = pytest.MonkeyPatch()
-    patch.setenv("HGG_CACHE", str(tmp_path_factory.mktemp("cache")))
+    kept = os.environ.get("HGG_TEST_CACHE")  # compiled kernels then serve the next run, too: minutes less
+    patch.setenv("HGG_CACHE", kept or str(tmp_path_factory.mktemp("cache")))
     patch.delenv("HGG_BODY_MODELS", raising=False)
     patch.delenv("HGG_LPIPS", raising=False)
     yield
@@ -76,4 +86,4 @@ def make_frames(body):
 def tiny_captures(tmp_path_factory) -> Path:
     """Three subjects (one per split), 4 frames, 6 cameras, 32 pixels. Read only: copy it to change it."""
     out = tmp_path_factory.mktemp("data") / "captures"
-    return synthesize(SynthesizeConfig(out=out, subjects=3, frames=4, views=6, size=32, workers=1))
+    return make_captures(SynthesizeConfig(out=out, subjects=3, frames=4, views=6, size=32))

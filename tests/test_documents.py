@@ -12,9 +12,11 @@ import torch
 from hgg_pyg.backbones import make_backbone
 from hgg_pyg.body import load_body
 from hgg_pyg.model.network import HGGNet
-from hgg_pyg.synthetic import SynthesizeConfig, synthesize
+from hgg_pyg.synthetic import SynthesizeConfig
 from hgg_pyg.training.run import MODEL_FOLDER, TrainConfig, create_run
 from hgg_pyg.types import Cameras, Gaussians
+from tests.avatar.avatars import small_avatar
+from tests.captures import make_captures
 
 ROOT = Path(__file__).parents[1]
 BLOCK = re.compile(r"^```python\n(.*?)^```", re.M | re.S)
@@ -29,11 +31,15 @@ def _demo(folder: Path) -> None:
 
     An untrained network is direct binding, so what a block draws is a person all the same.
     """
-    captures = synthesize(SynthesizeConfig(Path("captures/small"), subjects=3, views=4, size=32))
+    captures = make_captures(SynthesizeConfig(Path("captures/small"), subjects=3, views=4, size=32))
     config = replace(TrainConfig.preset("recommended"), data=captures, name=folder.name, out=folder.parent)
     create_run(config)
     sizes = {"in_channels": make_backbone(config.backbone).feature_dim, "num_vertices": load_body().num_vertices}
     HGGNet(replace(config.model, **sizes)).save(folder / MODEL_FOLDER)
+
+
+def _avatar(path: Path) -> None:
+    small_avatar(load_body()).save(path)
 
 
 def _gaussians() -> Gaussians:
@@ -46,8 +52,8 @@ def _cameras() -> Cameras:
     return Cameras(view[None], torch.tensor([[[20.0, 0, 8], [0, 20, 8], [0, 0, 1]]]), 16, 16)
 
 
-# What pages leave to their reader: folders, made when a block names them, and objects of the reader's own.
-FOLDERS: dict[str, Callable[[Path], None]] = {"runs/demo": _demo}
+# What pages leave to their reader: folders and files, made when a block names them, and objects of the reader's own.
+FOLDERS: dict[str, Callable[[Path], None]] = {"runs/demo": _demo, "person.avatar": _avatar}
 OBJECTS: dict[str, Callable[[], Any]] = {
     "gaussians": _gaussians,
     "cameras": _cameras,

@@ -22,10 +22,13 @@ from hgg_pyg.types import Cameras, Gaussians, UserError
 
 
 class HearsFeedback(Protocol):
-    """A network, or its configuration: how many input frames' images it is told about, along which axes."""
+    """A network, or its configuration: how many input frames' images it is told about, how often, along which axes."""
 
     @property
     def feedback(self) -> int: ...
+
+    @property
+    def rounds(self) -> int: ...
 
     @property
     def shift(self) -> str: ...
@@ -76,11 +79,14 @@ def load_clip(
 def graph_for(clip: ClipInput, model: HearsFeedback, device: str | torch.device = "cpu") -> HeteroData:
     """A clip's graph on a device, with feedback if the network takes it; the clip must then have images.
 
-    The clip itself stays as and where it is.
+    A network that looks more than once finds them as the graph's `images`. The clip itself stays as and where it is.
     """
     graph = copy(clip.graph).to(str(device))  # PyG moves a graph, and adds to it, in place
     if model.feedback and clip.images is not None:
-        add_feedback(graph, clip.images.to(device), model.shift == "surface")
+        images = clip.images.to(device)
+        add_feedback(graph, images, model.shift == "surface")
+        if model.rounds > 1:
+            graph.images = images
     return graph
 
 

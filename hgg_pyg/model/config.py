@@ -41,6 +41,9 @@ class ModelConfig:
     """S, learnable queries per vertex (the paper: 1, its release: 20)"""
     feedback: Annotated[int, Bounds(0, 10_000)] = 0
     """number of input frames in whose images, two of each, the network is told what direct binding gets wrong"""
+    rounds: Annotated[int, Bounds(1, 100)] = 1
+    """how often the network looks: after the first time it is told what its own result gets wrong, and goes on from
+    there; more than 1 needs feedback"""
     shift: Literal["rest", "surface"] = "rest"
     """axes of the read-out's shift: those of the rest pose (the paper), or the body's normal and tangents"""
     conv_options: tuple[str, ...] = ()
@@ -75,6 +78,8 @@ class ModelConfig:
                 f"ModelConfig.attention_dropout: expected 0 with conv fused, found {self.attention_dropout}: the fused "
                 "layers keep no weights; conv attention drops them"
             )
+        if self.rounds > 1 and not self.feedback:
+            raise ValueError(f"ModelConfig.rounds: expected 1 without feedback, found {self.rounds}")
         self._check_relations()
         _ = self.layer
 

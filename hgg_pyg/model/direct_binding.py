@@ -24,6 +24,11 @@ class DirectBinding(nn.Module):
         return 0
 
     @property
+    def rounds(self) -> int:
+        """How often it looks: once."""
+        return 1
+
+    @property
     def shift(self) -> str:
         """Axes of shifts: there are none, so any."""
         return "rest"

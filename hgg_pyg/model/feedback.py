@@ -37,35 +37,38 @@ class InputImages:
         )
 
 
-def add_feedback(graph: HeteroData, images: InputImages, surface: bool) -> None:
-    r"""Give the avatar's Gaussians and the vertices the gradient that a fit to the input images would start with.
+def add_feedback(graph: HeteroData, images: InputImages, surface: bool, so_far: Tensor | None = None) -> None:
+    r"""Give the avatar's Gaussians and the vertices the gradient by which a fit to the input images would go on.
 
     .. math::
         E(\delta) = \tfrac12 \sum_{f, p} \left| I_f(g \oplus \delta)_p - I^*_{f,p} \right|^2
             + \left( A_f(g \oplus \delta)_p - A^*_{f,p} \right)^2, \qquad
         x_m = \left[ \operatorname{sgn}(s_m) \log(1 + |s_m|) \;\Vert\; \log(1 + w_m) \right], \qquad
-        s_m = \frac{-\partial E / \partial \delta_m (0)}{u \, (w_m + w_0)}, \qquad w_m = \sum_{f, p} \alpha_{mp} T_{mp}
+        s_m = \frac{-\partial E / \partial \delta_m}{u \, (w_m + w_0)}, \qquad w_m = \sum_{f, p} \alpha_{mp} T_{mp}
 
-    The Gaussians of frame t0, bound to the body, are posed as in F input frames and rendered (I, A). How each one would
-    have to move, grow, fade and change its colour to come closer to the images :math:`I^*` and masks :math:`A^*` is
-    the first step of a fit, here an input of one forward pass, as G3R (Chen et al. 2024) has it for street scenes. The
-    weights w, how many pixels a Gaussian covers, make it a mean over pixels. A vertex has the same, of the sums over
-    the Gaussians that are bound to it. Nothing is learnt here and no gradient passes.
+    The gradient is that at the residuals so far, at first 0. The Gaussians of frame t0, bound to the body, are posed as
+    in F input frames and rendered (I, A). How each one would have to move, grow, fade and change its colour to come
+    closer to the images :math:`I^*` and masks :math:`A^*` is the first step of a fit, here an input of one forward
+    pass, as G3R (Chen et al. 2024) has it for street scenes. The weights w, how many pixels a Gaussian covers, make it
+    a mean over pixels. A vertex has the same, of the sums over the Gaussians that are bound to it. Nothing is learnt
+    here and no gradient passes.
 
     Args:
         graph: of one clip, as `clip_graph` makes it; gets `avatar.feedback` [M, 11] and `vertex.feedback` [N, 11].
         images: of its input frames, on the graph's device.
         surface: whether shifts are along the surface's axes.
+        so_far: [M, 13] residuals at which the gradient is taken; zeros if None.
     """
     start = graph["avatar"]
     bound = Gaussians(start.pos, start.quats, start.scales, start.opacities, start.colors)
     with torch.enable_grad():
-        delta = start.pos.new_zeros(len(bound), RESIDUAL_DIM, requires_grad=True)
+        known = start.pos.new_zeros(len(bound), RESIDUAL_DIM) if so_far is None else so_far.detach()
+        delta = known.clone().requires_grad_()
         # The gradient of a channel that is zero everywhere is w, and adds nothing to any other gradient.
         channel = start.pos.new_zeros(len(bound), 1, requires_grad=True)
         changed = apply_residual(bound, delta, start.axes if surface else None)
         changed = replace(
-            changed, quats=bound.quats, colors=torch.cat([changed.colors, channel], 1)
+            changed, quats=changed.quats.detach(), colors=torch.cat([changed.colors, channel], 1)
         )  # without the rotation
         posed = pose_gaussians(changed, images.vertex_transforms, start.binding)
         rendered = render(posed, images.cameras, background=start.pos.new_tensor([1.0, 1.0, 1.0, 0.0]))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Mapping
+from copy import copy
 from dataclasses import asdict
 from pathlib import Path
 from types import MappingProxyType
@@ -25,7 +26,7 @@ from hgg_pyg.io.tensors import TensorFile, load_tensors, misfit, save_tensors
 from hgg_pyg.io.weights import own_names
 from hgg_pyg.model.config import ModelConfig
 from hgg_pyg.model.direct_binding import as_avatar, bound_gaussians
-from hgg_pyg.model.feedback import FEEDBACK_DIM
+from hgg_pyg.model.feedback import FEEDBACK_DIM, InputImages, add_feedback
 from hgg_pyg.model.residual import RESIDUAL_DIM, apply_residual
 from hgg_pyg.nn import FusedReadoutConv, GraphBlock, ReadoutConv
 from hgg_pyg.nn.block import EdgeType, reset_parameters
@@ -53,8 +54,15 @@ class HGGNet(nn.Module):
     lie off the body along its normal, which is then one number, the same all around, and no direction to be learnt per
     vertex.
     With `feedback`, queries start at :math:`q_n + W_v x_n` and h_m has :math:`W_g x_m` added to it, where x is what
-    `add_feedback` says of vertices and Gaussians. The head's last projection starts at zero, so an untrained network
-    returns the frame's Gaussians bit for bit: the paper's baseline, `DirectBinding`.
+    `add_feedback` says of vertices and Gaussians. With R > 1 `rounds` the network looks at its own result again,
+
+    .. math::
+        \delta^{r+1} = \delta^r + \mathrm{head}(h(x(\delta^r)) + W_s \delta^r + e_r), \quad \delta^0 = 0, \quad
+        g_m^{smpl} = g_m^{t_0} \oplus \delta^R
+
+    as a fit does, in steps that are learnt (G3R, Chen et al. 2024); x is always without gradient. The head's last
+    projection starts at zero, so an untrained network returns the frame's Gaussians bit for bit: the paper's baseline,
+    `DirectBinding`.
 
     Each block passes messages along `config.relations`, in order; see `GraphBlock`. The read-out is always ours.
 
@@ -71,6 +79,8 @@ class HGGNet(nn.Module):
         self.queries = nn.Parameter(torch.empty(config.num_vertices, config.num_tokens, channels))
         self.vertex_feedback = nn.Linear(FEEDBACK_DIM, channels) if config.feedback else None
         self.gaussian_feedback = nn.Linear(FEEDBACK_DIM, channels) if config.feedback else None
+        self.rounds_so_far = nn.Linear(RESIDUAL_DIM, channels, bias=False) if config.rounds > 1 else None
+        self.round_offsets = nn.Parameter(torch.empty(config.rounds, channels)) if config.rounds > 1 else None
         self.blocks = nn.ModuleList(
             GraphBlock(channels, _convs(config), config.ffn_ratio, config.dropout, config.norm)
             for _ in range(config.num_layers)
@@ -99,6 +109,11 @@ class HGGNet(nn.Module):
         return self.config.feedback
 
     @property
+    def rounds(self) -> int:
+        """How often the network looks."""
+        return self.config.rounds
+
+    @property
     def shift(self) -> str:
         """Axes of the read-out's shift."""
         return self.config.shift
@@ -106,6 +121,8 @@ class HGGNet(nn.Module):
     def reset_parameters(self) -> None:
         """Draw all weights anew; the head's last projection becomes zero."""
         nn.init.normal_(self.queries, std=0.02)
+        if self.round_offsets is not None:
+            nn.init.zeros_(self.round_offsets)
         reset_parameters(self)
         last = cast(nn.Linear, self.head[-1])
         nn.init.zeros_(last.weight)
@@ -122,14 +139,27 @@ class HGGNet(nn.Module):
             raise ValueError(
                 "expected a graph with avatar nodes and their read-out's edges, see build_graph; found none"
             )
+        surface = self.config.shift == "surface"
+        delta = self._residuals(graph, 0, None)
+        for round in range(1, self.config.rounds):
+            graph = copy(graph)  # the caller's keeps its own feedback
+            add_feedback(graph, _images_of(graph), surface, delta)
+            delta = delta + self._residuals(graph, round, delta)
+        return apply_residual(bound_gaussians(graph), delta, graph["avatar"].axes if surface else None)
+
+    def _residuals(self, graph: HeteroData, round: int, so_far: Tensor | None) -> Tensor:
+        """What one look adds to the residuals so far. -> [M, 13]"""
         start = graph["avatar"]
         queries = self.refine_queries(graph)
         context = self.readout((self.readout_norm(queries), start.x), graph[REFINES].edge_index)
         context = context + self.residual(start.x)
         if self.gaussian_feedback is not None:
             context = context + self.gaussian_feedback(start.feedback)
-        axes = start.axes if self.config.shift == "surface" else None
-        return apply_residual(bound_gaussians(graph), self.head(context), axes)
+        if self.round_offsets is not None:
+            context = context + self.round_offsets[round]
+        if self.rounds_so_far is not None and so_far is not None:
+            context = context + self.rounds_so_far(so_far)
+        return self.head(context)
 
     def refine_queries(self, graph: HeteroData) -> Tensor:
         """The vertices' queries after L blocks. -> [N, S, D]"""
@@ -212,7 +242,9 @@ class HGGNet(nn.Module):
 
     @classmethod
     def load(cls, folder: Path) -> HGGNet:
-        """Read what `save` wrote. Prefixes of DistributedDataParallel, torch.compile and trainers are understood.
+        """Read what `save` wrote; weights in half precision become float32.
+
+        Prefixes of DistributedDataParallel, torch.compile and trainers are understood.
 
         Raises:
             UserError: a file is missing or damaged, the weights are of another configuration, or one is not finite.
@@ -231,7 +263,10 @@ class HGGNet(nn.Module):
         else:
             log.warning("%s: an earlier version wrote no digest, so that damage would not be seen", weights_path)
         model = cls(config)
-        state = own_names(file.tensors, model.state_dict())
+        full = {
+            name: weight.float() if weight.dtype == torch.float16 else weight for name, weight in file.tensors.items()
+        }
+        state = own_names(full, model.state_dict())
         if wrong := misfit(model.state_dict(), state):
             raise UserError(f"{weights_path}: {wrong}, by {config_path.name}")
         model.load_state_dict(state)
@@ -248,6 +283,19 @@ def _check_written_together(file: TensorFile, config: ModelConfig, config_path: 
         raise UserError(f"{weights_path}: expected the digest of its content, found none: the file is damaged")
     if change := changed_setting(json.loads(file.metadata["model"]), config, _FREE):
         raise UserError(f"{config_path}: {change}: it is not the one that {weights_path.name} was written with")
+
+
+def _full(weight: Tensor) -> Tensor:
+    """A weight in half precision as float32, others as they are."""
+    return weight.float() if weight.dtype == torch.float16 else weight
+
+
+def _images_of(graph: HeteroData) -> InputImages:
+    images = graph.get("images")
+    if not isinstance(images, InputImages):
+        found = "a batch" if isinstance(graph, Batch) else "none"
+        raise ValueError(f"rounds: expected one graph with its input images, see graph_for; found {found}")
+    return images
 
 
 def _convs(config: ModelConfig) -> Mapping[EdgeType, nn.Module]:

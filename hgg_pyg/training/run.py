@@ -27,6 +27,7 @@ from hgg_pyg.config import (
     flat_config,
 )
 from hgg_pyg.data.protocols import ProtocolName
+from hgg_pyg.data.variety import VarietyConfig
 from hgg_pyg.io.files import LONGEST_NAME, is_folder_name, write_atomically, write_text
 from hgg_pyg.io.json_files import read_json_object
 from hgg_pyg.io.shown import shown
@@ -113,6 +114,7 @@ class TrainConfig(RunConfig):
     model: ModelConfig = field(default_factory=ModelConfig)
     graph: GraphSpec = field(default_factory=GraphSpec)
     clip: ClipConfig = field(default_factory=ClipConfig)
+    variety: VarietyConfig = field(default_factory=VarietyConfig)
     backbone: BackboneConfig = field(default_factory=BackboneConfig)
 
     PRESETS: ClassVar[Mapping[str, str]] = MappingProxyType(
@@ -120,6 +122,8 @@ class TrainConfig(RunConfig):
             "demo": "the paper's network at the size of the demo, L = 2 and D = 64 (the default)",
             "paper": "the paper's network, L = 6 and D = 128",
             "recommended": "the demo's, told what direct binding gets wrong: better, for little more time",
+            "robust": "looks three times, for images of many sizes, 1 to 8 cameras, 1 to 16 frames, poses a bit off: "
+            "the weights that come with hgg_pyg",
         }
     )
 
@@ -143,10 +147,20 @@ class TrainConfig(RunConfig):
         Raises:
             KeyError: there is none of that name.
         """
+        one_hop = GraphSpec(hops=1)
+        if name == "robust":
+            return cls(
+                model=ModelConfig(shift="surface", feedback=3, rounds=3),
+                graph=one_hop,
+                clip=ClipConfig(target_views=4),
+                variety=VarietyConfig(image_sizes=(96, 512), crops=0.3, pose_noise=2.0),
+                loss=LossConfig(error="log", alpha=0.2),
+                image_size=256,
+            )
         model, graph = {
             "demo": (ModelConfig(), GraphSpec()),
             "paper": (ModelConfig(num_layers=6, hidden_channels=128, heads=8), GraphSpec()),
-            "recommended": (ModelConfig(shift="surface", feedback=2), GraphSpec(hops=1)),
+            "recommended": (ModelConfig(shift="surface", feedback=2), one_hop),
         }[name]
         return cls(model=model, graph=graph)
 

@@ -16,9 +16,10 @@ from torch_geometric.data import HeteroData
 from hgg_pyg.backbones import Backbone
 from hgg_pyg.body import BodyModel
 from hgg_pyg.data.clip_input import ClipInput, graph_for, load_clip
-from hgg_pyg.data.clips import clip_graph, input_range, load_target, sample_clip
+from hgg_pyg.data.clips import ClipPlan, clip_graph, input_range, load_target, sample_clip
 from hgg_pyg.data.frames import FrameSource
 from hgg_pyg.data.protocols import PROTOCOLS
+from hgg_pyg.data.variety import vary
 from hgg_pyg.evaluation.evaluator import LEAN, evaluate
 from hgg_pyg.evaluation.lpips import LPIPS
 from hgg_pyg.evaluation.metrics import psnr
@@ -124,19 +125,37 @@ class Trainer(TrainingLoop[LoadedClip]):
 
     def load(self, rng: np.random.Generator) -> LoadedClip:
         """A clip of a random subject."""
-        source = self.train_sources[int(rng.integers(len(self.train_sources)))]
+        source, plan, gaussians = self._draw(rng)
         capture = source.capture
-        frames = input_range(capture) if self.limit_frames else len(capture.frames)
-        even = PROTOCOLS[self.config.protocol].even_clips
-        plan = sample_clip(frames, len(capture.cameras), source.cameras, self.config.clip, rng, even)
         views, rgb, alpha = zip(*(load_target(capture, target) for target in plan.targets), strict=True)
         return LoadedClip(
-            load_clip(source, plan.frames, self.config.graph, plan.ref_frame, self.config.model.feedback),
+            load_clip(source, plan.frames, self.config.graph, plan.ref_frame, self.config.model.feedback, gaussians),
             capture.poses[[target.frame for target in plan.targets]],
             Cameras.stack(views),
             torch.stack(rgb),
             torch.stack(alpha),
         )
+
+    def _draw(self, rng: np.random.Generator) -> tuple[FrameSource, ClipPlan, Sequence[Gaussians] | None]:
+        """A capture, a clip of it, and the frames' Gaussians if they are not to come from the cache.
+
+        A varied clip whose few cameras do not see the person in some frame is drawn again.
+        """
+        source = self.train_sources[int(rng.integers(len(self.train_sources)))]
+        even = PROTOCOLS[self.config.protocol].even_clips
+        clip = self.config.clip
+        while True:
+            seen = source
+            if self.config.variety:
+                seen, clip = vary(source, self.config.clip, self.config.variety, rng)
+            capture = seen.capture
+            frames = input_range(capture) if self.limit_frames else len(capture.frames)
+            plan = sample_clip(frames, len(capture.cameras), seen.cameras, clip, rng, even)
+            if not self.config.variety:
+                return seen, plan, None
+            gaussians = seen.predict_all(plan.frames)
+            if all(map(len, gaussians)):
+                return seen, plan, gaussians
 
     def loss(self, item: LoadedClip) -> tuple[Tensor, Tensor]:
         """The loss of one clip and the PSNR of its images, means over its targets."""

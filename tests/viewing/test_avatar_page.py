@@ -18,7 +18,8 @@ from hgg_pyg.viewing.avatar_page import REST, AvatarPage
 from hgg_pyg.viewing.eyes import Eyes
 from hgg_pyg.viewing.server import close_server
 from tests.avatar.avatars import small_avatar
-from tests.viewing.browser import OpenPage, open_chromium, open_in
+from tests.chromium import open_chromium
+from tests.viewing.browser import OpenPage, open_in
 from tests.viewing.scene import node, shown
 
 

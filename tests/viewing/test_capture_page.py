@@ -22,7 +22,8 @@ from hgg_pyg.viewing.capture_page import DIRECT, OF_FRAME, REFINED, CapturePage
 from hgg_pyg.viewing.paints import paints_of
 from hgg_pyg.viewing.palette import NOTHING, distinct_colors
 from hgg_pyg.viewing.server import close_server, open_server
-from tests.viewing.browser import open_chromium, open_in, wait_for
+from tests.chromium import open_chromium
+from tests.viewing.browser import open_in, wait_for
 from tests.viewing.scene import node, shown
 
 
@@ -34,7 +35,7 @@ def captures(tiny_captures) -> Path:
 @pytest.fixture(scope="module")
 def page(captures) -> Iterator[CapturePage]:
     """One that is drawn when told to; each test sets the controls that it needs."""
-    server, page = open_page(ViewConfig(captures, subject="subject000", port=0, frames=3))
+    server, page = open_page(ViewConfig(captures, subject="subject000", port=0, frames=3, direct=True))
     assert isinstance(page, CapturePage)
     yield page
     page.close()
@@ -203,7 +204,7 @@ def test_edges_are_as_bright_as_the_attention(learnt):
 
 def test_a_broken_image_is_said_once_and_the_page_goes_on(captures, tmp_path, said):
     shutil.copytree(captures / "subject000", tmp_path / "somebody")
-    server, page = open_page(ViewConfig(tmp_path / "somebody", port=0, frames=3))
+    server, page = open_page(ViewConfig(tmp_path / "somebody", port=0, frames=3, direct=True))
     try:
         page._redrawer.start()
         wait_for(lambda: (-1, "none") not in page._cameras._images, 60)
