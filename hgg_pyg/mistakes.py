@@ -39,7 +39,7 @@ def one_line(config: type, said: str, program: str) -> str:
     if found := re.fullmatch(r"argument (\S+): invalid choice: (.*) \(choose from (.*)\)", text):
         return f"{found[1]}: expected one of {found[3]}, found {found[2]}".replace("'", "")
     if found := re.fullmatch(r"Missing value for argument '(\S+)'\. Expected (\d+) values\.", text):
-        return f"{found[1]}: expected {'a value' if found[2] == '1' else f'{found[2]} values'}, found fewer"
+        return f"{found[1]}: expected {'a value, found none' if found[2] == '1' else f'{found[2]} values, found fewer'}"
     return re.sub(r"^Missing from .*?: ", "missing: ", text)
 
 

@@ -73,6 +73,21 @@ def test_files_of_a_longer_motion_are_not_mixed_in(saved: Path, tmp_path: Path) 
         main(ExportConfig(saved, "splat", out, ("captured",)))
 
 
+def test_a_folder_of_other_things_is_left_alone(saved: Path, tmp_path: Path) -> None:
+    (tmp_path / "capture").mkdir()
+    (tmp_path / "capture" / "calibration.json").touch()
+    with pytest.raises(UserError, match=r"or one of numbered \.ply files, found calibration\.json in it"):
+        main(ExportConfig(saved, "ply", tmp_path / "capture", ("captured",)))
+    assert [path.name for path in (tmp_path / "capture").iterdir()] == ["calibration.json"]
+
+
+def test_an_avatar_of_another_ending_is_not_written_over(saved: Path) -> None:
+    before = saved.rename(saved.with_suffix(".ply")).read_bytes()
+    with pytest.raises(UserError, match="expected another file than the avatar's, found the same"):
+        main(ExportConfig(saved.with_suffix(".ply"), "ply"))
+    assert saved.with_suffix(".ply").read_bytes() == before
+
+
 @pytest.mark.parametrize(("fps", "files"), [(10, 5), (5, 3), (25, 11)])
 def test_files_per_second(avatar: Avatar, saved: Path, tmp_path: Path, fps: float, files: int) -> None:
     """Of five frames at ten a second, the first and the last among them."""
@@ -175,7 +190,7 @@ def test_what_is_wrong_is_one_line(
     [
         (lambda path: None, "expected an avatar file, found nothing to read"),
         (lambda path: path.write_bytes(b"ply\n" * 100), "safetensors"),
-        (lambda path: path.mkdir(), "found nothing to read"),
+        (lambda path: path.mkdir(), "expected an avatar file, found a folder; python -m hgg_pyg.avatar makes one of a"),
     ],
 )
 def test_what_is_no_avatar_is_one_line(tmp_path: Path, make: Any, said: str) -> None:

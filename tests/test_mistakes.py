@@ -11,10 +11,10 @@ from hgg_pyg.training.run import TrainConfig
 LINES = [
     (AnimateConfig, ["a", "--fps", "nan"], "--fps: expected a number from 0.1 to 240, found nan"),
     (AnimateConfig, ["a", "--fps", "x"], "--fps: expected a number, found 'x'"),
-    (AnimateConfig, ["a", "--fps"], "--fps: expected a value, found fewer"),
+    (AnimateConfig, ["a", "--fps"], "--fps: expected a value, found none"),
     (AnimateConfig, ["a", "--size", "10"], "--size: expected INT INT, found '10'"),
     (AnimateConfig, ["a", "--size", "2", "2"], "--size: expected each at least 8, found (2, 2)"),
-    (AnimateConfig, ["a", "--look-at"], "--look-at: expected a value, found fewer"),
+    (AnimateConfig, ["a", "--look-at"], "--look-at: expected a value, found none"),
     (AnimateConfig, ["a", "--turns", "3"], "--turns: expected --camera orbit with it, found another"),
     (AnimateConfig, ["a", "--motin", "x"], "--motin, x: expected options that there are, perhaps --motion"),
     (AnimateConfig, ["a", "b"], "b: expected options that there are, see python -m hgg_pyg.avatar --help"),

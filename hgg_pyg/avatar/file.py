@@ -77,6 +77,9 @@ def read_avatar(path: Path) -> Avatar:
     Raises:
         UserError: no such file, not an avatar, one of a later version, a damaged one, or one that makes no sense.
     """
+    if path.is_dir():
+        made = "python -m hgg_pyg.avatar makes one of a capture"
+        raise UserError(f"{path}: expected an avatar file, found a folder; {made}")
     with opened(path, "an avatar file") as file:
         if (size := file.seek(0, 2)) > SPLAT_FILE:
             raise UserError(

@@ -214,7 +214,7 @@ def check_results(config: AblationBenchmark, runs: list[TrainConfig], shown: str
     ("arguments", "message"),
     [
         (["--study", "depth"], "study"),
-        (["--seeds", "some"], "--seeds: expected INT [INT ...], found 'some'"),
+        (["--seeds", "some"], "--seeds: expected an integer, found 'some'"),
         (["--study"], "study: expected all, or some of components, presets"),
         (["--seeds", "0"], "seeds: expected at least 1, found 0"),
         (["--timed-clips", "-1"], "--timed-clips: expected at least 0, found -1"),
