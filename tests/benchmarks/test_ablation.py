@@ -80,7 +80,7 @@ def runs_of(config: AblationBenchmark) -> list[TrainConfig]:
     return different_runs([studies[name] for name in config.chosen], config.all_seeds)
 
 
-def until(condition, patience_s: float = 60) -> None:
+def until(condition, patience_s: float = 300) -> None:
     end = time.monotonic() + patience_s
     while not condition():
         assert time.monotonic() < end
@@ -109,11 +109,11 @@ def test_runs_are_stopped_killed_finished_and_not_repeated(config, tiny_captures
     command = python.start("-m", "benchmarks.ablation", *arguments, cwd=ROOT, env=environment, new_session=True)
     until((first.folder / "checkpoint.pt").is_file)
     os.killpg(command.pid, signal.SIGINT)  # as a terminal does, to all of them
-    done = command.finish(timeout=60)
+    done = command.finish(timeout=300)
     assert done.returncode == 130
     assert done.stderr.rstrip().endswith("interrupted")
     assert "Traceback" not in done.stderr
-    until(lambda: not living(command.pid), 10)
+    until(lambda: not living(command.pid), 60)
     step = Checkpoint.load(first.folder).step
     assert step >= 1
 
