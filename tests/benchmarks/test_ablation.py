@@ -183,7 +183,7 @@ def check_results(config: AblationBenchmark, runs: list[TrainConfig], shown: str
         assert int(row["parameters"]) == sum(weight.numel() for weight in model.values())
         seconds = training_seconds(run)
         assert seconds is not None
-        assert 0 < seconds < 60
+        assert 0 < seconds < 600
         assert float(row["training_s"]) == pytest.approx(seconds, rel=1e-4)
         for name in ("torch", "date", "cpu"):
             assert row[name]
