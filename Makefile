@@ -15,9 +15,11 @@ PIP    := $(BIN)/python -m pip --disable-pip-version-check
 train: setup
 	$(BIN)/python -m hgg_pyg.train --preset recommended --resume $(ARGS)
 
-# Files of tests are shared out among as many processes as there are cores; ARGS="-n 0 --pdb" stays in one.
+# Files of tests are shared out among as many processes as there are cores, in the order of tests/conftest.py;
+# ARGS="-n 0 --pdb" stays in one.
+SHARED := -n $(JOBS) --dist loadfile --no-loadscope-reorder
 test: setup
-	$(BIN)/python -m pytest -n $(JOBS) --dist loadfile $(ARGS)
+	$(BIN)/python -m pytest $(SHARED) $(ARGS)
 
 # What a change should run, in under 90 seconds on two cores.
 QUICK  := tests/nn tests/attention tests/graphs tests/model tests/test_imports.py tests/test_repository.py \
@@ -25,7 +27,7 @@ QUICK  := tests/nn tests/attention tests/graphs tests/model tests/test_imports.p
 quick: setup
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/python -m pytest -n $(JOBS) --dist loadfile -m "not slow" $(QUICK) $(ARGS)
+	$(BIN)/python -m pytest $(SHARED) -m "not slow" $(QUICK) $(ARGS)
 
 check: setup
 	$(BIN)/ruff check .
@@ -69,5 +71,5 @@ $(STEP)/torch_scatter $(STEP)/torch_cluster: $(STEP)/%: | $(STEP)/torch
 	@touch $@
 
 $(STEP)/package: pyproject.toml $(STEP)/torch_scatter $(STEP)/torch_cluster
-	$(PIP) install --quiet --editable ".[dev,export,view]"
+	$(PIP) install --quiet --editable ".[dev,export,film,view]"
 	@touch $@

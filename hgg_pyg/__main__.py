@@ -20,6 +20,7 @@ COMMANDS = (
     ("finetune", "the per-frame network on captures; the defaults are a demo"),
     ("evaluate", "novel views and novel poses of test subjects, beside direct binding"),
     ("inspect", "where a trained network looks and what it changes, in images and numbers"),
+    ("animate", "a film of an avatar in motion"),
     ("export", "an avatar in other programs' formats, in a pose or with motions"),
     ("view", "an avatar in the browser, to be moved and looked into"),
     ("synthesize", "make synthetic captures of clothed people"),

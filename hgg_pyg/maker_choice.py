@@ -67,7 +67,7 @@ def open_maker(data: Path, options: MakerOptions) -> tuple[Maker, FrameSource]:
     run = options.run or (None if options.direct else SHIPPED)
     trained = TrainConfig() if run is None else read_config(run)
     free = run is None or bool(trained.variety)  # to take images as they come
-    subject = _subject(data, options.subject)
+    subject = choose_subject(data, options.subject)
     body = load_body_for(subject.folder, options.body or trained.body)
     if run is SHIPPED and not (body.is_open and body.num_joints == 24):
         raise UserError(f"--run: expected one trained on {body.name}, found none: {_NEEDS_RUN}")
@@ -88,8 +88,12 @@ def open_maker(data: Path, options: MakerOptions) -> tuple[Maker, FrameSource]:
     return Maker(model, trained.graph, backbone, body, frames, name), source
 
 
-def _subject(data: Path, name: str | None) -> SubjectFolder:
-    """The subject that is meant."""
+def choose_subject(data: Path, name: str | None) -> SubjectFolder:
+    """The subject of a folder that is meant: the only one, or the one of this name.
+
+    Raises:
+        UserError: there is none, or no such one.
+    """
     subjects = find_subjects(data)
     if name is None and len(subjects) == 1:
         name = next(iter(subjects))

@@ -2,6 +2,7 @@
 
 python -m hgg_pyg.synthesize --out captures
 python -m hgg_pyg.synthesize --out mvhumannet --layout mvhumannet_16
+python -m hgg_pyg.synthesize --out dancers --motion dance my_capture.bvh
 """
 
 from __future__ import annotations

@@ -66,6 +66,7 @@ def visit(
     touch: bool = False,
     before: str = "",
     scripts: bool = True,
+    still: bool = False,
 ) -> Iterator[Visit]:
     """Open an address in a window of its own.
 
@@ -76,9 +77,13 @@ def visit(
         touch: a screen for fingers.
         before: script that runs before the page's own.
         scripts: False switches the page's own off.
+        still: asks pages for little motion, as a system's settings can.
     """
     viewport: ViewportSize = {"width": size[0], "height": size[1]}
-    context = browser.new_context(viewport=viewport, has_touch=touch, java_script_enabled=scripts)
+    motion = "reduce" if still else "no-preference"
+    context = browser.new_context(
+        viewport=viewport, has_touch=touch, java_script_enabled=scripts, reduced_motion=motion
+    )
     if before:
         context.add_init_script(before)
     page = context.new_page()

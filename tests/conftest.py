@@ -2,14 +2,22 @@
 
 import logging
 import os
+from collections import Counter
 from pathlib import Path
 
 import pytest
 import torch
 
 from hgg_pyg.body import BodyModel, load_body
-from hgg_pyg.synthetic import SynthesizeConfig, synthesize
+from hgg_pyg.synthetic import SynthesizeConfig
 from hgg_pyg.types import BodyPose, Gaussians
+from tests.captures import make_captures
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Files with the most slow tests first: no process is left with one of them when the others are done."""
+    slow = Counter(item.path for item in items if item.get_closest_marker("slow"))
+    items.sort(key=lambda item: -slow[item.path])
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -78,4 +86,4 @@ def make_frames(body):
 def tiny_captures(tmp_path_factory) -> Path:
     """Three subjects (one per split), 4 frames, 6 cameras, 32 pixels. Read only: copy it to change it."""
     out = tmp_path_factory.mktemp("data") / "captures"
-    return synthesize(SynthesizeConfig(out=out, subjects=3, frames=4, views=6, size=32, workers=1))
+    return make_captures(SynthesizeConfig(out=out, subjects=3, frames=4, views=6, size=32))

@@ -13,9 +13,10 @@ from scipy.spatial.transform import Rotation
 from hgg_pyg.check import CheckConfig, main
 from hgg_pyg.data.capture_set import load_body_for
 from hgg_pyg.runtime import run_command
-from hgg_pyg.synthetic import SynthesizeConfig, synthesize
+from hgg_pyg.synthetic import SynthesizeConfig
 from hgg_pyg.types import UserError
 from tests.blackened import blacken
+from tests.captures import make_captures
 
 FLIP = np.diag([1.0, -1, -1])
 Z_UP = np.array([[1.0, 0, 0], [0, 0, -1], [0, 1, 0]])  # from y up
@@ -25,7 +26,7 @@ Z_UP = np.array([[1.0, 0, 0], [0, 0, -1], [0, 1, 0]])  # from y up
 def suits(tmp_path_factory):
     """Three subjects in tight clothes, 4 frames, 6 cameras."""
     out = tmp_path_factory.mktemp("suits") / "captures"
-    return synthesize(SynthesizeConfig(out=out, subjects=3, frames=4, views=6, size=72, workers=1, clothes="bodysuit"))
+    return make_captures(SynthesizeConfig(out=out, subjects=3, frames=4, views=6, size=72, clothes="bodysuit"))
 
 
 @pytest.fixture

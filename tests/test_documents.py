@@ -12,10 +12,11 @@ import torch
 from hgg_pyg.backbones import make_backbone
 from hgg_pyg.body import load_body
 from hgg_pyg.model.network import HGGNet
-from hgg_pyg.synthetic import SynthesizeConfig, synthesize
+from hgg_pyg.synthetic import SynthesizeConfig
 from hgg_pyg.training.run import MODEL_FOLDER, TrainConfig, create_run
 from hgg_pyg.types import Cameras, Gaussians
 from tests.avatar.avatars import small_avatar
+from tests.captures import make_captures
 
 ROOT = Path(__file__).parents[1]
 BLOCK = re.compile(r"^```python\n(.*?)^```", re.M | re.S)
@@ -30,7 +31,7 @@ def _demo(folder: Path) -> None:
 
     An untrained network is direct binding, so what a block draws is a person all the same.
     """
-    captures = synthesize(SynthesizeConfig(Path("captures/small"), subjects=3, views=4, size=32))
+    captures = make_captures(SynthesizeConfig(Path("captures/small"), subjects=3, views=4, size=32))
     config = replace(TrainConfig.preset("recommended"), data=captures, name=folder.name, out=folder.parent)
     create_run(config)
     sizes = {"in_channels": make_backbone(config.backbone).feature_dim, "num_vertices": load_body().num_vertices}

@@ -2,12 +2,12 @@
 
 import os
 import re
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+
+from tests import python
 
 ROOT = Path(__file__).parents[1]
 EXAMPLES = sorted((ROOT / "examples").glob("*.py"))
@@ -74,9 +74,7 @@ def test_example(path: Path, tmp_path: Path) -> None:
     assert "python " in text.split('"""')[1]  # the docstring says how it is run
     # The tree under test goes before an installed package; a thread each, for other tests run beside it.
     env = os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
-    ran = subprocess.run(
-        [sys.executable, "-W", "ignore", str(path)], cwd=tmp_path, env=env, capture_output=True, text=True, timeout=600
-    )
+    ran = python.run(path, cwd=tmp_path, env=env, timeout=600)
     assert ran.returncode == 0, ran.stderr
     CHECKS.get(path.name, check_any)(ran.stdout)
 

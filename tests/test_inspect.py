@@ -42,9 +42,10 @@ from hgg_pyg.model.config import ModelConfig
 from hgg_pyg.model.direct_binding import DirectBinding
 from hgg_pyg.model.network import HGGNet
 from hgg_pyg.runtime import run_command
-from hgg_pyg.synthetic import SynthesizeConfig, synthesize
+from hgg_pyg.synthetic import SynthesizeConfig
 from hgg_pyg.training.run import MODEL_FOLDER, TrainConfig, create_run
 from hgg_pyg.training.trained import load_subject
+from tests.captures import make_captures
 
 FEATURES = 6
 
@@ -345,10 +346,8 @@ def test_a_capture_of_one_frame(tiny_captures, tmp_path, body):
 
 @pytest.mark.slow
 def test_a_body_of_smplx(tmp_path):
-    config = SynthesizeConfig(
-        out=tmp_path / "x", subjects=3, frames=2, views=4, size=32, workers=1, layout="avatarrex_smplx"
-    )
-    captures = synthesize(config)
+    config = SynthesizeConfig(out=tmp_path / "x", subjects=3, frames=2, views=4, size=32, layout="avatarrex_smplx")
+    captures = make_captures(config)
     body = BodyModel(open_smplx())
     found = findings_of(load_subject(make_run(captures, tmp_path, body)))
     assert len(found.bound) == body.num_vertices

@@ -20,6 +20,7 @@ from hgg_pyg.precompute import Estimate, PrecomputeConfig, duration
 from hgg_pyg.runtime import run_command
 from hgg_pyg.training.run import TrainConfig
 from hgg_pyg.types import UserError
+from tests import python
 
 
 @pytest.fixture
@@ -140,8 +141,7 @@ precompute.main(precompute.PrecomputeConfig(data=Path(sys.argv[1]), cache=Path(s
 def test_a_killed_run_is_gone_on_with(config, tmp_path):
     precompute.main(config)
     unbroken, cache = shards(config.cache), tmp_path / "killed"
-    arguments = [sys.executable, "-W", "ignore", "-c", KILLED, str(config.data), str(cache)]
-    killed = subprocess.run(arguments, capture_output=True, text=True, check=False)
+    killed = python.run("-c", KILLED, config.data, cache)
     assert killed.returncode == -signal.SIGKILL, killed.stderr[-2000:]
     half = list(cache.rglob(".*.safetensors"))
     assert [path.read_bytes() for path in half] == [b"half a shard"]
@@ -155,10 +155,9 @@ def test_a_killed_run_is_gone_on_with(config, tmp_path):
 
 def launch(*options: str) -> subprocess.CompletedProcess[str]:
     """Two processes on the CPU."""
-    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2"]
-    command += ["-m", "hgg_pyg.precompute", *options]
-    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-    return subprocess.run(command, capture_output=True, text=True, check=False, env=environment, timeout=300)
+    launcher = ("-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2")
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}  # of the processes that it starts
+    return python.run(*launcher, "-m", "hgg_pyg.precompute", *options, env=environment)
 
 
 @pytest.mark.slow

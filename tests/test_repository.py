@@ -52,7 +52,7 @@ def test_every_commit_is_checked_as_a_change_is() -> None:
     workflow = yaml.safe_load((ROOT / ".github" / "workflows" / "ci.yml").read_text())
     steps = [step.get("run") for job in workflow["jobs"].values() for step in job["steps"]]
     assert ".ci/run" in steps
-    assert (ROOT / ".ci" / "run").read_text().rstrip().endswith("\nmake check test")
+    assert (ROOT / ".ci" / "run").read_text().rstrip().endswith("\nmake -j2 check test")
     makefile = (ROOT / "Makefile").read_text()
     checks = re.search(r"^check: setup\n((?:\t.*\n)+)", makefile, re.M)
     assert checks is not None

@@ -4,7 +4,6 @@ import json
 import os
 import shutil
 import signal
-import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -29,6 +28,7 @@ from hgg_pyg.training.checkpoint import Checkpoint
 from hgg_pyg.training.run import TrainConfig, find_checkpoint, read_config
 from hgg_pyg.training.trainer import Trainer
 from hgg_pyg.types import UserError
+from tests import python
 
 
 @pytest.fixture
@@ -116,8 +116,7 @@ def test_a_killed_run_goes_on_as_if_nothing_had_happened(config, moment):
 
     unbroken = replace(config, name="unbroken")
     train_command.main(unbroken)
-    arguments = [sys.executable, "-W", "ignore", "-c", KILLED, config_json(config), moment]
-    killed = subprocess.run(arguments, capture_output=True, text=True, check=False)
+    killed = python.run("-c", KILLED, config_json(config), moment)
     assert killed.returncode == -signal.SIGKILL, killed.stderr[-2000:]
     assert Checkpoint.load(config.folder).step == 1
     moved = config

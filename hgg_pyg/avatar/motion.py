@@ -93,6 +93,11 @@ class Motion:
             transl=torch.from_numpy(np.stack(transl, 1)).to(self.transl),
         )
 
+    def at_frames(self, frames: np.ndarray) -> Motion:
+        """Some of the frames by position, in any order and as often as they are named."""
+        chosen = torch.from_numpy(frames)
+        return replace(self, **{name: getattr(self, name)[chosen] for name in _VALUES})
+
     def first(self, count: int) -> Motion:
         """At most so many frames from the beginning."""
         return replace(self, **{name: getattr(self, name)[:count] for name in _VALUES})

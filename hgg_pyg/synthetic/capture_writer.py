@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
 from scipy.spatial.transform import Rotation
 
+from hgg_pyg.avatar.motions import Clip
 from hgg_pyg.body import BodyModel
 from hgg_pyg.io.files import remove_leftovers, temporary_path
 from hgg_pyg.synthetic.config import SynthesizeConfig
 from hgg_pyg.synthetic.footage import Footage, draw_face_and_hands
+from hgg_pyg.synthetic.given_motion import perform
 from hgg_pyg.synthetic.layouts import WRITERS
 from hgg_pyg.synthetic.layouts.base import save_jpeg
 from hgg_pyg.synthetic.motion import Performance, draw_performance
@@ -22,7 +24,13 @@ from hgg_pyg.synthetic.skeleton import rotvecs_from_euler
 _HANDS = [22, 23]  # SMPL's joints that SMPL-X has not
 
 
-def write_subject(config: SynthesizeConfig, index: int, body: BodyModel, written: Callable[[int], None]) -> None:
+def write_subject(
+    config: SynthesizeConfig,
+    index: int,
+    body: BodyModel,
+    written: Callable[[int], None],
+    clips: Sequence[Clip] = (),
+) -> None:
     """Draw one subject, film it and write its folder, under a temporary name until all is there.
 
     Args:
@@ -30,12 +38,20 @@ def write_subject(config: SynthesizeConfig, index: int, body: BodyModel, written
         index: of the subject; with the seed it decides everything about it.
         body: whose shapes and weights the subject has.
         written: called with the number of images written since the last call.
+        clips: the motions of the configuration; subject i performs number i modulo how many there are.
     """
     writer = WRITERS[config.layout]
     rng = np.random.default_rng(np.random.SeedSequence([config.seed, index]))
     person, performance = draw_person(rng, body, config.clothes), draw_performance(rng)
     tone = rng.uniform(0.4, 0.62) * np.array([0.96, 1.04, 0.98]) + rng.normal(0, 0.01, 3)
-    rotvecs, transl = _film(person, performance, config.frames, still_hands=writer.smplx)
+    if clips:  # draws from a stream of their own, so that people are the same whatever they do
+        moments = np.random.default_rng(np.random.SeedSequence([config.seed, index, 2]))
+        rotvecs, heights = perform(clips[index % len(clips)], person.skeleton, config.frames, moments)
+    else:
+        rotvecs, heights = _act(performance, config.frames), None
+    if writer.smplx:
+        rotvecs[:, _HANDS] = 0
+    transl = _stand(person, rotvecs, heights)
     poses = [person.skeleton.joint_transforms(*pose) for pose in zip(rotvecs, transl, strict=True)]
     seen = np.concatenate([person.figure.vertices(pose)[::3] for pose in poses])
     square = draw_rig(rng, config.views, config.size, seen)
@@ -83,20 +99,36 @@ def held_out(count: int) -> int:
     return max(1, round(count / 6))
 
 
-def _film(person: Person, performance: Performance, frames: int, still_hands: bool) -> tuple[np.ndarray, np.ndarray]:
-    """Axis-angle of all joints [F, J, 3] and translation [F, 3] that stands the person on the ground at the origin."""
+def _act(performance: Performance, frames: int) -> np.ndarray:
+    """Axis-angle of all joints. [F, J, 3]"""
     angles, heading = performance.sample(frames)
     rotvecs = rotvecs_from_euler(angles)
-    if still_hands:
-        rotvecs[:, _HANDS] = 0
     rotated = Rotation.from_rotvec(np.radians(heading)[:, None] * [0, 1, 0]) * Rotation.from_rotvec(rotvecs[:, 0])
     rotvecs[:, 0] = rotated.as_rotvec()
-    transl = np.tile(-person.skeleton.joints[0], (frames, 1))
-    for frame in range(frames):
-        transl[frame, 1] = 0
-        standing = person.skeleton.joint_transforms(rotvecs[frame], transl[frame])
-        transl[frame, 1] = -person.figure.vertices(standing)[:, 1].min()
-    return rotvecs, transl
+    return rotvecs
+
+
+def _stand(person: Person, rotvecs: np.ndarray, heights: np.ndarray | None) -> np.ndarray:
+    """The translation that keeps a person above the origin, on the ground: in every frame, or where heights are lowest.
+
+    Args:
+        person: who moves.
+        rotvecs: [F, J, 3] axis-angle.
+        heights: [F] metres, how far up the person is shifted, but for one number for all frames; None: not known.
+
+    Returns:
+        [F, 3] metres
+    """
+    transl = np.tile(-person.skeleton.joints[0], (len(rotvecs), 1))
+    transl[:, 1] = 0 if heights is None else heights
+    lowest = np.array(
+        [
+            person.figure.vertices(person.skeleton.joint_transforms(*pose))[:, 1].min()
+            for pose in zip(rotvecs, transl, strict=True)
+        ]
+    )
+    transl[:, 1] -= lowest if heights is None else lowest.min()
+    return transl
 
 
 def _backdrop(tone: np.ndarray, width: int, height: int, camera: int) -> np.ndarray:

@@ -47,6 +47,9 @@ class SynthesizeConfig:
     """data set whose folders, file formats, units and axes are written"""
     clothes: Clothes = "any"
     """any: random clothes and hair; bodysuit: clothes painted on the skin and no hair, so that masks show the body"""
+    motion: tuple[str, ...] = ()
+    """what the people do, one motion each in turn, on the spot: walk, wave, dance, turntable, files (AMASS, SMPL,
+    EasyMocap, BVH, DeepMimic, .avatar), or module:NAME of yours; by default each does two or three at random"""
 
     def __post_init__(self) -> None:
         check_choices(self)

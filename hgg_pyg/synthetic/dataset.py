@@ -16,6 +16,7 @@ from pathlib import Path
 import torch
 from tqdm import tqdm
 
+from hgg_pyg.avatar.motions import Clip, read_clip
 from hgg_pyg.body import BodyModel, load_body
 from hgg_pyg.body.arrays import write_body
 from hgg_pyg.body.open_smplx import open_smplx
@@ -23,6 +24,7 @@ from hgg_pyg.io.files import try_folder, write_text, writing
 from hgg_pyg.io.json_files import read_json_object
 from hgg_pyg.synthetic.capture_writer import held_out, subject_path, write_subject
 from hgg_pyg.synthetic.config import SynthesizeConfig
+from hgg_pyg.synthetic.given_motion import named
 from hgg_pyg.synthetic.layouts import WRITERS
 from hgg_pyg.types import UserError
 
@@ -41,9 +43,10 @@ def synthesize(config: SynthesizeConfig) -> Path:
         The folder, `config.out`.
 
     Raises:
-        UserError: the folder cannot be made, or holds something else.
+        UserError: the folder cannot be made, or holds something else; or a motion cannot be read.
     """
     try_folder(config.out, "--out")
+    clips = [read_clip(name) for name in config.motion]
     config.out.mkdir(parents=True, exist_ok=True)
     _claim(config)
     if (config.out / "splits.json").exists():
@@ -57,7 +60,7 @@ def synthesize(config: SynthesizeConfig) -> Path:
         images = config.frames * config.views
         done = (config.subjects - len(missing)) * images
         with tqdm(total=config.subjects * images, initial=done, unit="image") as bar:
-            for count in _write_all(config, missing):
+            for count in _write_all(config, missing, clips):
                 bar.update(count)
     if not writer.own_split:
         _write_json(config.out / "splits.json", split_names(paths))
@@ -76,6 +79,8 @@ def _claim(config: SynthesizeConfig) -> None:
     path = config.out / "synthetic.json"
     options = {name: getattr(config, name) for name in ("subjects", "frames", "views", "size", "seed")}
     options |= {"version": _VERSION, "layout": config.layout, "clothes": config.clothes}
+    if config.motion:
+        options["motion"] = named(config.motion)
     if path.exists():
         found = {"layout": "avatarrex", "clothes": "any"}  # all there was before there was a choice
         found |= read_json_object(path, "the options that these captures were made with")
@@ -93,7 +98,7 @@ def _write_json(path: Path, content: object) -> None:
     write_text(path, json.dumps(content, indent=1))
 
 
-def _write_all(config: SynthesizeConfig, indices: list[int]) -> Iterator[int]:
+def _write_all(config: SynthesizeConfig, indices: list[int], clips: list[Clip]) -> Iterator[int]:
     """Write the subjects in worker processes; yields numbers of images as they are written.
 
     Always in other processes, with one thread each: results of matrix products depend on the number of threads.
@@ -103,7 +108,7 @@ def _write_all(config: SynthesizeConfig, indices: list[int]) -> Iterator[int]:
     workers = min(config.workers or os.cpu_count() or 1, len(indices))
     with (
         _one_thread_each(),
-        ProcessPoolExecutor(workers, context, initializer=_start_worker, initargs=(progress,)) as pool,
+        ProcessPoolExecutor(workers, context, initializer=_start_worker, initargs=(progress, clips)) as pool,
     ):
         pending: set[Future[None]] = {pool.submit(_write_one, config, index) for index in indices}
         try:
@@ -140,19 +145,19 @@ def _one_thread_each() -> Iterator[None]:
                 os.environ[name] = value
 
 
-_worker: tuple[BodyModel, Queue[int]] | None = None  # of a worker process, set when it starts
+_worker: tuple[BodyModel, Queue[int], list[Clip]] | None = None  # of a worker process, set when it starts
 
 
-def _start_worker(progress: Queue[int]) -> None:
+def _start_worker(progress: Queue[int], clips: list[Clip]) -> None:
     global _worker
     signal.signal(signal.SIGINT, signal.SIG_DFL)  # Ctrl-C ends it at once and in silence; the parent reports
     torch.set_num_threads(1)
-    _worker = load_body(), progress
+    _worker = load_body(), progress, clips
 
 
 def _write_one(config: SynthesizeConfig, index: int) -> None:
     assert _worker is not None
-    body, progress = _worker
+    body, progress, clips = _worker
 
     def written(images: int) -> None:
         parent = multiprocessing.parent_process()
@@ -161,4 +166,4 @@ def _write_one(config: SynthesizeConfig, index: int) -> None:
         progress.put(images)
 
     with writing(config.out / subject_path(config, index)):
-        write_subject(config, index, body, written)
+        write_subject(config, index, body, written, clips)

@@ -7,7 +7,6 @@ import multiprocessing
 import os
 import signal
 import statistics
-import subprocess
 import sys
 import threading
 import time
@@ -33,6 +32,7 @@ from hgg_pyg.runtime import run_command
 from hgg_pyg.training.checkpoint import Checkpoint
 from hgg_pyg.training.run import TrainConfig, read_config
 from hgg_pyg.types import UserError
+from tests import python
 
 ROOT = Path(__file__).parents[2]
 OPTIONS = (
@@ -98,15 +98,13 @@ def test_runs_are_stopped_killed_finished_and_not_repeated(config, tiny_captures
     # Ctrl-C, once a run is under way: everything ends, saved.
     arguments = [*options(tiny_captures, tmp_path), "--seeds", "1", "--workers", "1"]
     environment = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONWARNINGS": "ignore", "PYTHONPATH": str(ROOT)}
-    pipe = subprocess.PIPE
-    arguments = [sys.executable, "-m", "benchmarks.ablation", *arguments]
-    command = subprocess.Popen(arguments, stdout=pipe, stderr=pipe, cwd=ROOT, env=environment, start_new_session=True)
+    command = python.start("-m", "benchmarks.ablation", *arguments, cwd=ROOT, env=environment, new_session=True)
     until((first.folder / "checkpoint.pt").is_file)
     os.killpg(command.pid, signal.SIGINT)  # as a terminal does, to all of them
-    _, said = command.communicate(timeout=60)
-    assert command.returncode == 130
-    assert said.decode().rstrip().endswith("interrupted")
-    assert "Traceback" not in said.decode()
+    done = command.finish(timeout=60)
+    assert done.returncode == 130
+    assert done.stderr.rstrip().endswith("interrupted")
+    assert "Traceback" not in done.stderr
     until(lambda: not living(command.pid), 10)
     step = Checkpoint.load(first.folder).step
     assert step >= 1

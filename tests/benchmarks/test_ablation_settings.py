@@ -3,8 +3,6 @@
 import csv
 import os
 import re
-import subprocess
-import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -17,6 +15,7 @@ from hgg_pyg.config import ClipConfig
 from hgg_pyg.model.config import ModelConfig
 from hgg_pyg.training.losses import LossConfig
 from hgg_pyg.training.run import TrainConfig
+from tests import python
 
 ROOT = Path(__file__).parents[2]
 BASE = TrainConfig()
@@ -125,13 +124,13 @@ class Mean(MessagePassing):
 def test_a_conv_from_a_file_of_ones_own(tiny_captures, tmp_path):
     (tmp_path / "own_conv.py").write_text(OWN)
     command = [
-        *(sys.executable, "-m", "benchmarks.ablation", "--data", str(tiny_captures), "--seeds", "1", "--steps", "2"),
+        *("-m", "benchmarks.ablation", "--data", tiny_captures, "--seeds", "1", "--steps", "2"),
         *("--accumulation", "1", "--clip.frames", "2", "--clip.target-views", "4", "--timed-clips", "0"),
         *("--model.num-layers", "1", "--model.hidden-channels", "8", "--model.heads", "2", "--workers", "1"),
         *("--table", "table.csv", "--settings", "Mean of mine: model.conv=own_conv:Mean"),
     ]
     environment = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONWARNINGS": "ignore", "PYTHONPATH": str(ROOT)}
-    done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True)
+    done = python.run(*command, cwd=tmp_path, env=environment)
     assert done.returncode == 0, done.stderr
     rows = list(csv.DictReader((tmp_path / "table.csv").read_text().splitlines()))
     assert [(row["setting"], row["default"], row["run"], row["conv"]) for row in rows] == [

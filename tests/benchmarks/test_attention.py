@@ -3,8 +3,6 @@
 import csv
 import math
 import os
-import subprocess
-import sys
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -18,6 +16,7 @@ from benchmarks.suite import Limits, Measured, attempt, forget, measure, run_cas
 from hgg_pyg.attention import register, registry, variants
 from hgg_pyg.attention.methods.scatter import scatter_attention
 from hgg_pyg.types import UserError
+from tests import python
 
 ROOT = Path(__file__).parents[2]
 TINY = Case(edges=300, targets=40, heads=2, hidden_channels=8)
@@ -204,7 +203,7 @@ def test_quick_is_smaller():
 def test_the_command_runs_under_both_settings(tmp_path):
     out = tmp_path / "attention.csv"
     command = [
-        *(sys.executable, "-W", "ignore", "-m", "benchmarks.attention", "--task", "intra", "--variants", "scatter"),
+        *("-m", "benchmarks.attention", "--task", "intra", "--variants", "scatter"),
         *("--edges", "500", "--targets", "50", "--heads", "2", "--hidden-channels", "8"),
         *(
             "--repeats",
@@ -222,7 +221,8 @@ def test_the_command_runs_under_both_settings(tmp_path):
         ),
         *("--sweep-skews", "--skew", "even", "--out", str(out)),
     ]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, env=os.environ | {"OMP_NUM_THREADS": "1"})
+    environment = os.environ | {"OMP_NUM_THREADS": "1"}  # of its workers
+    done = python.run(*command, cwd=ROOT, env=environment)
     assert done.returncode == 0, done.stderr[-2000:]
     rows = read(out)
     assert {row["variant"] for row in rows} == {"scatter", COPY}

@@ -3,7 +3,6 @@
 import csv
 import os
 import signal
-import subprocess
 import sys
 import threading
 import time
@@ -25,9 +24,10 @@ from benchmarks.gpu_parts.runner import Outcome, run_parts
 from benchmarks.gpu_parts.setting import Setting, Sheet
 from benchmarks.gpu_parts.stand_ins import brute_force_knn
 from hgg_pyg.types import UserError
+from tests import python
 
 ROOT = Path(__file__).parents[2]
-COMMAND = [sys.executable, "-W", "ignore", "-m", "benchmarks.gpu"]
+COMMAND = ("-m", "benchmarks.gpu")
 
 
 def read(path: Path) -> list[dict[str, str]]:
@@ -39,17 +39,16 @@ def read(path: Path) -> list[dict[str, str]]:
 def dry_runs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     """Folder of each part's dry run: two commands side by side, which share the parts out."""
     root, names = tmp_path_factory.mktemp("gpu"), list(PARTS)
+    one_thread = os.environ | {"OMP_NUM_THREADS": "1"}  # in the processes of parts
     folders = [root / "some", root / "others"]
     halves = [names[:3], names[3:]]
     started = [
-        subprocess.Popen([*COMMAND, "--dry-run", "--out", folder, "--parts", *half], cwd=ROOT,
-                         env=os.environ | {"OMP_NUM_THREADS": "1"}, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-                         text=True)
+        python.start(*COMMAND, "--dry-run", "--out", folder, "--parts", *half, cwd=ROOT, env=one_thread)
         for folder, half in zip(folders, halves, strict=True)
-    ]  # fmt: skip
+    ]
     for process in started:
-        said = process.communicate(timeout=300)
-        assert process.returncode == 0, said
+        done = process.finish(timeout=300)
+        assert done.returncode == 0, done.stdout + done.stderr
     return {name: folder for folder, half in zip(folders, halves, strict=True) for name in half}
 
 
@@ -269,8 +268,7 @@ def test_a_sheet_is_whole_after_every_row(setting: Setting) -> None:
     ],
 )  # fmt: skip
 def test_mistakes_are_said_in_a_line(options: list[str], said: str, tmp_path: Path) -> None:
-    done = subprocess.run(COMMAND + options, cwd=tmp_path, env=os.environ | {"PYTHONPATH": str(ROOT)},
-                          capture_output=True, text=True)  # fmt: skip
+    done = python.run(*COMMAND, *options, cwd=tmp_path)
     assert done.returncode == 2, done.stderr
     assert said in done.stderr
     assert len(done.stderr.strip().splitlines()) == 1
@@ -322,7 +320,7 @@ import benchmarks.layer_problem, benchmarks.gpu_parts.avatar, benchmarks.gpu_par
 
 
 def test_everything_runs_without_torch_scatter_and_torch_cluster() -> None:
-    done = subprocess.run([sys.executable, "-W", "ignore", "-c", WITHOUT], cwd=ROOT, capture_output=True, text=True)
+    done = python.run("-c", WITHOUT, cwd=ROOT, fresh=True)
     assert done.returncode == 0, done.stderr
 
 
@@ -341,8 +339,8 @@ def test_wheels_that_are_missing_are_installed_beside_the_tables(
     (wheels / "torch-9.9-py3-none-any.whl").write_text("never opened: torch is installed")
     monkeypatch.setattr(sys, "path", list(sys.path))
     install_given(["--wheels", str(wheels), f"--out={out}"])
-    command = [sys.executable, "-c", "import hgg_missing; print(hgg_missing.WORD)"]
-    done = subprocess.run(command, env=environment(tmp_path / "out_work"), capture_output=True, text=True)
+    program = "import hgg_missing; print(hgg_missing.WORD)"
+    done = python.run("-c", program, env=environment(tmp_path / "out_work"), fresh=True)
     assert done.stdout == "there\n", done.stderr
     said = capfd.readouterr().err
     assert said.count("not installed") == 1

@@ -18,18 +18,17 @@ from hgg_pyg.data import load_body_for, open_captures
 from hgg_pyg.evaluate import EvaluateConfig
 from hgg_pyg.model.config import ModelConfig
 from hgg_pyg.model.network import HGGNet
-from hgg_pyg.synthetic import SynthesizeConfig, synthesize
+from hgg_pyg.synthetic import SynthesizeConfig
 from hgg_pyg.training.run import MODEL_FOLDER, TrainConfig
 from hgg_pyg.types import UserError
+from tests.captures import make_captures
 
 
 @pytest.fixture(scope="module")
 def captures(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Three subjects with SMPL-X parameters. Read only."""
     out = tmp_path_factory.mktemp("smplx") / "captures"
-    return synthesize(
-        SynthesizeConfig(out=out, subjects=3, frames=4, views=6, size=32, workers=1, layout="avatarrex_smplx")
-    )
+    return make_captures(SynthesizeConfig(out=out, subjects=3, frames=4, views=6, size=32, layout="avatarrex_smplx"))
 
 
 def test_the_captures_ask_for_their_body(captures: Path) -> None:

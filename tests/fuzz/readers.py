@@ -15,6 +15,10 @@ import scipy.sparse
 import torch
 from safetensors.torch import load_file, save
 
+from hgg_pyg.avatar.motions import retarget
+from hgg_pyg.avatar.motions.format import MotionFormat
+from hgg_pyg.avatar.motions.formats import avatar_file, bvh, deepmimic, easymocap, smpl_npz
+from hgg_pyg.avatar.skeleton import Skeleton
 from hgg_pyg.backbones.lgm.checkpoint import load_lgm, save_lgm
 from hgg_pyg.backbones.lgm.network import LGM, PRESETS
 from hgg_pyg.backbones.ply import read_similarity
@@ -35,6 +39,8 @@ from hgg_pyg.model.config import ModelConfig
 from hgg_pyg.model.network import HGGNet
 from hgg_pyg.training.run import TrainConfig, read_config
 from hgg_pyg.types import Gaussians, UserError
+from tests.avatar.avatars import small_avatar
+from tests.avatar.motions.people import SOURCES, bandai_namco, movement, write_bvh
 from tests.fuzz.mutations import bytes_changed, json_changed, npz_changed, pickle_changed, safetensors_changed
 from tests.fuzz.running import Reader
 
@@ -263,6 +269,65 @@ def _similarity() -> Sequence[bytes]:
     return [b"# moved\n1 0 0 0.5\n0 1 0 0\n0 0 1 0\n0 0 0 1\n", b"0 -2 0 1e-3\n2 0 0 0\n0 0 2 0\n0 0 0 1"]
 
 
+def _motion(valid: Callable[[Path], Sequence[bytes]], motion_format: MotionFormat, file: str, mutations: Any) -> Reader:
+    """A file of a motion is read, and fitted to the default person."""
+
+    def read(folder: Path) -> object:
+        return retarget(motion_format.read(folder / file), _default_skeleton())
+
+    return Reader(valid, file, read, mutations)
+
+
+@functools.cache
+def _default_skeleton() -> Skeleton:
+    body = _default_body()
+    return Skeleton(body.joint_names, tuple(body.parents.tolist()), body.rest_joints(torch.zeros(10)))
+
+
+def _bvhs(folder: Path) -> Sequence[bytes]:
+    lying, standing = bandai_namco()
+    local, root = movement(lying, frames=4)
+    files = [write_bvh(folder / "valid.bvh", lying, local + standing, root).read_bytes()]
+    for source in SOURCES.values():
+        files.append(write_bvh(folder / "valid.bvh", source, *movement(source, frames=4)).read_bytes())
+    return files
+
+
+def _motion_rows() -> Sequence[bytes]:
+    """SMPL's and SMPL-X's parameters of two frames, as several people name them."""
+    rng = np.random.default_rng(0)
+    poses, trans = rng.normal(0, 0.2, (2, 165)), rng.normal(0, 1, (2, 3))
+    parts = {"pose_body": poses[:, 3:66], "pose_hand": poses[:, 75:], "mocap_frame_rate": 30.0}
+    hands = {"left_hand_pose": np.zeros((2, 6)), "right_hand_pose": np.zeros((2, 45))}
+    return [
+        _npz(poses=poses, trans=trans, mocap_frame_rate=np.array([120.0])),
+        _npz(poses=poses[:, :72].astype(np.float32), transl=trans, fps=25),
+        _npz(root_orient=poses[:, :3], trans=trans, **parts),
+        _npz(global_orient=poses[:, :3], body_pose=poses[:, 3:66], transl=trans, **hands),
+    ]
+
+
+def _humanoids() -> Sequence[bytes]:
+    """Three frames of DeepMimic's humanoid, nearly at rest."""
+    still = [1.0, 0.1, 0, 0]
+    row = [0.03, 0, 0.9, 0, *still * 4, 0.1, *still * 2, 0.1, *still, 0.1, *still * 2, 0.1]
+    return [_text({"Loop": "wrap", "Frames": [row, row, row]})]
+
+
+def _captured(count: int) -> Sequence[bytes]:
+    """EasyMocap's files of so many frames, SMPL's and SMPL-X's."""
+    files = []
+    for width in (72, 87):
+        entry = {"id": 0, "Rh": [[0.1] * 3] * count, "Th": [[0.5] * 3] * count, "poses": [[0.1] * width] * count}
+        files += [_text([entry]), _text({"annots": [entry, entry]})]
+    return files
+
+
+def _avatars(folder: Path) -> Sequence[bytes]:
+    small_avatar(_default_body(), 5).save(folder / "valid.avatar")
+    return [(folder / "valid.avatar").read_bytes()]
+
+
 _EASYMOCAP = {
     key: [[0.1] * count] for key, count in {"Rh": 3, "Th": 3, "poses": 87, "expression": 10, "shapes": 10}.items()
 }
@@ -319,5 +384,10 @@ READERS: dict[str, Reader] = {
     "similarity": Reader(
         _always(*_similarity()), "move.txt", lambda folder: read_similarity(folder / "move.txt"), (bytes_changed,)
     ),
+    "motion_bvh": _motion(_bvhs, bvh.FORMAT, "a.bvh", (bytes_changed,)),
+    "motion_smpl": _motion(_always(*_motion_rows()), smpl_npz.FORMAT, "a.npz", _NPZ),
+    "motion_easymocap": _motion(_always(*_captured(2)), easymocap.FORMAT, "a.json", _JSON),
+    "motion_deepmimic": _motion(_always(*_humanoids()), deepmimic.FORMAT, "a.json", _JSON),
+    "motion_avatar": _motion(_avatars, avatar_file.FORMAT, "a.avatar", _HEADER),
 }
 """By name. Each is one kind of file."""

@@ -3,8 +3,6 @@
 import errno
 import os
 import resource
-import subprocess
-import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -19,6 +17,7 @@ from safetensors.torch import save_file
 from hgg_pyg.io.files import _HOST, try_folder, write_atomically
 from hgg_pyg.io.tensors import save_tensors
 from hgg_pyg.types import UserError
+from tests import python
 
 NOISE = np.random.default_rng(0).integers(0, 256, (200, 200, 3), np.uint8)
 
@@ -73,8 +72,8 @@ def test_every_writer_says_of_a_full_disk_which_file_it_was(name, tmp_path):
 def test_what_killed_processes_left_goes_and_what_others_write_stays(tmp_path):
     killed = "import os, signal, sys; from pathlib import Path; from hgg_pyg.io.files import write_atomically\n"
     killed += "write_atomically(Path(sys.argv[1]), lambda p: (p.write_text('half'), os.kill(os.getpid(), 9)))"
-    done = subprocess.run([sys.executable, "-c", killed, str(tmp_path / "other.pt")], env=os.environ)
-    gone = subprocess.Popen([sys.executable, "-c", ""])
+    done = python.run("-c", killed, tmp_path / "other.pt")
+    gone = python.start("-c", "")
     gone.wait()
     assert done.returncode == -9
     (left,) = tmp_path.iterdir()

@@ -2,7 +2,6 @@
 
 import inspect
 import logging
-import subprocess
 import sys
 from dataclasses import replace
 from typing import Any
@@ -16,6 +15,7 @@ from hgg_pyg.render import render as render_images
 from hgg_pyg.render.projection import project
 from hgg_pyg.render.scene import make_scene
 from hgg_pyg.types import Cameras, Gaussians, RenderOutput, UserError
+from tests import python
 from tests.render.render_scenes import PARAMETERS, gradients, ring_cameras, shell, with_grad
 
 IMAGES = ("rgb", "alpha", "depth")
@@ -263,7 +263,8 @@ render(dot, camera)
 assert "gsplat" not in sys.modules
 assert torch.get_num_threads() == 1
 """
-    subprocess.run([sys.executable, "-c", program], check=True)
+    done = python.run("-c", program, fresh=True)
+    assert done.returncode == 0, done.stderr
 
 
 @pytest.mark.gpu

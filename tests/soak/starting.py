@@ -2,72 +2,37 @@
 
 from __future__ import annotations
 
-import multiprocessing
 import os
 import resource
 import runpy
 import signal
-import subprocess
 import sys
 from collections.abc import Callable, Sequence
-from multiprocessing.context import ForkServerProcess
+from functools import partial
 from pathlib import Path
-from typing import Protocol
 
-_COMMANDS = ("train", "precompute", "finetune", "evaluate", "synthesize")
-_forks = multiprocessing.get_context("forkserver")
+from tests import python
 
-
-class Started(Protocol):
-    """A command that runs."""
-
-    def wait(self, timeout: float | None = None) -> int:
-        """Its exit code, once it has ended; negative for a signal. Raises subprocess.TimeoutExpired."""
-        ...
-
-    def send_signal(self, number: int, /) -> None:
-        """Send it a signal, if it still runs."""
-        ...
-
-
-Start = Callable[[str, Sequence[str], Path, int | None], Started]
+Start = Callable[[str, Sequence[str], Path, int | None], python.Process]
 """module, arguments, folder for what it says, and the bytes that a file may have"""
 
 
-def start_fresh(module: str, arguments: Sequence[str], place: Path, room: int | None) -> Started:
-    """As from a shell: importing takes longer than the work, and is killed more often."""
-    own = [sys.executable, "-m", "tests.soak.starting", module, str(place), str(room or 0), *arguments]
-    return subprocess.Popen(own)
+def _start(module: str, arguments: Sequence[str], place: Path, room: int | None, *, fresh: bool) -> python.Process:
+    environment = os.environ | {"OMP_NUM_THREADS": "1", "HGG_CACHE": str(place / "mesh")}
+    words = ("-m", "tests.soak.starting", module, place, room or 0, *arguments)
+    return python.start(*words, env=environment, fresh=fresh)
 
 
-def start_forked(module: str, arguments: Sequence[str], place: Path, room: int | None) -> Started:
-    """Forked from a server: all of a command's time is work. Its kernels are those of forked processes."""
-    _forks.set_forkserver_preload([f"hgg_pyg.{name}" for name in _COMMANDS])
-    process = _forks.Process(target=_work, args=(module, list(arguments), place, room))
-    process.start()
-    return _Forked(process, module)
+start_fresh: Start = partial(_start, fresh=True)
+"""as from a shell: importing takes longer than the work, and is killed more often"""
+start_forked: Start = partial(_start, fresh=False)
+"""forked from a server: all of a command's time is work"""
 
 
-class _Forked:
-    def __init__(self, process: ForkServerProcess, module: str) -> None:
-        self._process, self._module = process, module
-
-    def wait(self, timeout: float | None = None) -> int:
-        self._process.join(timeout)
-        if self._process.exitcode is None:
-            raise subprocess.TimeoutExpired(self._module, timeout or 0)
-        return self._process.exitcode
-
-    def send_signal(self, number: int) -> None:
-        if self._process.exitcode is None and self._process.pid is not None:
-            os.kill(self._process.pid, number)
-
-
-def _work(module: str, arguments: list[str], place: Path, room: int | None) -> None:
+def _work(module: str, arguments: list[str], place: Path, room: int) -> None:
     output = os.open(place / "output.txt", os.O_WRONLY | os.O_CREAT | os.O_APPEND)
     os.dup2(output, 1)
     os.dup2(output, 2)
-    os.environ |= {"OMP_NUM_THREADS": "1", "HGG_CACHE": str(place / "mesh")}
     if room:
         signal.signal(signal.SIGXFSZ, signal.SIG_IGN)  # an error to be met, as that of a full disk, not a signal
         resource.setrlimit(resource.RLIMIT_FSIZE, (room, resource.RLIM_INFINITY))

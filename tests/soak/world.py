@@ -13,7 +13,8 @@ from safetensors.numpy import load_file
 
 from hgg_pyg.synthetic import SynthesizeConfig, synthesize
 from hgg_pyg.training.checkpoint import Checkpoint
-from tests.soak.starting import Start, Started
+from tests.python import Process
+from tests.soak.starting import Start
 
 RUN = "run"
 _SYNTHETIC = ("--subjects", 3, "--frames", 4, "--views", 5, "--size", 32, "--workers", 1)
@@ -50,7 +51,7 @@ class World:
     seconds: Mapping[str, float]  # that each took
 
 
-def run(command: Command, world: World, place: Path, room: int | None = None) -> Started:
+def run(command: Command, world: World, place: Path, room: int | None = None) -> Process:
     """Start a command whose outputs go into a folder, where no file can grow beyond `room` bytes."""
     arguments = tuple(map(str, command.arguments(world, place)))
     return world.start(f"hgg_pyg.{command.name}", arguments, place, room)

@@ -209,7 +209,7 @@ def test_every_layout_is_completed_and_then_left_alone(layout, body, tmp_path, m
     config = SynthesizeConfig(tmp_path / "out", subjects=3, frames=1, views=1, size=16, layout=layout)
     asked: list[list[int]] = []
 
-    def write_all(config, indices):
+    def write_all(config, indices, clips):
         asked.append(indices)
         for index in indices:
             write_subject(config, index, body, lambda count: None)
@@ -259,7 +259,7 @@ def test_a_disk_that_fills_is_a_line_that_names_the_subject(tmp_path, body, monk
         raise OSError(errno.ENOSPC, "No space left on device")
 
     monkeypatch.setattr("hgg_pyg.synthetic.capture_writer.save_jpeg", full)
-    monkeypatch.setattr(dataset, "_worker", (body, queue.SimpleQueue()))
+    monkeypatch.setattr(dataset, "_worker", (body, queue.SimpleQueue(), []))
     config = SynthesizeConfig(tmp_path, subjects=3, frames=1, views=1, size=16)
     with pytest.raises(UserError, match=r"subject000: expected .* room in it, found: No space left") as said:
         dataset._write_one(config, 0)

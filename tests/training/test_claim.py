@@ -3,8 +3,8 @@
 import errno
 import fcntl
 import os
-import subprocess
-import sys
+import signal
+import time
 from pathlib import Path
 
 import pytest
@@ -13,6 +13,7 @@ from accelerate import Accelerator
 from hgg_pyg.training.claim import LOCK_FILE, begin_run, claimed
 from hgg_pyg.training.run import RunConfig, create_run, find_checkpoint
 from hgg_pyg.types import UserError
+from tests import python
 
 
 def test_a_second_command_is_refused_and_nothing_is_left(tmp_path):
@@ -53,20 +54,26 @@ def test_what_was_trained_is_not_overwritten_where_its_configuration_is_lost(tmp
         find_checkpoint(config)
 
 
-HOLD = "import fcntl, sys; f = open(sys.argv[1], 'a'); fcntl.flock(f, fcntl.LOCK_EX); print(flush=True); input()"
+HOLD = """
+import fcntl, signal, sys
+file = open(sys.argv[1], "a")
+fcntl.flock(file, fcntl.LOCK_EX)
+print("held", flush=True)
+signal.pause()
+"""
 
 
 def test_what_a_killed_process_held_is_free(tmp_path):
     folder = tmp_path / "demo"
     folder.mkdir()
-    arguments = [sys.executable, "-c", HOLD, str(folder / LOCK_FILE)]
-    with subprocess.Popen(arguments, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as other:
-        assert other.stdout is not None
-        other.stdout.readline()
-        with pytest.raises(UserError, match="found one at it"), claimed(folder):
-            pass
-        other.kill()
-        other.wait()
+    other = python.start("-c", HOLD, folder / LOCK_FILE)
+    while not other.stdout:
+        assert other.poll() is None, other.stderr
+        time.sleep(0.01)
+    with pytest.raises(UserError, match="found one at it"), claimed(folder):
+        pass
+    other.send_signal(signal.SIGKILL)
+    other.wait()
     assert (folder / LOCK_FILE).exists()
     with claimed(folder):
         pass

@@ -3,8 +3,6 @@
 import os
 import signal
 import socket
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any, cast
 
@@ -19,6 +17,7 @@ from hgg_pyg.training.checkpoint import Checkpoint
 from hgg_pyg.training.loop import TrainingLoop
 from hgg_pyg.training.run import RunConfig, find_checkpoint
 from hgg_pyg.types import UserError
+from tests import python
 
 LOOP = """
 import os
@@ -65,18 +64,16 @@ def start(tmp_path: Path, count: int, *options: str, **environment: str) -> list
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    shared = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port), "WORLD_SIZE": str(count), "OMP_NUM_THREADS": "1"}
+    shared = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port), "WORLD_SIZE": str(count)}
     started = [
-        subprocess.Popen(
-            [sys.executable, "-W", "ignore", "-c", LOOP, "--out", str(tmp_path), *options],
+        python.start(
+            *("-c", LOOP, "--out", tmp_path, *options),
             env={**os.environ, **shared, "RANK": str(rank), "LOCAL_RANK": str(rank), **environment},
-            stderr=subprocess.PIPE,
-            text=True,
         )
         for rank in range(count)
     ]
-    said = [process.communicate(timeout=120)[1] for process in started]
-    return [(process.returncode, text) for process, text in zip(started, said, strict=True)]
+    ended = [process.finish(timeout=120) for process in started]
+    return [(process.returncode, process.stderr) for process in ended]
 
 
 @pytest.mark.slow

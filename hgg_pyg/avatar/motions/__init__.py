@@ -10,6 +10,8 @@ from hgg_pyg.avatar.motions.format import MotionFormat
 from hgg_pyg.avatar.motions.own import OWN_MOTIONS
 from hgg_pyg.avatar.motions.registry import motion_formats, read_clip, register
 from hgg_pyg.avatar.motions.retarget import retarget
+from hgg_pyg.avatar.motions.skeletons import SourceSkeleton, clip_of
+from hgg_pyg.avatar.motions.smpl import smpl_clip
 from hgg_pyg.avatar.skeleton import Skeleton
 from hgg_pyg.types import UserError
 
@@ -51,9 +53,12 @@ __all__ = [
     "Clip",
     "Motion",
     "MotionFormat",
+    "SourceSkeleton",
+    "clip_of",
     "load_motion",
     "motion_formats",
     "read_clip",
     "register",
     "retarget",
+    "smpl_clip",
 ]

@@ -168,6 +168,7 @@ BROKEN_JSON = {
     "no JSON": ("{", "what is not JSON"),
     "nothing": ("[]", "found"),
     "a number": ("3", "EasyMocap's"),
+    "nobody": ('[{"id": NaN, "Rh": [[0,0,0]], "Th": [[0,0,0]], "poses": [[0]]}]', "'id': expected a whole number"),
     "no Rh": ('[{"Th": [[0,0,0]], "poses": [[0]]}]', "'Rh' is missing"),
     "short": ('[{"Rh": [[0,0]], "Th": [[0,0,0]], "poses": [[0]]}]', "'Rh': expected shape"),
     "width": ('[{"Rh": [[0,0,0]], "Th": [[0,0,0]], "poses": [[0]]}]', "expected 72, 78 or 87 numbers"),

@@ -73,6 +73,9 @@ def _people(path: Path) -> list[dict[str, Any]]:
         content = content.get("annots", [content])
     if not isinstance(content, list) or not content or not all(isinstance(person, dict) for person in content):
         raise UserError(f"{path}: expected {_EXPECTED}, found {shown(content)}")
+    for person in content:
+        if not isinstance(person.get("id"), int | str | None):  # NaN is nobody, not even themselves
+            raise UserError(f"{path}: key 'id': expected a whole number or a name, found {shown(person['id'])}")
     return content
 
 

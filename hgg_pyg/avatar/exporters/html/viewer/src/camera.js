@@ -11,8 +11,10 @@ export class Orbit {
     this.yaw = 0;
     /** Radians above the horizon. */
     this.pitch = 0;
-    /** Metres. */
+    /** Metres to the person, if nothing covers the image; farther otherwise. */
     this.distance = 3;
+    /** Parts of the image's width and height, from the left and from the top, that nothing covers. */
+    this.free = [1, 1];
     /** Metres that the camera looks beside the person, in the world. */
     this.pan = [0, 0, 0];
     /** Which way the person faces, radians from z to x. */
@@ -31,7 +33,8 @@ export class Orbit {
     this.yaw = 0.3;
     this.pitch = 0.08;
     this.pan = [0, 0, 0];
-    this.distance = Math.max(height, width / aspect) / (2 * Math.tan(FIELD / 2));
+    const free = (aspect * this.free[0]) / this.free[1];
+    this.distance = Math.max(height, width / free) / (2 * Math.tan(FIELD / 2));
   }
 
   /**
@@ -53,7 +56,7 @@ export class Orbit {
    * @param {number} down
    */
   move(right, down) {
-    const metres = 2 * Math.tan(FIELD / 2) * this.distance;
+    const metres = (2 * Math.tan(FIELD / 2) * this.distance) / this.free[1];
     const [x, y] = this.axes();
     this.pan = this.pan.map((value, i) => Math.min(3, Math.max(-3, value - metres * (right * x[i] + down * y[i]))));
   }
@@ -70,6 +73,7 @@ export class Orbit {
   }
 
   /**
+   * The person's middle is in the middle of what is free.
    * @param {number} width pixels
    * @param {number} height
    * @returns {View}
@@ -79,9 +83,9 @@ export class Orbit {
     const looked = this.target.map((value, i) => value + this.pan[i]);
     const rows = axes.flatMap((axis, row) => {
       const along = axis.reduce((sum, value, i) => sum + value * looked[i], 0);
-      return [...axis, (row === 2 ? this.distance : 0) - along];
+      return [...axis, (row === 2 ? this.distance / this.free[1] : 0) - along];
     });
     const focal = height / (2 * Math.tan(FIELD / 2));
-    return { matrix: [...rows, 0, 0, 0, 1], focal: [focal, focal], center: [width / 2, height / 2] };
+    return { matrix: [...rows, 0, 0, 0, 1], focal: [focal, focal], center: [(width * this.free[0]) / 2, (height * this.free[1]) / 2] };
   }
 }

@@ -1,29 +1,38 @@
 /** @import { Skeleton } from "./glb.js" */
 
-/** Which joints belong together, by their names; the first that fits counts. */
-const LIMBS = /** @type {[string, RegExp][]} */ ([
-  ["Left hand", /^left_(thumb|index|middle|ring|pinky|hand)/],
-  ["Right hand", /^right_(thumb|index|middle|ring|pinky|hand)/],
-  ["Head", /head|neck|jaw|eye/],
-  ["Left arm", /^left_(collar|shoulder|elbow|wrist)/],
-  ["Right arm", /^right_(collar|shoulder|elbow|wrist)/],
-  ["Left leg", /^left_(hip|knee|ankle|foot)/],
-  ["Right leg", /^right_(hip|knee|ankle|foot)/],
-  ["Trunk", /pelvis|spine/],
+const TRUNK = ["bend", "turn", "tilt"];
+const ARM = ["twist", "bend", "lift"];
+const LEG = ["swing", "twist", "spread"];
+
+/**
+ * Which joints belong together, by their names, the first that fits; and what turning them about x, y and z does, which
+ * point to the person's left, up and forward while the arms are stretched sideways.
+ */
+const LIMBS = /** @type {[string, RegExp, string[]][]} */ ([
+  ["Head", /head|neck|jaw|eye/, TRUNK],
+  ["Trunk", /pelvis|spine/, TRUNK],
+  ["Left arm", /^left_(collar|shoulder|elbow|wrist|hand)/, ARM],
+  ["Right arm", /^right_(collar|shoulder|elbow|wrist|hand)/, ARM],
+  ["Left leg", /^left_(hip|knee|ankle|foot)/, LEG],
+  ["Right leg", /^right_(hip|knee|ankle|foot)/, LEG],
+  ["Left fingers", /^left_(thumb|index|middle|ring|pinky)/, ARM],
+  ["Right fingers", /^right_(thumb|index|middle|ring|pinky)/, ARM],
+  ["Others", /^/, ["x", "y", "z"]],
 ]);
-const ORDER = ["Head", "Trunk", "Left arm", "Right arm", "Left leg", "Right leg", "Left hand", "Right hand", "Others"];
+
+/** @typedef {{name: string, axes: string[], joints: {node: number, name: string}[]}} Limb */
 
 /**
  * The joints by limb, in the order in which people look for them.
  * @param {Skeleton} skeleton
- * @returns {{limb: string, joints: {node: number, name: string}[]}[]}
+ * @returns {Limb[]}
  */
 export function limbsOf({ joints, nodes }) {
-  const found = /** @type {Map<string, {node: number, name: string}[]>} */ (new Map(ORDER.map((limb) => [limb, []])));
+  const limbs = LIMBS.map(([name, , axes]) => /** @type {Limb} */ ({ name, axes, joints: [] }));
   for (const node of joints) {
     const { name } = nodes[node];
-    const limb = LIMBS.find(([, pattern]) => pattern.test(name))?.[0] ?? "Others";
-    found.get(limb)?.push({ node, name: name.replace(/^(left|right)_/, "").replace(/_/g, " ") });
+    const own = limbs[LIMBS.findIndex(([, pattern]) => pattern.test(name))];
+    own.joints.push({ node, name: name.replace(/^(left|right)_/, "").replace(/_/g, " ") });
   }
-  return [...found].filter(([, own]) => own.length).map(([limb, own]) => ({ limb, joints: own }));
+  return limbs.filter((limb) => limb.joints.length);
 }

@@ -61,7 +61,7 @@ async function open() {
     "]": () => panel.sharpen(scene.sharpness * 1.2),
     0: () => panel.frame(),
     c: () => panel.toggle(),
-    h: () => document.body.classList.toggle("bare"),
+    h: () => panel.bare(),
     Escape: () => {
       panel.open(false);
       canvas.focus();
@@ -85,7 +85,7 @@ async function open() {
     requestAnimationFrame(step);
     const seconds = Math.min(LONGEST, Math.max(0, (now - last) / 1000));
     last = now;
-    if (fit(canvas)) redraw();
+    if (fit(canvas)) panel.measure();
     if (panel.playing && scene.clip) {
       scene.time = (scene.time + seconds) % scene.clip.seconds;
       redraw();

@@ -2,8 +2,8 @@ import { limbsOf } from "./limbs.js";
 
 /** @import { Scene } from "./scene.js" */
 
-const AXES = ["bend", "turn", "tilt"]; // about x, y and z at rest, to the person's left, up and forward
-const REACH = Math.PI; // radians, of a limb's slider
+const REACH = 2; // radians that a slider bends a joint
+const WIDE = 760; // pixels of a page that has room for the settings beside the person
 const REST = "rest pose";
 
 /**
@@ -66,7 +66,8 @@ export class Panel {
     this.listFacts();
     this.choose(0);
     this.play(this.playing);
-    this.open(innerWidth >= 760);
+    this.open(innerWidth >= WIDE);
+    this.frame();
   }
 
   /** @param {boolean} playing */
@@ -82,12 +83,9 @@ export class Panel {
   choose(motion) {
     const { scene } = this;
     const playing = this.playing || !scene.clip;
-    const camera = scene.camera;
-    const kept = { yaw: camera.yaw, pitch: camera.pitch, pan: camera.pan, distance: camera.distance };
     scene.motion = motion;
     scene.time = 0;
-    scene.frame();
-    Object.assign(camera, kept);
+    scene.face();
     this.motions.value = String(motion);
     this.time.max = String(scene.clip?.seconds ?? 0);
     this.time.disabled = !scene.clip?.seconds;
@@ -129,10 +127,26 @@ export class Panel {
   open(open) {
     element("panel").hidden = !open;
     element("more").setAttribute("aria-expanded", String(open));
+    this.measure();
   }
 
   toggle() {
     this.open(Boolean(element("panel").hidden));
+  }
+
+  /** Hide or show everything but the picture. */
+  bare() {
+    document.body.classList.toggle("bare");
+    this.measure();
+  }
+
+  /** See what of the picture is covered; the person stands in the middle of the rest. */
+  measure() {
+    const [bar, panel] = ["bar", "panel"].map((id) => element(id).getBoundingClientRect());
+    const beside = panel.width > 0 && panel.left > innerWidth / 2;
+    const lowest = Math.min(...[bar, beside ? bar : panel].map((box) => (box.height ? box.top : innerHeight)));
+    this.scene.camera.free = [beside ? panel.left / innerWidth : 1, lowest / innerHeight];
+    this.changed();
   }
 
   showTime() {
@@ -145,9 +159,11 @@ export class Panel {
   }
 
   listLimbs() {
-    for (const { limb, joints } of limbsOf(this.scene.avatar.skeleton)) {
-      const rows = joints.map(({ node, name }) => make("fieldset", {}, make("legend", {}, name), ...this.bendsOf(node, `${limb}, ${name}`)));
-      element("limbs").append(make("details", {}, make("summary", {}, limb), ...rows));
+    for (const { name, axes, joints } of limbsOf(this.scene.avatar.skeleton)) {
+      const rows = joints.map((joint) =>
+        make("fieldset", {}, make("legend", {}, joint.name), ...this.bendsOf(joint.node, `${name}, ${joint.name}`, axes)),
+      );
+      element("limbs").append(make("details", {}, make("summary", {}, name), ...rows));
     }
   }
 
@@ -155,9 +171,10 @@ export class Panel {
    * Three sliders of a joint.
    * @param {number} node
    * @param {string} name
+   * @param {string[]} axes what turning about x, y and z is called
    */
-  bendsOf(node, name) {
-    return AXES.map((axis, index) => {
+  bendsOf(node, name, axes) {
+    return axes.map((axis, index) => {
       const slider = make("input", { type: "range", min: -REACH, max: REACH, step: "any", value: 0 });
       slider.setAttribute("aria-label", `${name}: ${axis}`);
       slider.oninput = () => {

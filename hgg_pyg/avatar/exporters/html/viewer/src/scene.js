@@ -7,7 +7,7 @@ import { DepthOrder } from "./sort.js";
 
 /** @import { Avatar } from "./glb.js" */
 
-const ROOM = 1.25; // around the person, in heights of it
+const ROOM = 1.15; // that a person takes with some space around, in its heights
 const FEWEST = 0.1; // metres to the person: nearer its blur grows no more
 
 /** An avatar, what it does, and how it is looked at. */
@@ -36,7 +36,6 @@ export class Scene {
     /** Metres, how high the camera looks. */
     this.level = 0;
     this.painter = new Painter(canvas, avatar.splats, this.skin);
-    this.frame();
   }
 
   /** The clip that plays; none is the rest pose. */
@@ -44,13 +43,23 @@ export class Scene {
     return this.avatar.clips[this.motion];
   }
 
+  /** Turn to where the person faces as the motion begins, and look at the height of its middle. */
+  face() {
+    const { maps, places } = this.pose(0);
+    this.camera.heading = Math.atan2(maps[2], maps[10]); // where the root's z points
+    this.level = places[1] + this.size.middle;
+  }
+
   /** Look at the whole person again, from the front. */
   frame() {
-    const { maps, places } = this.pose(0);
-    const { width, height, middle } = this.size;
-    this.camera.heading = Math.atan2(maps[2], maps[10]); // where the root's z points
-    this.camera.reset(ROOM * width, ROOM * height, this.canvas.width / this.canvas.height);
-    this.level = places[1] + middle;
+    const { width, height } = this.canvas;
+    this.face();
+    this.camera.reset(ROOM * this.size.width, ROOM * this.size.height, width / height);
+  }
+
+  /** What the camera sees. */
+  view() {
+    return this.camera.view(this.canvas.width, this.canvas.height);
   }
 
   /** A new context's textures and programs, after the old ones were lost. */
@@ -81,8 +90,7 @@ export class Scene {
     const { maps, places } = this.pose(this.time);
     this.skin.pose(maps);
     this.camera.target = [places[0], this.level, places[2]]; // it walks with the person, and does not jump with it
-    const { width, height } = this.canvas;
-    const view = this.camera.view(width, height);
+    const view = this.view();
     this.sorted.sort(view.matrix);
     this.painter.draw(this.sorted.order, view, this.blur(view.focal[0], this.sorted.middle), this.background);
   }

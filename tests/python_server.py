@@ -1,0 +1,144 @@
+"""The server of `tests/python.py`: imports everything, then forks a process for each order, and tells how it ended."""
+
+from __future__ import annotations
+
+import atexit
+import contextlib
+import gc
+import importlib
+import json
+import os
+import runpy
+import select
+import signal
+import socket
+import struct
+import sys
+import types
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+
+from hgg_pyg.kernels import numba_tools
+
+CODE = struct.Struct("i")
+"""what is told of a process: its number at first, its exit code at last"""
+_COMMANDS = ("train", "evaluate", "finetune", "precompute", "synthesize", "check", "inspect", "export", "avatar")
+_BENCHMARKS = ("ablation", "attention", "gpu")
+
+
+def serve(orders: socket.socket) -> list[int]:
+    """Fork processes until no orders can come any more.
+
+    Returns:
+        in each forked process: the files of its order, which are the order itself, its stdout and its stderr.
+    """
+    running: dict[int, int] = {}  # where to tell a process's end, by its number
+    noticed, notice = os.pipe()
+    os.set_blocking(notice, False)
+    signal.set_wakeup_fd(notice)
+    signal.signal(signal.SIGCHLD, lambda *_: None)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # a terminal sends it to all processes
+    while True:
+        ready, _, _ = select.select([orders, noticed], [], [])
+        if noticed in ready:
+            os.read(noticed, 1000)
+            for pid, report in list(running.items()):
+                ended, status = os.waitpid(pid, os.WNOHANG)
+                if ended:
+                    _tell(report, os.waitstatus_to_exitcode(status))
+                    os.close(running.pop(pid))
+        if orders in ready:
+            message, given, *_ = socket.recv_fds(orders, 1, 4)
+            if not message:
+                sys.exit()
+            report, *files = given
+            pid = os.fork()
+            if not pid:
+                signal.set_wakeup_fd(-1)
+                signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+                signal.signal(signal.SIGINT, signal.default_int_handler)
+                for file in (orders.detach(), noticed, notice, report, *running.values()):
+                    os.close(file)
+                return files
+            running[pid] = report
+            _tell(report, pid)
+            for file in files:
+                os.close(file)
+
+
+def _tell(report: int, number: int) -> None:
+    with contextlib.suppress(BrokenPipeError):  # whoever started it no longer wants to know
+        os.write(report, CODE.pack(number))
+
+
+def become(order: int, stdout: int, stderr: int) -> None:
+    """Do in this process what an order's arguments of Python say."""
+    with open(order, "rb") as file:
+        file.seek(0)
+        wanted = json.load(file)
+    if wanted["new_session"]:
+        os.setsid()
+    for file, stream in ((os.open(os.devnull, os.O_RDONLY), 0), (stdout, 1), (stderr, 2)):
+        os.dup2(file, stream)
+        os.close(file)
+    os.chdir(wanted["cwd"])
+    os.environ.clear()
+    os.environ.update(wanted["env"])
+    np.random.seed()  # every fork would draw the same
+    numba_tools._forked = False  # of a server without threads: its kernels are those of any new process
+    words = wanted["arguments"]
+    how, name, *rest = words if words[0] in ("-c", "-m") else ("script", *words)
+    place = {"-c": "", "-m": wanted["cwd"], "script": str(Path(name).resolve().parent)}[how]
+    sys.path[:] = [place, *filter(None, os.environ.get("PYTHONPATH", "").split(os.pathsep)), *sys.path[1:]]
+    sys.argv[:] = ["-c" if how == "-c" else name, *rest]
+    with _noted():
+        if how == "-m":
+            runpy.run_module(name, run_name="__main__", alter_sys=True)
+        elif how == "script":
+            runpy.run_path(name, run_name="__main__")
+        else:
+            module = sys.modules["__main__"] = types.ModuleType("__main__")
+            exec(compile(name, "<string>", "exec"), module.__dict__)
+
+
+_code = 0  # of this process when it ends; negative for the signal that it ends by
+
+
+@contextlib.contextmanager
+def _noted() -> Iterator[None]:
+    """Note what exit code Python gives for what is raised inside."""
+    global _code
+    try:
+        yield
+    except SystemExit as end:
+        _code = end.code if isinstance(end.code, int) else int(end.code is not None)
+        raise
+    except BaseException as error:
+        _code = -signal.SIGINT if isinstance(error, KeyboardInterrupt) else 1
+        raise
+
+
+def _leave() -> None:
+    """End this process without taking all of its modules apart, which takes longer than most of what it did."""
+    sys.stdout.flush()
+    sys.stderr.flush()
+    if _code < 0:
+        signal.signal(-_code, signal.SIG_DFL)
+        os.kill(os.getpid(), -_code)
+    os._exit(_code & 0xFF)
+
+
+def _import_all() -> None:
+    for name in (*(f"hgg_pyg.{name}" for name in _COMMANDS), *(f"benchmarks.{name}" for name in _BENCHMARKS)):
+        importlib.import_module(name)
+    gc.collect()
+    gc.freeze()  # forked processes share what they leave as it is
+
+
+if __name__ == "__main__":
+    atexit.register(_leave)  # the first, which is called last
+    _import_all()
+    # At the top, as any program: Python itself says what was raised, and waits for threads.
+    become(*serve(socket.socket(fileno=int(sys.argv[1]))))
