@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from viser import GlbHandle, MeshHandle, PointCloudHandle, ViserServer
 
 _SKIN = (150, 140, 130)
-_DOT = 0.006  # metres
+_DOT = 0.004  # metres
 
 
 class BodyLayer:

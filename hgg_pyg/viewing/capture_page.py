@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from viser import ViserServer
 
 OF_FRAME, DIRECT, REFINED = "of this frame", "avatar: direct binding", "avatar: after the read-out"
+NOBODY = "none of them"
 _PER_SECOND = 10.0  # pictures
 
 
@@ -50,7 +51,7 @@ class CapturePage:
         ask, gui = self._redrawer.ask, server.gui
         self.eyes = Eyes(server, ask)
         self._stand()
-        self._cameras = CameraLayer(server, capture, subject.source.cameras, self.eyes.at, tell)
+        self._cameras = CameraLayer(server, capture, subject.source.cameras, self.eyes.at, self._step_into, tell)
         self._body = BodyLayer(server, subject.body.faces.numpy(), self._choose)
         self._bones = Bones(server, "/body/skeleton", subject.body.parents.tolist())
         self._splats = SplatLayer(server, "/gaussians")
@@ -62,6 +63,8 @@ class CapturePage:
         with gui.add_folder("Layers"):
             self.cameras = gui.add_checkbox("cameras", True)
             self.images = gui.add_dropdown("their images", get_args(Shown), initial_value="as filmed")
+            names = (NOBODY, *(f"{number}: {name}" for number, name in enumerate(capture.camera_names)))
+            self.through = gui.add_dropdown("look through", names, initial_value=NOBODY)
             self.body = gui.add_checkbox("body", True)
             self.vertices = gui.add_checkbox("vertices", False)
             self.skeleton = gui.add_checkbox("skeleton", False)
@@ -76,14 +79,9 @@ class CapturePage:
             self.edges = gui.add_checkbox("edges of a vertex", False, hint="a click on the body chooses one")
             self.vertex = gui.add_number("vertex", 0, min=0, max=subject.body.num_vertices - 1, step=1)
             self._about_vertex = add_facts(gui, {})
-        with gui.add_folder("Look through", expand_by_default=False):
-            buttons = [gui.add_button(name) for name in capture.camera_names]
         with gui.add_folder("About", expand_by_default=False):
             add_facts(gui, self._facts())
-        for camera, button in enumerate(buttons):
-            button.on_click(
-                lambda event, camera=camera: event.client and self._cameras.look_through(event.client, camera)
-            )
+        self.through.on_update(lambda _: self._look_through())
         for control in (
             *(self.cameras, self.images, self.body, self.vertices, self.skeleton, self.gaussians),
             *(self.which, self.sharpness, self.paint, self.edges, self.vertex),
@@ -117,7 +115,7 @@ class CapturePage:
         if not self.cameras.value:
             self._cameras.hide()
             return self.timeline.running
-        more = self._cameras.show(frame, self.images.value)
+        more = self._cameras.show(frame, self.images.value, self._camera)
         return more or self.timeline.running
 
     def _draw_body(self, frame: int, vertices: np.ndarray) -> None:
@@ -173,6 +171,22 @@ class CapturePage:
     def _choose(self, vertex: int) -> None:
         self.vertex.value = vertex
         self.edges.value = True
+        self._redrawer.ask()
+
+    @property
+    def _camera(self) -> int | None:
+        """The one that is looked through."""
+        chosen = self.through.value
+        return None if chosen == NOBODY else int(chosen.split(":")[0])
+
+    def _step_into(self, camera: int) -> None:
+        self.through.value = f"{camera}: {self.subject.capture.camera_names[camera]}"
+
+    def _look_through(self) -> None:
+        """Put all eyes where the camera is, that was chosen."""
+        if self._camera is not None:
+            for client in self.server.get_clients().values():
+                self._cameras.look_through(client, self.timeline.now(), self._camera)
         self._redrawer.ask()
 
     def _stand(self) -> None:
