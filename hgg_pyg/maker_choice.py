@@ -78,6 +78,8 @@ def open_maker(data: Path, options: MakerOptions) -> tuple[Maker, FrameSource]:
     capture = make_capture(subject.folder, subject.layout, body, size, crop)
     usual = trained.clip.input_views
     count = options.views or (min(usual, len(capture.cameras)) if free else usual)
+    if count > (there := len(capture.cameras)):
+        raise UserError(f"--views: expected at most {there}, the cameras of {subject.folder}, found {count}")
     check_views(backbone, count)
     source = FrameSource(capture, spread_cameras(capture, count), backbone, body, Path("runs/cache"))
     frames = options.frames or trained.clip.frames

@@ -9,6 +9,7 @@ from typing import Any
 import tyro
 
 _TITLES = ("Value error", "Invalid choice", "Missing argument", "Unrecognized options", "Required options")
+_KINDS = {"INT": "an integer", "FLOAT": "a number"}
 
 
 def one_line(config: type, said: str, program: str) -> str:
@@ -54,7 +55,7 @@ def _refused(config: type, where: str, why: str) -> str:
                 return f"{where}: expected {kind}, found {why.rpartition(': ')[2]}"
         if found := re.match(r"no type matching (.*) could be instantiated from \[(.*)\]", why):
             kind = re.sub(r"\{None\}\||[{}]", "", found[1])
-            return f"{where}: expected {kind}, found {found[2]}"
+            return f"{where}: expected {_KINDS.get(kind, kind)}, found {found[2]}"
         return f"{where}: {why}"
     inner = "" if where == config.__name__ else f"{where}."
     if found := re.match(r"(?:[A-Z]\w*\.)?([a-z]\w*): (.*)", why, re.DOTALL):

@@ -20,6 +20,7 @@ LINES = [
     (AnimateConfig, ["a", "b"], "b: expected options that there are, see python -m hgg_pyg.avatar --help"),
     (AnimateConfig, [], "missing: PATH file of an avatar, person.avatar (required)"),
     (AvatarConfig, ["d", "--image-size", "0"], "--image-size: expected at least 1, found 0"),
+    (AvatarConfig, ["d", "--frames", "nan"], "--frames: expected an integer, found 'nan'"),
     (AvatarConfig, ["d", "--out", "x.ply"], "--out: expected a name that ends in .avatar, found x.ply"),
     (SynthesizeConfig, ["--out", "x", "--views", "1e9"], "--views: expected an integer, found '1e9'"),
     (SynthesizeConfig, ["--out", "x", "--views", "99999"], "--views: expected at most 10,000, found 99999"),
