@@ -23,7 +23,10 @@ from hgg_pyg.training.trained import load_network
 from hgg_pyg.types import UserError
 
 _IMAGE_SIZE = 512
-_NEEDS_RUN = "the weights that come with hgg_pyg are for the open body; --direct needs none"
+_NEEDS_RUN = (
+    "the weights that come with hgg_pyg are for the open body of 24 joints; python -m hgg_pyg.train makes a run, "
+    "and --direct needs none"
+)
 
 
 @dataclass(frozen=True, kw_only=True)
