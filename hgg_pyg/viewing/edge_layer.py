@@ -17,7 +17,8 @@ from hgg_pyg.viewing.text import node_name
 if TYPE_CHECKING:
     from viser import LineSegmentsHandle, ViserServer
 
-_THICKNESS = 0.0015  # metres
+_BALL, _LINE = 0.2, 0.06  # radius of the vertex and thickness of lines, in median lengths of edges
+_SHORTEST, _LONGEST = 0.001, 0.03  # metres, of what these are shares of: fingers have edges of millimetres
 _PLAIN = (220, 60, 20)
 EdgeType = tuple[str, str, str]
 
@@ -28,7 +29,7 @@ class EdgeLayer:
     def __init__(self, server: ViserServer) -> None:
         self._server = server
         self._lines: dict[str, LineSegmentsHandle] = {}
-        self._ball = server.scene.add_icosphere("/edges/vertex", 0.012, color=_PLAIN, visible=False)
+        self._ball = server.scene.add_icosphere("/edges/vertex", 0.005, color=_PLAIN, visible=False)
 
     def show(self, lines: Mapping[str, tuple[np.ndarray, np.ndarray]], vertex: np.ndarray) -> None:
         """Draw these.
@@ -39,12 +40,15 @@ class EdgeLayer:
         """
         for name, handle in self._lines.items():
             handle.visible = name in lines
+        lengths = [np.linalg.norm(sources - vertex, axis=1) for sources, _ in lines.values()]
+        usual = float(np.median(np.concatenate(lengths))) if lengths else _LONGEST
+        usual = min(max(usual, _SHORTEST), _LONGEST)
         for name, (sources, colors) in lines.items():
             points = np.stack([sources, np.broadcast_to(vertex, sources.shape)], 1)
             self._lines[name] = self._server.scene.add_line_segments(
-                f"/edges/{node_name(name)}", points, np.repeat(colors[:, None], 2, 1), thickness=_THICKNESS
+                f"/edges/{node_name(name)}", points, np.repeat(colors[:, None], 2, 1), thickness=_LINE * usual
             )
-        self._ball.position = vertex
+        self._ball.position, self._ball.radius = vertex, _BALL * usual
         self._ball.visible = True
 
     def hide(self) -> None:

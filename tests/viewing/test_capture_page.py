@@ -158,6 +158,7 @@ def test_a_vertex_has_the_edges_of_the_graph(page):
     neighbours = subject.graph[NEAR].edge_index[0][subject.graph[NEAR].edge_index[1] == vertex]
     np.testing.assert_allclose(near[:, 0], vertices[neighbours], atol=1e-6)
     np.testing.assert_allclose(near[:, 1], vertices[vertex].expand(len(neighbours), -1), atol=1e-6)
+    assert node(page, "/edges/vertex").radius < np.linalg.norm(near[:, 0] - near[:, 1], axis=1).max() / 2
     page.edges.value = False
     draw(page)
     assert not {"/edges/binds", "/edges/near", "/edges/vertex"} & shown(page)
