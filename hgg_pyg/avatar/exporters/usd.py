@@ -51,9 +51,14 @@ def _write(path: Path, gaussians: Gaussians, about: Mapping[str, str]) -> None:
     splats.CreateExtentAttr(Vt.Vec3fArray.FromNumpy(np.stack([(means - reach).min(0), (means + reach).max(0)])))
     stage.SetDefaultPrim(splats.GetPrim())
     layer = stage.GetRootLayer()
-    layer.customLayerData = {"generator": "hgg_pyg", **about}
+    layer.customLayerData = {"generator": "hgg_pyg", **{_plain(name): _plain(text) for name, text in about.items()}}
     if not layer.Export(str(path)):
         raise OSError("OpenUSD could not write it")
+
+
+def _plain(text: str) -> str:
+    r"""With bytes of files' names that are no letters as Python writes them: \udce9."""
+    return text.encode("utf-8", "backslashreplace").decode()
 
 
 EXPORTER = StillExporter(
