@@ -21,6 +21,7 @@ _SHARED = re.compile(
     r"(name|out|resume|seed|data|cache|body|image_size|crop|protocol|precision|checkpoint_every|validate_every|"
     r"clip\.input_views|model\.in_channels|model\.num_vertices|model\.relations|backbone\..*)"
 )
+_LATER = "variety."  # fields that are younger than the names of runs
 
 
 @dataclass(frozen=True)
@@ -50,15 +51,18 @@ class Setting:
 def name_changes(base: TrainConfig, config: TrainConfig) -> str:
     """What a configuration changes of another one, as a folder's name: "num_layers6-hops1", "default" if nothing.
 
-    A field goes by the last part of its name unless another field that a setting may change ends with the same.
+    A field goes by the last part of its name unless another field that a setting may change ends with the same; those
+    of `variety` go by their whole names, so that the others keep what they were called before there was variety.
     """
     before, after = flat_config(base), flat_config(config)
     endings = Counter(name.rpartition(".")[2] for name in before if not _SHARED.fullmatch(name))
+    endings.subtract(name.rpartition(".")[2] for name in before if name.startswith(_LATER))
     parts = []
     for name, value in after.items():
         if value != before[name]:
             ending = name.rpartition(".")[2]
-            parts.append((name if endings[ending] > 1 else ending) + _as_text(value))
+            whole = endings[ending] > 1 or name.startswith(_LATER)
+            parts.append((name if whole else ending) + _as_text(value))
     found = re.sub(r"[^\w.]+", "-", "-".join(parts), flags=re.ASCII).strip("-.")
     if len(found) > _LONGEST_NAME:
         found = f"{found[:_LONGEST_NAME]}-{config_digest(found)}"

@@ -3,7 +3,7 @@
 One network for all: PSNR of novel poses of people that it was not trained on, and what it gains over direct binding of
 the same Gaussians. A setting where it is worse than direct binding is said so.
 
-    python -m hgg_pyg.synthesize --out captures/robust_test --subjects 6 --frames 16 --size 512 --seed 13
+    python -m hgg_pyg.synthesize --out captures/robust_test --subjects 4 --frames 22 --views 8 --size 512 --seed 13
     python -m benchmarks.shipped --data captures/robust_test
 """
 
@@ -12,6 +12,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import torch
@@ -44,7 +45,9 @@ class ShippedBenchmark:
     """What the weights are tried on."""
 
     data: tuple[Path, ...] = (Path("captures/robust_test"),)
-    """folders of captures; their test subjects are taken, of a single subject the frames kept for novel poses"""
+    """folders of captures"""
+    split: Literal["test", "all"] = "all"
+    """which of their subjects: all, where the weights have seen none of them"""
     run: Path = SHIPPED
     """folder of the run whose weights are tried; by default those that come with hgg_pyg"""
     sizes: tuple[Pixels, ...] = (128, 256, 512)
@@ -60,7 +63,7 @@ class ShippedBenchmark:
     crop: bool = False
     """crop the images to squares around the person"""
     subjects: SubjectCount = 4
-    """test subjects of each folder at most"""
+    """subjects of each folder at most"""
     images: Steps = 24
     """images a subject that are scored, evenly spaced over novel poses and cameras"""
     whole_grid: bool = False
@@ -102,7 +105,7 @@ def try_setting(config: ShippedBenchmark, data: Path, size: int, views: int, fra
     """One setting on one folder; None where it has fewer cameras or frames."""
     trained = read_config(config.run)
     body, backbone = load_body_for(data, trained.body), make_backbone(trained.backbone)
-    found = open_captures(data, size, body, config.crop).require("test", data)[: config.subjects]
+    found = open_captures(data, size, body, config.crop).require(config.split, data)[: config.subjects]
     if min(len(capture.cameras) for capture in found) < views:
         return None
     sources = some_usable(frame_sources(found, views, backbone, body, Path("runs/cache")))

@@ -22,7 +22,7 @@ COMMANDS = (
     ("inspect", "where a trained network looks and what it changes, in images and numbers"),
     ("animate", "a film of an avatar in motion"),
     ("export", "an avatar in other programs' formats, in a pose or with motions"),
-    ("view", "an avatar in the browser, to be moved and looked into"),
+    ("view", "inside an avatar, a capture or a trained network at work, in the browser"),
     ("synthesize", "make synthetic captures of clothed people"),
     ("check", "whether a capture can be trained on, and if not, what is wrong with it"),
 )

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from hgg_pyg.avatar.motions import Clip
 from hgg_pyg.body import load_body
 from hgg_pyg.kernels.threads import one_thread
 from hgg_pyg.synthetic import SynthesizeConfig, dataset, synthesize
@@ -20,10 +21,10 @@ def make_captures(config: SynthesizeConfig) -> Path:
         return synthesize(config)
 
 
-def _write_here(config: SynthesizeConfig, indices: list[int]) -> Iterator[int]:
+def _write_here(config: SynthesizeConfig, indices: list[int], clips: list[Clip]) -> Iterator[int]:
     written: list[int] = []
     with one_thread():  # as the processes have
         body = load_body()
         for index in indices:
-            write_subject(config, index, body, written.append)
+            write_subject(config, index, body, written.append, clips)
     yield sum(written)

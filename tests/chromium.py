@@ -86,6 +86,7 @@ def visit(
     )
     if before:
         context.add_init_script(before)
+    context.set_default_timeout(120_000)  # milliseconds, of a machine that does much else
     page = context.new_page()
     visited = Visit(page)
     page.on("console", lambda message: visited.said.append(f"{message.type}: {message.text}"))

@@ -37,6 +37,7 @@ def start(
     cwd: Path | None = None,
     env: Mapping[str, str] | None = None,
     new_session: bool = False,
+    forks: bool = False,
     fresh: bool = False,
 ) -> Process:
     """Start a process.
@@ -46,6 +47,7 @@ def start(
         cwd: its folder; by default this process's.
         env: all of its environment; by default this process's.
         new_session: make it lead a group of its own.
+        forks: what it starts itself is forked, too: modules that it has imported, and what `multiprocessing` spawns.
         fresh: take a fresh interpreter.
     """
     words = [str(argument) for argument in arguments]
@@ -57,6 +59,7 @@ def start(
         started = subprocess.Popen(command, cwd=folder, env=environment, start_new_session=new_session, **files)
     else:
         order = {"arguments": words, "cwd": folder, "env": environment, "new_session": new_session}
+        order |= {"forks": forks}
         started = _Forked(order, stdout, stderr)
     return Process(words, started, stdout, stderr)
 

@@ -7,16 +7,22 @@ import contextlib
 import gc
 import importlib
 import json
+import multiprocessing.context
 import os
 import runpy
 import select
 import signal
 import socket
 import struct
+import subprocess
 import sys
+import threading
+import traceback
 import types
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -26,6 +32,7 @@ CODE = struct.Struct("i")
 """what is told of a process: its number at first, its exit code at last"""
 _COMMANDS = ("train", "evaluate", "finetune", "precompute", "synthesize", "check", "inspect", "export", "avatar")
 _BENCHMARKS = ("ablation", "attention", "gpu")
+_READ = "TRITON_INTERPRET"  # of the environment, by an import
 
 
 def serve(orders: socket.socket) -> list[int]:
@@ -57,8 +64,8 @@ def serve(orders: socket.socket) -> list[int]:
             pid = os.fork()
             if not pid:
                 signal.set_wakeup_fd(-1)
-                signal.signal(signal.SIGCHLD, signal.SIG_DFL)
                 signal.signal(signal.SIGINT, signal.default_int_handler)
+                _forget_handlers()
                 for file in (orders.detach(), noticed, notice, report, *running.values()):
                     os.close(file)
                 return files
@@ -84,13 +91,19 @@ def become(order: int, stdout: int, stderr: int) -> None:
         os.dup2(file, stream)
         os.close(file)
     os.chdir(wanted["cwd"])
-    os.environ.clear()
-    os.environ.update(wanted["env"])
-    np.random.seed()  # every fork would draw the same
     numba_tools._forked = False  # of a server without threads: its kernels are those of any new process
-    words = wanted["arguments"]
+    if wanted["forks"]:
+        _fork_further()
+    _run(wanted["arguments"], wanted["env"])
+
+
+def _run(words: Sequence[str], environment: Mapping[str, str]) -> None:
+    """What `python WORDS` does."""
+    os.environ.clear()
+    os.environ.update(environment)
+    np.random.seed()  # every fork would draw the same
     how, name, *rest = words if words[0] in ("-c", "-m") else ("script", *words)
-    place = {"-c": "", "-m": wanted["cwd"], "script": str(Path(name).resolve().parent)}[how]
+    place = {"-c": "", "-m": os.getcwd(), "script": str(Path(name).resolve().parent)}[how]
     sys.path[:] = [place, *filter(None, os.environ.get("PYTHONPATH", "").split(os.pathsep)), *sys.path[1:]]
     sys.argv[:] = ["-c" if how == "-c" else name, *rest]
     with _noted():
@@ -101,6 +114,58 @@ def become(order: int, stdout: int, stderr: int) -> None:
         else:
             module = sys.modules["__main__"] = types.ModuleType("__main__")
             exec(compile(name, "<string>", "exec"), module.__dict__)
+
+
+def _forget_handlers() -> None:
+    """Handle signals as a new program does: those that are ignored stay so."""
+    for number in signal.valid_signals():
+        if callable(signal.getsignal(number)):
+            signal.signal(number, signal.default_int_handler if number == signal.SIGINT else signal.SIG_DFL)
+
+
+class _Process(multiprocessing.context.ForkProcess):
+    def run(self) -> None:
+        _forget_handlers()
+        super().run()
+
+
+class _Context(multiprocessing.context.ForkContext):
+    Process = _Process
+
+
+def _fork_further() -> None:
+    """From now on, fork what this process starts: modules that it has imported, and what would be spawned."""
+    multiprocessing.context._concrete_contexts["spawn"] = _Context()
+    start = subprocess.Popen.__init__
+
+    def fork(self: subprocess.Popen, args: Any, *others: Any, **options: Any) -> None:
+        words = [] if isinstance(args, str) else [os.fspath(word) for word in args]
+        environment = options.get("env") or dict(os.environ)
+        if words[:1] == [sys.executable] and "-m" in words and environment.get(_READ) == os.environ.get(_READ):
+            words = words[words.index("-m") :]
+            if words[1] in sys.modules:
+                sys.stdout.flush()  # or the fork would say it, too
+                options["preexec_fn"] = partial(_run_and_leave, words, environment, options.get("pass_fds", ()))
+        start(self, args, *others, **options)
+
+    subprocess.Popen.__init__ = fork
+
+
+def _run_and_leave(words: Sequence[str], environment: Mapping[str, str], kept: Collection[int]) -> None:
+    """In place of the program that a process is to become, with its files and folder: run one, and end."""
+    for file in {*map(int, os.listdir("/proc/self/fd"))} - {0, 1, 2, *kept}:
+        with contextlib.suppress(OSError):
+            os.close(file)  # the one, too, that tells the parent of a failure as long as it is open
+    _forget_handlers()
+    try:
+        _run(words, environment)
+    except SystemExit as end:
+        if isinstance(end.code, str):
+            print(end.code, file=sys.stderr)
+    except BaseException:
+        traceback.print_exc()
+    threading._shutdown()
+    atexit._run_exitfuncs()  # `_leave` at last
 
 
 _code = 0  # of this process when it ends; negative for the signal that it ends by

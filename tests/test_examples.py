@@ -74,7 +74,7 @@ def test_example(path: Path, tmp_path: Path) -> None:
     assert "python " in text.split('"""')[1]  # the docstring says how it is run
     # The tree under test goes before an installed package; a thread each, for other tests run beside it.
     env = os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
-    ran = python.run(path, cwd=tmp_path, env=env, timeout=600)
+    ran = python.run(path, cwd=tmp_path, env=env, forks=True, timeout=600)
     assert ran.returncode == 0, ran.stderr
     CHECKS.get(path.name, check_any)(ran.stdout)
 

@@ -32,7 +32,7 @@ NARROW = {
     "attention": {"types", "kernels"},
     "nn": {"types", "attention"},
 }
-MAY_IMPORT_GRAPHS = {"model", "data", "evaluation", "training"}  # and commands
+MAY_IMPORT_GRAPHS = {"model", "data", "evaluation", "training", "viewing"}  # and commands
 
 
 def part_of(module: str) -> str | None:

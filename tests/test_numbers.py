@@ -28,7 +28,9 @@ ALLOWED = {
     (r".*\.seed", 10**18): "any number names a sequence of random numbers",
     (r".*\.clip_norm", 10**18): "gradients are not clipped by a norm that none has",
     (r"GalleryConfig\.amplify", 10**18): "any factor shows the smallest differences",
+    (r"AnimateConfig\.(azimuth|elevation|turns)", -1): "a camera may go and look either way",
 }
+WITH = {"AnimateConfig": {"camera": "orbit"}}  # what other options need
 
 
 def command_configs() -> Iterator[Any]:
@@ -38,12 +40,13 @@ def command_configs() -> Iterator[Any]:
             source = path.read_text("utf-8")
             if start := re.search(r"^    run_command\((\w+), \w+\)", source, re.M):
                 kind = getattr(importlib.import_module(f"{folder}.{path.stem}"), start[1])
+                hints = typing.get_type_hints(kind)
                 needed = [
-                    Path("somewhere")
-                    for field in inspect.signature(kind).parameters.values()
+                    "somewhere" if hints[name] is str else Path("somewhere")
+                    for name, field in inspect.signature(kind).parameters.items()
                     if field.default is inspect.Parameter.empty
                 ]
-                yield kind(*needed)
+                yield kind(*needed, **WITH.get(kind.__name__, {}))
 
 
 def parts(config: Any) -> Iterator[Any]:

@@ -157,7 +157,7 @@ def launch(*options: str) -> subprocess.CompletedProcess[str]:
     """Two processes on the CPU."""
     launcher = ("-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2")
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}  # of the processes that it starts
-    return python.run(*launcher, "-m", "hgg_pyg.precompute", *options, env=environment)
+    return python.run(*launcher, "-m", "hgg_pyg.precompute", *options, env=environment, forks=True)
 
 
 @pytest.mark.slow

@@ -86,19 +86,58 @@ def test_forks_are_of_one_thread_and_share_no_chance() -> None:
     assert not {*said[0][1:]} & {*said[1][1:]}
 
 
-def test_modules_are_there_and_processes_of_its_own_are_fresh(tmp_path: Path) -> None:
+OF_ITS_OWN = """
+import os, signal, subprocess, sys
+from multiprocessing import get_context
+import module
+
+if __name__ == "__main__":
+    signal.signal(signal.SIGTERM, print)  # for this process alone
+    spawn = get_context("spawn")
+    ready = spawn.Event()
+    process = spawn.Process(target=module.wait, args=(ready,))
+    process.start()
+    ready.wait()
+    process.terminate()
+    process.join()
+    print(process.exitcode)
+    with get_context("fork").Pool(1) as forked, get_context("spawn").Pool(1) as spawned:
+        print(*[pool.apply(module.loaded) for pool in (forked, spawned)])
+    for end in ("", "sys.exit(3)", "sys.exit('a word')", "raise ValueError", "os.kill(os.getpid(), 9)"):
+        command = [sys.executable, "-W", "ignore", "-m", "module", end]
+        done = subprocess.run(command, cwd="/", env={**os.environ, "OWN": "x"}, capture_output=True, text=True)
+        print(done.returncode, done.stdout.rstrip(), "|", done.stderr.rstrip()[-10:])
+"""
+MODULE = """
+import os, sys, time
+
+def loaded():
+    return "hgg_pyg.train" in sys.modules
+
+def wait(ready):
+    ready.set()
+    time.sleep(60)
+
+if __name__ == "__main__":
+    print(loaded(), os.getcwd(), os.environ["OWN"], len(sys.argv), flush=True)
+    exec(sys.argv[1])
+"""
+ENDS = [(0, ""), (3, ""), (1, "a word"), (1, "ValueError"), (-9, "")]
+
+
+@pytest.mark.parametrize("forks", [False, True])
+def test_processes_of_its_own_are_fresh_or_forks(tmp_path: Path, forks: bool) -> None:
     script = tmp_path / "script.py"
-    script.write_text(
-        "import sys\n"
-        "from multiprocessing import get_context\n"
-        "def loaded():\n"
-        "    return 'hgg_pyg.train' in sys.modules\n"
-        "if __name__ == '__main__':\n"
-        "    with get_context('fork').Pool(1) as forked, get_context('spawn').Pool(1) as spawned:\n"
-        "        print(loaded(), forked.apply(loaded), spawned.apply(loaded))\n"
-    )
-    done = python.run(script, env=os.environ | {"PYTHONWARNINGS": "ignore"})
-    assert (done.stdout, done.stderr) == ("True True False\n", "")
+    script.write_text(OF_ITS_OWN)
+    (tmp_path / "module.py").write_text(MODULE)
+    environment = os.environ | {"PYTHONWARNINGS": "ignore", "PYTHONPATH": str(tmp_path)}
+    done = python.run(script, env=environment, forks=forks)
+    assert done.stderr == ""
+    assert done.stdout.splitlines() == [
+        "-15",
+        f"True {forks}",
+        *(f"{code} {forks} / x 2 | {end}" for code, end in ENDS),
+    ]
 
 
 def test_orders_come_from_many_threads() -> None:

@@ -1,5 +1,7 @@
 """The whole way through on tiny captures: train, stop, kill, go on, evaluate; and what happens to wrong inputs."""
 
+import contextlib
+import io
 import json
 import os
 import shutil
@@ -18,7 +20,7 @@ from hgg_pyg import evaluate as evaluate_command
 from hgg_pyg import finetune as finetune_command
 from hgg_pyg import inspect as inspect_command
 from hgg_pyg import train as train_command
-from hgg_pyg.config import ClipConfig
+from hgg_pyg.config import ClipConfig, config_json
 from hgg_pyg.evaluate import EvaluateConfig
 from hgg_pyg.finetuning.config import FinetuneConfig
 from hgg_pyg.inspect import InspectConfig
@@ -31,13 +33,27 @@ from hgg_pyg.types import UserError
 from tests import python
 
 
+@pytest.fixture(scope="module")
+def unbroken(tiny_captures, tmp_path_factory) -> tuple[TrainConfig, str]:
+    """A finished run, which is to be left as it is, and what it said."""
+    folder = tmp_path_factory.mktemp("unbroken")
+    config, said = small_run(tiny_captures, folder / "runs", folder / "cache"), io.StringIO()
+    with contextlib.redirect_stdout(said):
+        train_command.main(config)
+    return config, said.getvalue()
+
+
 @pytest.fixture
 def config(tiny_captures, tmp_path) -> TrainConfig:
+    return small_run(tiny_captures, tmp_path / "runs", tmp_path / "cache")
+
+
+def small_run(captures: Path, out: Path, cache: Path) -> TrainConfig:
     return TrainConfig(
-        data=tiny_captures,
+        data=captures,
         name="tiny",
-        out=tmp_path / "runs",
-        cache=tmp_path / "cache",
+        out=out,
+        cache=cache,
         steps=3,
         accumulation=2,
         checkpoint_every=1,
@@ -48,8 +64,8 @@ def config(tiny_captures, tmp_path) -> TrainConfig:
 
 
 @pytest.mark.slow
-def test_a_run_leaves_what_the_readme_says(config, capsys):
-    train_command.main(config)
+def test_a_run_leaves_what_the_readme_says(unbroken, tmp_path):
+    config, said = unbroken
     names = {path.name for path in config.folder.iterdir()}
     assert names == {"config.json", "git.txt", "inputs.json", "checkpoint.pt", "model", "metrics.json", "scores.csv",
                      "table.md", "curves.png", "sheet.png", "report.html", "tensorboard", "avatar.avatar",
@@ -63,9 +79,9 @@ def test_a_run_leaves_what_the_readme_says(config, capsys):
     assert {(s["task"], s["method"]) for s in metrics["scores"]} == {
         (task, method) for task in ("novel view", "novel pose") for method in ("direct binding", "ours")
     }
-    assert "novel pose" in capsys.readouterr().out
+    assert "novel pose" in said
 
-    shown = evaluate_command.main(EvaluateConfig(config.folder, views=3, out=config.out / "again"))
+    shown = evaluate_command.main(EvaluateConfig(config.folder, views=3, out=tmp_path / "again"))
     assert {score.images for score in shown.scores} == {3}
     with pytest.raises(UserError, match="already holds a run; --resume"):
         train_command.main(config)
@@ -111,11 +127,9 @@ train.main(config)
 
 @pytest.mark.slow
 @pytest.mark.parametrize("moment", ["mid-step", "mid-save"])
-def test_a_killed_run_goes_on_as_if_nothing_had_happened(config, moment):
-    from hgg_pyg.config import config_json
-
-    unbroken = replace(config, name="unbroken")
-    train_command.main(unbroken)
+def test_a_killed_run_goes_on_as_if_nothing_had_happened(config, unbroken, moment):
+    whole, _ = unbroken
+    config = replace(config, cache=whole.cache)
     killed = python.run("-c", KILLED, config_json(config), moment)
     assert killed.returncode == -signal.SIGKILL, killed.stderr[-2000:]
     assert Checkpoint.load(config.folder).step == 1
@@ -125,7 +139,7 @@ def test_a_killed_run_goes_on_as_if_nothing_had_happened(config, moment):
         moved = replace(config, data=copied, cache=config.out / "cache")
     train_command.main(replace(moved, resume=True))
     assert read_config(config.folder).data == moved.data
-    expected, found = Checkpoint.load(unbroken.folder), Checkpoint.load(config.folder)
+    expected, found = Checkpoint.load(whole.folder), Checkpoint.load(config.folder)
     assert len(found.history) == 3
     for a, b in zip(expected.history, found.history, strict=True):
         assert (a.loss, a.psnr) == (b.loss, b.psnr)

@@ -242,7 +242,7 @@ class HGGNet(nn.Module):
 
     @classmethod
     def load(cls, folder: Path) -> HGGNet:
-        """Read what `save` wrote; weights in half precision become float32.
+        """Read what `save` wrote; weights that are all in half precision become float32.
 
         Prefixes of DistributedDataParallel, torch.compile and trainers are understood.
 
@@ -263,10 +263,7 @@ class HGGNet(nn.Module):
         else:
             log.warning("%s: an earlier version wrote no digest, so that damage would not be seen", weights_path)
         model = cls(config)
-        full = {
-            name: weight.float() if weight.dtype == torch.float16 else weight for name, weight in file.tensors.items()
-        }
-        state = own_names(full, model.state_dict())
+        state = own_names(_in_full(file.tensors), model.state_dict())
         if wrong := misfit(model.state_dict(), state):
             raise UserError(f"{weights_path}: {wrong}, by {config_path.name}")
         model.load_state_dict(state)
@@ -285,9 +282,10 @@ def _check_written_together(file: TensorFile, config: ModelConfig, config_path: 
         raise UserError(f"{config_path}: {change}: it is not the one that {weights_path.name} was written with")
 
 
-def _full(weight: Tensor) -> Tensor:
-    """A weight in half precision as float32, others as they are."""
-    return weight.float() if weight.dtype == torch.float16 else weight
+def _in_full(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Weights that are all in half precision as float32, others as they are."""
+    halved = all(weight.dtype == torch.float16 for weight in weights.values())
+    return {name: weight.float() if halved else weight for name, weight in weights.items()}
 
 
 def _images_of(graph: HeteroData) -> InputImages:

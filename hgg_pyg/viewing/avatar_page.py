@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -13,7 +14,7 @@ from torch import Tensor
 from hgg_pyg.avatar import Animator, Avatar, Motion
 from hgg_pyg.types import BodyPose
 from hgg_pyg.viewing.bones import Bones
-from hgg_pyg.viewing.eyes import Eyes
+from hgg_pyg.viewing.eyes import Eyes, whole
 from hgg_pyg.viewing.joint_sliders import JointSliders
 from hgg_pyg.viewing.palette import distinct_colors
 from hgg_pyg.viewing.redraw import Redrawer
@@ -42,7 +43,7 @@ class AvatarPage:
     def __init__(self, server: ViserServer, avatar: Avatar, motions: Mapping[str, Motion], name: str) -> None:
         self.server, self.avatar, self._animate = server, avatar, Animator(avatar)
         self._motions = {REST: _rest(avatar), **motions}
-        self._redrawer = Redrawer(self.draw, lambda text: complain(server, text), min(25.0, _SENT / len(avatar)))
+        self._redrawer = Redrawer(self.draw, partial(complain, server), min(25.0, _SENT / len(avatar)))
         ask, gui = self._redrawer.ask, server.gui
         self.eyes = Eyes(server, ask)
         self._stand()
@@ -107,8 +108,8 @@ class AvatarPage:
     def _stand(self) -> None:
         rest = self._motions[REST]
         low, high = np.percentile((self.avatar.gaussians.means + rest.transl).numpy(), (0.5, 99.5), axis=0)
-        up, front = np.array([0.0, 1.0, 0.0]), np.array([0.0, 0.0, 1.0])
-        self.eyes.stand((low + high) / 2, front, up, float(max(high - low)))
+        up, towards = np.array([0.0, 1.0, 0.0]), np.array([0.0, 0.1, 1.0])
+        self.eyes.stand((low + high) / 2, towards, up, whole(float(max(high - low))))
         self._ground = self.server.scene.add_grid("/ground", 4.0, 4.0, plane="xz", cell_size=0.25)
 
 

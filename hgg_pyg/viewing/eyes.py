@@ -16,6 +16,11 @@ _NOTICED = 1.2  # a change of the pixels' size that is worth drawing again
 FOV = math.radians(40)  # vertical, of a page that is opened: less of a wide angle than viser's
 
 
+def whole(height: float) -> float:
+    """From how far somebody is seen from head to foot, with some room. Metres"""
+    return 0.7 * height / math.tan(FOV / 2)
+
+
 class Eyes:
     """Follows the cameras of all browsers.
 
@@ -34,20 +39,19 @@ class Eyes:
         server.on_client_connect(self._came)
         server.on_client_disconnect(self._left)
 
-    def stand(self, at: np.ndarray, front: np.ndarray, up: np.ndarray, height: float) -> None:
+    def stand(self, at: np.ndarray, towards: np.ndarray, up: np.ndarray, away: float) -> None:
         """Where somebody stands who opens the page.
 
         Args:
             at: [3] what is looked at.
-            front: [3] unit, where the person faces.
+            towards: [3] from there to the eye, of any length.
             up: [3] unit.
-            height: of the person, metres: is seen whole, with some room.
+            away: metres from there to the eye.
         """
         self.at = np.asarray(at, float)
-        away = 0.7 * height / math.tan(FOV / 2)
         self._server.scene.set_up_direction((float(up[0]), float(up[1]), float(up[2])))
         camera = self._server.initial_camera
-        camera.position = self.at + away * (front + 0.1 * up)
+        camera.position = self.at + away * np.asarray(towards, float) / np.linalg.norm(towards)
         camera.look_at = self.at
         camera.up = np.asarray(up, float)
         camera.fov = FOV

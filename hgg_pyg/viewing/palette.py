@@ -11,9 +11,10 @@ NOTHING = (0.5, 0.5, 0.5)
 
 
 def distinct_colors(count: int) -> np.ndarray:
-    """Colours that differ from their neighbours. [count, 3] in [0, 1]"""
-    table = np.array(colormaps["tab20"].colors)  # pyright: ignore[reportAttributeAccessIssue]
-    return table[np.arange(count) % len(table)]
+    """Colours that differ from their neighbours, none of them grey. [count, 3] in [0, 1]"""
+    table = np.asarray(colormaps["tab20"](np.arange(20)))[:, :3]  # a dark and a light one of each, the eighth pair grey
+    colors = np.concatenate([np.delete(table[::2], 7, 0), np.delete(table[1::2], 7, 0)])
+    return colors[np.arange(count) % len(colors)]
 
 
 def by_value(values: np.ndarray, low: float, high: float, name: str) -> np.ndarray:

@@ -72,6 +72,7 @@ def open_server(host: str, port: int, title: str) -> ViserServer:
     # The button for sharing would send the page through somebody else's server.
     server.gui.configure_theme(show_logo=False, show_share_button=False)
     server.gui.main_panel.dock_right()
+    server.scene.configure_default_lights(cast_shadow=False)  # which take most of the time without a GPU
     return server
 
 

@@ -8,6 +8,8 @@ import re
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from hgg_pyg.io.shown import shown
 
 if TYPE_CHECKING:
@@ -16,9 +18,16 @@ if TYPE_CHECKING:
 log = logging.getLogger("hgg_pyg")
 
 
-def facts(lines: Mapping[str, str]) -> str:
-    """Names and what they are, a line each, as HTML."""
-    rows = (f"<b>{html.escape(name)}</b>: {html.escape(shown(value, 300))}" for name, value in lines.items())
+def facts(lines: Mapping[str, str], swatches: np.ndarray | None = None) -> str:
+    """Names and what they are, a line each, as HTML; with a colour each, [K, 3] in [0, 1], if they have some."""
+    dots = ["" for _ in lines]
+    if swatches is not None:
+        rgb = (swatches * 255).round().astype(int).tolist()
+        dots = [f'<span style="color: rgb({r}, {g}, {b})">&#9632;</span> ' for r, g, b in rgb]
+    rows = (
+        f"{dot}<b>{html.escape(name)}</b>: {html.escape(shown(value, 300))}"
+        for dot, (name, value) in zip(dots, lines.items(), strict=True)
+    )
     return f'<div style="font-size: 0.8em; padding: 0 0.8em; overflow-wrap: anywhere">{"<br>".join(rows)}</div>'
 
 

@@ -21,6 +21,7 @@ from hgg_pyg.avatar import Avatar, Motion, Seen
 from hgg_pyg.avatar.exporters.html import page_of
 from hgg_pyg.avatar.footprint import footprint
 from hgg_pyg.body import BodyModel
+from hgg_pyg.body.open_smplx import open_smplx
 from hgg_pyg.export import ExportConfig, main
 from hgg_pyg.render import render
 from hgg_pyg.types import BodyPose, Cameras
@@ -158,6 +159,18 @@ def test_the_page_shows_what_we_render(
     assert decibels(found, expected) > DECIBELS
 
 
+def test_joints_of_hands_and_more_than_four_weights(browser: Browser, tmp_path: Path) -> None:
+    own = small_avatar(BodyModel(open_smplx()), 1000)
+    assert ((own.weights > 0).sum(1) > 4)[own.binding].any()
+    path = tmp_path / "a.html"
+    path.write_text(page_of(own, own.motions, precise=True), "utf-8")
+    with opened(browser, path) as visited:
+        found, cameras = look(visited, 0, 0.2, yaw=1.0, distance=8)
+        assert "Left fingers" in visited.page.locator("#limbs summary").all_text_contents()
+    expected = render(own.repose(own.motions[0].pose(own.betas)[[2]])[0], cameras).rgb[0]
+    assert decibels(found, expected) > DECIBELS
+
+
 def state(visited: Visit) -> dict[str, Any]:
     """What hands can change."""
     return visited.page.evaluate(
@@ -214,7 +227,7 @@ def test_fingers_turn_pinch_and_move(browser: Browser, file: Path) -> None:
 
 def test_keys(shown: Visit) -> None:
     before, press = state(shown), shown.page.keyboard.press
-    shown.page.focus("#view")
+    shown.page.focus("#more")  # buttons keep the space bar alone
     for key in ("ArrowLeft", "ArrowUp", "+", "w", "]", "n"):
         press(key)
     after = state(shown)
@@ -223,6 +236,7 @@ def test_keys(shown: Visit) -> None:
     assert not shown.page.is_visible("#bar")
     press("h")
     assert shown.page.is_visible("#panel") == (press("c") is not None)
+    shown.page.focus("#view")
     press("Space")
     shown.wait("scene.time > 0")
 

@@ -130,7 +130,7 @@ def test_a_conv_from_a_file_of_ones_own(tiny_captures, tmp_path):
         *("--table", "table.csv", "--settings", "Mean of mine: model.conv=own_conv:Mean"),
     ]
     environment = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONWARNINGS": "ignore", "PYTHONPATH": str(ROOT)}
-    done = python.run(*command, cwd=tmp_path, env=environment)
+    done = python.run(*command, cwd=tmp_path, env=environment, forks=True)
     assert done.returncode == 0, done.stderr
     rows = list(csv.DictReader((tmp_path / "table.csv").read_text().splitlines()))
     assert [(row["setting"], row["default"], row["run"], row["conv"]) for row in rows] == [

@@ -43,11 +43,11 @@ def dry_runs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     folders = [root / "some", root / "others"]
     halves = [names[:3], names[3:]]
     started = [
-        python.start(*COMMAND, "--dry-run", "--out", folder, "--parts", *half, cwd=ROOT, env=one_thread)
+        python.start(*COMMAND, "--dry-run", "--out", folder, "--parts", *half, cwd=ROOT, env=one_thread, forks=True)
         for folder, half in zip(folders, halves, strict=True)
     ]
     for process in started:
-        done = process.finish(timeout=300)
+        done = process.finish(timeout=900)
         assert done.returncode == 0, done.stdout + done.stderr
     return {name: folder for folder, half in zip(folders, halves, strict=True) for name in half}
 

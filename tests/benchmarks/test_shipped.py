@@ -15,7 +15,7 @@ from tests.test_inspect import make_run
 def test_one_row_a_setting_and_what_is_worse_is_said(tiny_captures: Path, body, tmp_path: Path, capsys) -> None:
     run = make_run(tiny_captures, tmp_path, body)
     config = ShippedBenchmark(
-        data=(tiny_captures,), run=run, sizes=(24, 32), views=(1, 2, 8), frames=(1, 2, 4), usual_views=2,
+        data=(tiny_captures,), split="test", run=run, sizes=(24, 32), views=(1, 2, 8), frames=(1, 2, 4), usual_views=2,
         usual_frames=2, images=2, out=tmp_path / "shipped.csv",
     )  # fmt: skip
     shipped.main(config)

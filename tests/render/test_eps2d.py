@@ -73,3 +73,13 @@ def test_views_of_several_sizes_are_blurred_alike() -> None:
     sizes = [ring_cameras(1, 30, 20), ring_cameras(1, 40, 50)]
     for image, cameras in zip(render(gaussians, sizes, eps2d=4.0), sizes, strict=True):
         assert torch.equal(image.rgb, render(gaussians, cameras, eps2d=4.0).rgb)
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+@pytest.mark.parametrize("eps2d", [0.05, 5.0])
+def test_gsplat_blurs_as_the_cpu_does(eps2d: float) -> None:
+    gaussians, cameras = shell(1000).to(torch.float32), ring_cameras(2, 90, 70, torch.float32)
+    found, expected = (render(each, cameras, eps2d=eps2d).rgb.cpu() for each in (gaussians.to("cuda"), gaussians))
+    error = (found - expected).abs().flatten().sort().values
+    assert error[int(0.999 * len(error))] < 2e-5

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import shutil
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
-import pytest
 
 from hgg_pyg.viewing.server import url_of
+from tests.chromium import visit
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser
@@ -24,22 +23,13 @@ Found = TypeVar("Found")
 _VISERS_OWN = "computeBoundingSphere(): Computed radius is NaN"
 
 
-_OPTIONS = (
-    "--no-sandbox",  # which a container has no rights for
-    "--use-angle=swiftshader",
-    "--enable-unsafe-swiftshader",
-    "--ignore-gpu-blocklist",
-    "--disable-background-networking",
-)
-
-
 @dataclass
 class OpenPage:
     """A page of the viewer: the browser's end of it and the server's."""
 
     client: ClientHandle
-    said: list[str] = field(default_factory=list)  # in its console, and errors that nobody caught
-    asked: list[str] = field(default_factory=list)  # addresses
+    said: list[str]  # in its console, and errors that nobody caught
+    asked: list[str]  # addresses
 
     @property
     def errors(self) -> list[str]:
@@ -60,7 +50,7 @@ class OpenPage:
         """
         camera, before = self.client.camera, np.zeros(0)
         for _ in range(40):
-            now = self.client.get_render(camera.image_height, camera.image_width, transport_format="png", timeout=60)
+            now = self.client.get_render(camera.image_height, camera.image_width, transport_format="png", timeout=150)
             if now.shape == before.shape and now[..., 3].any() and np.array_equal(now, before):
                 return now
             before = now
@@ -69,35 +59,10 @@ class OpenPage:
 
 
 @contextmanager
-def open_chromium() -> Iterator[Browser]:
-    """This machine's Chromium, closed at the end; the test is skipped where it is missing."""
-    found = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
-    if found is None:
-        pytest.skip("needs Chromium: apt install chromium")
-    playwright = pytest.importorskip("playwright.sync_api", reason="needs playwright: pip install playwright")
-    with playwright.sync_playwright() as driver:
-        browser = driver.chromium.launch(executable_path=found, args=list(_OPTIONS))
-        try:
-            yield browser
-        finally:
-            browser.close()
-
-
-@contextmanager
 def open_in(browser: Browser, server: ViserServer, size: tuple[int, int] = (240, 240)) -> Iterator[OpenPage]:
     """A server's page in a window of its own, of so many pixels."""
-    context = browser.new_context(viewport={"width": size[0], "height": size[1]})
-    said: list[str] = []
-    asked: list[str] = []
-    page = context.new_page()
-    page.on("console", lambda message: said.append(f"{message.type}: {message.text}"))
-    page.on("pageerror", lambda error: said.append(str(error)))
-    page.on("request", lambda request: asked.append(request.url))
-    page.goto(url_of(server))
-    try:
-        yield OpenPage(next(iter(wait_for(server.get_clients, 60).values())), said, asked)
-    finally:
-        context.close()
+    with visit(browser, url_of(server), size) as visited:
+        yield OpenPage(next(iter(wait_for(server.get_clients, 60).values())), visited.said, visited.asked)
 
 
 def wait_for(find: Callable[[], Found], seconds: float) -> Found:

@@ -18,7 +18,9 @@ from hgg_pyg.viewing.avatar_page import REST, AvatarPage
 from hgg_pyg.viewing.eyes import Eyes
 from hgg_pyg.viewing.server import close_server
 from tests.avatar.avatars import small_avatar
-from tests.viewing.browser import OpenPage, open_chromium, open_in
+from tests.chromium import open_chromium
+from tests.viewing.browser import OpenPage, open_in
+from tests.viewing.scene import node, shown
 
 
 @pytest.fixture(scope="module")
@@ -38,23 +40,19 @@ def page(avatar, tmp_path) -> Iterator[AvatarPage]:
     close_server(server)
 
 
-def nodes(page: AvatarPage) -> set[str]:
-    return {name for name, handle in page.server.scene._handle_from_node_name.items() if handle.visible}
-
-
 def centers(page: AvatarPage) -> np.ndarray:
     """What the browser is sent, in metres. [M, 3]"""
-    handle = page.server.scene._handle_from_node_name["/avatar/gaussians"]
+    handle = node(page, "/avatar/gaussians")
     return handle.centers * handle.scale
 
 
 def test_layers_are_switched_on_and_off(page):
-    assert {"/avatar/gaussians", "/ground"} <= nodes(page)
-    assert "/avatar/skeleton" not in nodes(page)
+    assert {"/avatar/gaussians", "/ground"} <= shown(page)
+    assert "/avatar/skeleton" not in shown(page)
     page.gaussians.value, page.skeleton.value, page.ground.value = False, True, False
     page.draw()
-    assert "/avatar/skeleton" in nodes(page)
-    assert not {"/avatar/gaussians", "/ground"} & nodes(page)
+    assert "/avatar/skeleton" in shown(page)
+    assert not {"/avatar/gaussians", "/ground"} & shown(page)
 
 
 def test_the_gaussians_are_the_posed_avatar_s(page, avatar):
@@ -98,7 +96,7 @@ def test_a_motion_plays_and_another_begins_at_its_first_frame(page):
 
 def test_footprints_grow_for_those_who_are_near_and_far(page, monkeypatch):
     def area() -> np.ndarray:
-        handle = page.server.scene._handle_from_node_name["/avatar/gaussians"]
+        handle = node(page, "/avatar/gaussians")
         return np.linalg.det(handle.covariances.astype(np.float64) * handle.scale**2)
 
     monkeypatch.setattr(Eyes, "pixel", 1e-4)  # near: the blur of the images that it was made of
@@ -109,7 +107,7 @@ def test_footprints_grow_for_those_who_are_near_and_far(page, monkeypatch):
     np.testing.assert_allclose(area(), expected, rtol=0.05)
     monkeypatch.setattr(Eyes, "pixel", 0.03)  # far: a person of 60 pixels
     page.draw()
-    handle = page.server.scene._handle_from_node_name["/avatar/gaussians"]
+    handle = node(page, "/avatar/gaussians")
     footprints = np.linalg.eigvalsh(handle.covariances.astype(np.float64) * handle.scale**2) / 0.03**2 + 0.3
     kept = handle.opacities[:, 0] / 255 * footprints[:, 0] * footprints[:, 1] >= 0.25
     assert (kept | (handle.opacities[:, 0] < 5)).all()
@@ -122,16 +120,16 @@ def test_a_browser_shows_what_our_renderer_does(page, avatar):
     page.joints.sliders["pelvis"][1].value = 40.0
     page.start()
     with open_chromium() as browser, open_in(browser, page.server) as opened:
-        shown = opened.picture()
+        seen = opened.picture()
         ours = our_picture(page, opened)
         page.joints.reset()
         unmoved = our_picture(page, opened)
         assert opened.errors == []
         assert opened.asked_elsewhere == []
-    assert overlap(shown[..., 3] / 255, ours[..., 3]) > 0.9
-    assert overlap(shown[..., 3] / 255, unmoved[..., 3]) < 0.8
-    both = (shown[..., 3] > 127) & (ours[..., 3] > 0.5)
-    colors = shown[..., :3] / 255 * (shown[..., 3:] / 255)
+    assert overlap(seen[..., 3] / 255, ours[..., 3]) > 0.9
+    assert overlap(seen[..., 3] / 255, unmoved[..., 3]) < 0.8
+    both = (seen[..., 3] > 127) & (ours[..., 3] > 0.5)
+    colors = seen[..., :3] / 255 * (seen[..., 3:] / 255)
     assert np.abs(colors - ours[..., :3])[both].mean() < 0.06
 
 

@@ -61,6 +61,8 @@ def write_frames(folder: Path, exporter: StillExporter, avatar: Avatar, motion: 
                 exporter.write(partial / name, half_turn(gaussians) if y_down else gaussians, avatar.about)
             for name in names:
                 (partial / name).replace(folder / name)
+        except UserError as error:  # of a full disk, under a name that nobody knows
+            raise UserError(str(error).replace(str(partial), str(folder))) from error
         finally:
             shutil.rmtree(partial, ignore_errors=True)
             if new:

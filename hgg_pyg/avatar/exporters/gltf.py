@@ -74,9 +74,7 @@ class GltfBuffer:
             "buffers": [{"byteLength": len(content)}],
         }
         text = json.dumps(whole, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
-        text = text.encode(
-            "utf-8", "backslashreplace"
-        )  # a byte of a file's name that is no letter: \udce9, as JSON has it
+        text = text.encode("utf-8", "replace")  # names of files may be no letters at all
         text += b" " * (-len(text) % 4)
         header = struct.pack("<4sII", b"glTF", 2, 28 + len(text) + len(content))
         chunks = (struct.pack("<I4s", len(text), b"JSON"), text, struct.pack("<I4s", len(content), b"BIN\0"), content)

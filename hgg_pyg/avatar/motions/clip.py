@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -21,6 +22,7 @@ MOST = 1e6  # of any number in a motion: radians, degrees, or a place in whateve
 USUAL_FPS = 30.0
 """Frames per second of files that do not say how many they have."""
 _MOST_NUMBERS = MOST_FRAMES * 3 * len(SMPLX_JOINTS)  # in an array
+_UNIT = 1e-3  # by which the length of a quaternion may miss 1
 _ROUNDED = 1e-4  # relative; ten times less than what 30 and 29.97 differ by
 
 
@@ -33,7 +35,7 @@ class Clip:
     point. So the numbers mean the same whatever rest pose a file has.
 
     Raises:
-        ValueError: shapes do not fit.
+        ValueError: shapes do not fit, there is no frame, or numbers are not finite or not positive that must be.
     """
 
     name: str
@@ -56,6 +58,15 @@ class Clip:
                 raise ValueError(f"Clip.{name}: expected {expected}, found {getattr(self, name).shape}")
         if "pelvis" not in self.joints:
             raise ValueError(f"Clip.joints: expected pelvis among them, found {', '.join(self.joints)}")
+        if not frames:
+            raise ValueError("Clip.pelvis: expected frames, found none")
+        for name in ("fps", "leg"):
+            if not 0 < getattr(self, name) < math.inf:
+                raise ValueError(f"Clip.{name}: expected a positive number, found {getattr(self, name)}")
+        if not np.isfinite(self.pelvis).all():
+            raise ValueError("Clip.pelvis: expected finite numbers, found NaN or infinity")
+        if not (abs(np.linalg.norm(self.rotations, axis=-1) - 1) < _UNIT).all():
+            raise ValueError("Clip.rotations: expected unit quaternions, found others")
 
     def __len__(self) -> int:
         """T."""

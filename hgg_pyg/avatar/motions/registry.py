@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import pkgutil
+import traceback
 from collections.abc import Callable
 from functools import cache
 from pathlib import Path
@@ -55,7 +56,8 @@ def read_clip(name_or_path: str | Path, fps: float | None = None) -> Clip:
         fps: that our own motions are made at.
 
     Raises:
-        UserError: there is no such name, file or function, or the file cannot be read as a motion.
+        UserError: there is no such name, file or function, the file cannot be read as a motion, or a function of yours
+            fails.
     """
     text = str(name_or_path)
     if text in OWN_MOTIONS:
@@ -108,7 +110,14 @@ def _brought(text: str) -> Clip:
         raise UserError(
             f"motion {shown(text, 200)}: expected a function that gives a Clip, found {shown(type(given).__name__)}"
         )
-    clip = given(*map(Path, files))
+    try:
+        clip = given(*map(Path, files))
+    except UserError:
+        raise
+    except Exception as error:
+        place = traceback.extract_tb(error.__traceback__)[-1]
+        found = f"{type(error).__name__} in line {place.lineno} of {Path(place.filename).name}: {shown(error, 200)}"
+        raise UserError(f"motion {shown(text, 200)}: expected a Clip from it, found {found}") from error
     if not isinstance(clip, Clip):
         raise UserError(f"motion {shown(text, 200)}: expected a Clip from it, found {type(clip).__name__}")
     return clip

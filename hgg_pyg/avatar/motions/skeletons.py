@@ -216,7 +216,7 @@ def _trunk(source: SourceSkeleton, plain: list[str], joints: dict[str, int]) -> 
         found["spine1"] = spine[0]
     if len(spine) > 2:
         found["spine2"] = spine[len(spine) // 2]
-    neck, head = _first(plain, ("neck", "neck1")), _first(plain, ("head",))
+    neck, head = _first(plain, ("neck",)), _first(plain, ("head",))
     if head is None:  # what carries the head is then called neck
         head, neck = neck, None
     return found | {name: index for name, index in (("neck", neck), ("head", head)) if index is not None}

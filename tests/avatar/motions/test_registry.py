@@ -16,12 +16,15 @@ from tests.avatar.avatars import small_avatar
 from tests.avatar.motions.people import SOURCES, joints_of, movement, skeleton_of, write_bvh
 
 MODULE = """
+from dataclasses import replace
 from pathlib import Path
 from hgg_pyg.avatar.motions import MotionFormat, read_clip
 def nod(): return read_clip("wave")
 def read(path: Path): return read_clip("walk").first(int(path.read_text()))
 FORMAT = MotionFormat("count", "a .count file", lambda path: path.suffix == ".count", read)
 def nothing(): return 3
+def failing(): return 1 / 0
+def empty(): return replace(read_clip("walk"), leg=0.0)
 NUMBER = 3
 """
 
@@ -62,6 +65,9 @@ def test_motions_of_ones_own(tmp_path: Path, yours: str, body: BodyModel, monkey
         ("no_such_module:walk", "cannot be imported"),
         ("{yours}:absent", "cannot be imported"),
         ("{yours}:NUMBER", "a function that gives a Clip, found int"),
+        ("{yours}:failing", "expected a Clip from it, found ZeroDivisionError in line 9 of yours_.*: division by zero"),
+        ("{yours}:empty", "found ValueError in line .*: Clip.leg: expected a positive number, found 0"),
+        ("{yours}:read:{folder}/nowhere", "found FileNotFoundError in line"),
         ("{yours}:nothing", "expected a Clip from it, found int"),
         ("{folder}", "expected a motion"),
         ("{folder}/a.count", "expected a motion"),
@@ -150,3 +156,19 @@ def test_formats_have_names_of_their_own() -> None:
     names = [known.name for known in motion_formats().values()]
     assert len(set(names)) == len(names) >= 5
     assert all(isinstance(known, MotionFormat) and known.summary for known in motion_formats().values())
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"pelvis": np.zeros((29, 3))}, r"Clip\.rotations: expected \(29, 24, 4\)"),
+        ({"joints": tuple(f"joint {number}" for number in range(24))}, "expected pelvis among them"),
+        ({"fps": float("nan")}, r"Clip\.fps: expected a positive number"),
+        ({"pelvis": np.full((30, 3), np.nan)}, r"Clip\.pelvis: expected finite numbers"),
+        ({"rotations": np.zeros((30, 24, 4))}, "expected unit quaternions"),
+        ({"rotations": np.zeros((0, 24, 4)), "pelvis": np.zeros((0, 3))}, "expected frames, found none"),
+    ],
+)
+def test_a_clip_holds_what_can_be_fitted(change: dict, said: str) -> None:
+    with pytest.raises(ValueError, match=said):
+        replace(read_clip("walk"), **change)

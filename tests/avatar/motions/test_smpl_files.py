@@ -64,6 +64,10 @@ def write(folder: Path, kind: str, world: Rotation) -> Path:
         case "EasyMocap, one file":
             path = folder / "walk.json"
             path.write_text(json.dumps({"annots": _easymocap(values, transl, 87)}))
+        case "EasyMocap, SMPL-H without the root":
+            path = folder / "walk.json"
+            entries = _easymocap(values, transl, 78)
+            path.write_text(json.dumps([{**entry, "poses": [entry["poses"][0][3:]]} for entry in entries]))
     return path
 
 
@@ -78,7 +82,7 @@ def _easymocap(values: np.ndarray, transl: np.ndarray, width: int) -> list[dict]
 
 
 NPZ = ["SMPL", "SMPL without hands", "SMPL-H, AMASS", "SMPL-X, AMASS", "SMPL-X, AMASS in parts", "smplx"]
-KINDS = [*NPZ, "EasyMocap, a file a frame", "EasyMocap, one file"]
+KINDS = [*NPZ, "EasyMocap, a file a frame", "EasyMocap, one file", "EasyMocap, SMPL-H without the root"]
 WORLDS = {"y up": Rotation.identity(), "z up": Z_UP, "y down": DOWN}
 
 

@@ -24,6 +24,8 @@ export class Painter {
   constructor(canvas, splats, skin) {
     const gl = canvas.getContext("webgl2", { alpha: false, antialias: false, depth: false, powerPreference: "high-performance" });
     if (!gl) throw Error("This browser lacks WebGL2, or it is switched off.");
+    const most = (gl.getParameter(gl.MAX_TEXTURE_SIZE) * TABLE_WIDTH) / TEXELS;
+    if (splats.count > most) throw Error(`This graphics processor takes up to ${most.toLocaleString("en")} Gaussians.`);
     this.canvas = canvas;
     this.gl = gl;
     this.skin = skin;
