@@ -110,6 +110,8 @@ def _file(config: ExportConfig, exporter: Exporter) -> Path:
     if out.suffix.lower() != exporter.suffix:
         raise UserError(f"--out {out}: expected a name that ends in {exporter.suffix}, found {out.suffix or 'none'}")
     try_folder(out.parent, "--out")
+    if out.exists() and out.samefile(config.avatar):
+        raise UserError(f"--out {out}: expected another file than the avatar's, found the same")
     return out
 
 

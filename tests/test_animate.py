@@ -217,6 +217,7 @@ WRONG = {
     "--fps 60 --out HERE/b.gif": "--fps: expected at most 50 frames per second in gif, found 60",
     "--seconds 0": "seconds: expected more than 0",
     "--seconds 3000 --size 500 500 --out HERE/b.gif": "--seconds: expected at most .* in gif",
+    "--seconds 36000 --fps 240": "--seconds: expected at most 416.667 at 240 frames per second, found 36000",
     "--background 1,2,3": "--background: expected transparent, or a colour",
     "--background transparent": "--background: expected a colour, since mp4 cannot be transparent",
     "--look-at nose": "--look-at: expected one of pelvis, .*; found 'nose'",

@@ -106,6 +106,21 @@ def test_files_of_a_longer_motion_are_not_mixed_in(saved: Path, tmp_path: Path) 
         main(ExportConfig(saved, "splat", out, ("captured",)))
 
 
+def test_a_folder_of_other_things_is_left_alone(saved: Path, tmp_path: Path) -> None:
+    (tmp_path / "capture").mkdir()
+    (tmp_path / "capture" / "calibration.json").touch()
+    with pytest.raises(UserError, match=r"or one of numbered \.ply files, found calibration\.json in it"):
+        main(ExportConfig(saved, "ply", tmp_path / "capture", ("captured",)))
+    assert [path.name for path in (tmp_path / "capture").iterdir()] == ["calibration.json"]
+
+
+def test_an_avatar_of_another_ending_is_not_written_over(saved: Path) -> None:
+    before = saved.rename(saved.with_suffix(".ply")).read_bytes()
+    with pytest.raises(UserError, match="expected another file than the avatar's, found the same"):
+        main(ExportConfig(saved.with_suffix(".ply"), "ply"))
+    assert saved.with_suffix(".ply").read_bytes() == before
+
+
 @pytest.mark.parametrize(("fps", "files"), [(10, 5), (5, 3), (25, 11)])
 def test_files_per_second(avatar: Avatar, saved: Path, tmp_path: Path, fps: float, files: int) -> None:
     """Of five frames at ten a second, the first and the last among them."""
@@ -171,11 +186,11 @@ WRONG = {
     "--to obj": "--to: expected one of glb, ",
     "--to ply --motion run": "motion run: expected one of walk",
     "--to ply --motion captured --frame 5": "--frame: expected 0 to 4, the frames of captured; found 5",
-    "--to ply --motion captured --frame -1": ".*ExportConfig.frame: expected at least 0, found -1",
+    "--to ply --motion captured --frame -1": "--frame: expected at least 0, found -1",
     "--to ply --frame 1": "--frame: expected the --motion that it is of, found none",
     "--to ply --motion captured dance": "--motion: expected one for ply, found 2",
     "--to ply --fps 10": "--fps: expected the --motion that it is of, found none",
-    "--to ply --motion walk --fps 0": ".*ExportConfig.fps: expected at least 0.1, found 0",
+    "--to ply --motion walk --fps 0": "--fps: expected at least 0.1, found 0",
     "--to ply --precise": "--precise: ply is written in one way, and does not take it",
     "--to glb --frame 1": "--frame: glb holds whole motions with y up, and does not take it",
     "--to glb --y-down": "--y-down: glb holds whole motions with y up, and does not take it",
@@ -208,7 +223,7 @@ def test_what_is_wrong_is_one_line(
     [
         (lambda path: None, "expected an avatar file, found nothing to read"),
         (lambda path: path.write_bytes(b"ply\n" * 100), "safetensors"),
-        (lambda path: path.mkdir(), "found nothing to read"),
+        (lambda path: path.mkdir(), "expected an avatar file, found a folder; python -m hgg_pyg.avatar makes one of a"),
     ],
 )
 def test_what_is_no_avatar_is_one_line(tmp_path: Path, make: Any, said: str) -> None:

@@ -79,6 +79,9 @@ def read_avatar(path: Path) -> Avatar:
     Raises:
         UserError: no such file, not an avatar, one of a later version, a damaged one, or one that makes no sense.
     """
+    if path.is_dir():
+        made = "python -m hgg_pyg.avatar makes one of a capture"
+        raise UserError(f"{path}: expected an avatar file, found a folder; {made}")
     with opened(path, "an avatar file") as file:
         if (size := file.seek(0, 2)) > ARRAYS:
             raise UserError(f"{path}: expected an avatar file of at most {size_text(ARRAYS)}, found {size_text(size)}")

@@ -42,8 +42,9 @@ def dry_runs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     one_thread = os.environ | {"OMP_NUM_THREADS": "1"}  # in the processes of parts
     folders = [root / "some", root / "others"]
     halves = [names[:3], names[3:]]
+    wanted = ("--dry-run", "--minutes", 60, "--parts")  # a part's share of the minutes is far more than it takes
     started = [
-        python.start(*COMMAND, "--dry-run", "--out", folder, "--parts", *half, cwd=ROOT, env=one_thread, forks=True)
+        python.start(*COMMAND, "--out", folder, *wanted, *half, cwd=ROOT, env=one_thread, forks=True)
         for folder, half in zip(folders, halves, strict=True)
     ]
     for process in started:

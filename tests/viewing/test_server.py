@@ -94,7 +94,7 @@ def test_without_viser_it_says_what_to_install(file, monkeypatch):
     ("arguments", "said"),
     [
         (["nowhere.avatar"], "nowhere.avatar"),
-        (["{file}", "--port", "70000"], "ViewConfig.port: expected at most 65,535, found 70000"),
+        (["{file}", "--port", "70000"], "--port: expected at most 65,535, found 70000"),
         (["{file}", "--port", "http"], "port"),
         (["{file}", "--motion", "jump"], "motion jump: expected one of walk, wave, dance, turntable"),
         (["{file}", "--moton", "walk"], "--moton"),

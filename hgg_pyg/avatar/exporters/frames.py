@@ -42,8 +42,15 @@ def write_frames(folder: Path, exporter: StillExporter, avatar: Avatar, motion: 
         y_down: turned by `half_turn`.
 
     Raises:
-        UserError: the folder holds files that would seem to go on with this motion, or cannot be written.
+        UserError: the folder holds other things, or files that would seem to go on with this motion, or cannot be
+            written.
     """
+    for path in sorted(folder.glob("[!.]*")):  # what begins with a dot is half of a file whose writer was killed
+        if path.suffix != exporter.suffix or not path.stem.isdecimal():
+            raise UserError(
+                f"--out {folder}: expected an empty folder or one of numbered {exporter.suffix} files, "
+                f"found {path.name} in it"
+            )
     longer = sorted(path.name for path in folder.glob(f"*{exporter.suffix}") if path.stem.isdecimal())
     if longer and int(Path(longer[-1]).stem) >= len(motion):
         raise UserError(f"--out {folder}: expected room for {len(motion)} files, found {longer[-1]} of a longer motion")
