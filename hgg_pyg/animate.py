@@ -24,7 +24,7 @@ from hgg_pyg.config import Bounds, check_choices
 from hgg_pyg.data.capture_set import load_body_for
 from hgg_pyg.data.filmed import Filmed, film_of
 from hgg_pyg.data.layouts import make_capture
-from hgg_pyg.io.files import try_folder
+from hgg_pyg.io.files import beside, try_folder
 from hgg_pyg.maker_choice import choose_subject
 from hgg_pyg.making import CAPTURED
 from hgg_pyg.runtime import run_command
@@ -116,7 +116,7 @@ class AnimateConfig(Shot):
 def main(config: AnimateConfig) -> Path:
     """Make a film of an avatar in motion."""
     background, name = read_background(config.background), config.motion_name
-    out = config.out or config.avatar.with_name(f"{config.avatar.stem}_{Path(name.replace(':', '_')).stem}.mp4")
+    out = config.out or beside(config.avatar, f"{config.avatar.stem}_{Path(name.replace(':', '_')).stem}.mp4")
     film_format = find_film_format(out, config.format)
     check_place(film_format, out)
     try_folder(out.parent, "--out")

@@ -254,3 +254,9 @@ def test_an_avatar_of_another_body_than_the_capture(body: BodyModel, subject: Pa
     replace(avatar, skeleton=fewer, weights=weights, motions=()).save(tmp_path / "a.avatar")
     with pytest.raises(UserError, match="this avatar has 22 joints and expects 63 values per frame, found 69"):
         main(AnimateConfig(avatar=tmp_path / "a.avatar", capture=subject, out=tmp_path / "film"))
+
+
+@pytest.mark.parametrize("nowhere", [".", "/"])
+def test_a_folder_without_a_name_in_the_place_of_an_avatar(nowhere: str) -> None:
+    with pytest.raises(UserError, match=f"{nowhere}: expected the name of a file, found a folder's"):
+        main(AnimateConfig(avatar=Path(nowhere)))

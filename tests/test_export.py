@@ -66,6 +66,39 @@ def test_a_file_for_every_frame(avatar: Avatar, saved: Path, tmp_path: Path) -> 
         torch.testing.assert_close(found, pose_of(avatar, "captured", frame), rtol=0, atol=1e-6)
 
 
+def test_stopped_between_files_it_leaves_nothing(saved: Path, tmp_path: Path, monkeypatch) -> None:
+    exporter, written = exporters()["splat"], []
+
+    def stop(path: Path, *rest: Any) -> None:
+        if len(written) == 3:
+            raise KeyboardInterrupt
+        written.append(path)
+        exporter.write(path, *rest)
+
+    monkeypatch.setattr("hgg_pyg.export.find_exporter", lambda name: replace(exporter, write=stop))
+    (tmp_path / "old").mkdir()
+    (tmp_path / "old/00001.splat").write_text("before")
+    for folder in (tmp_path / "old", tmp_path / "new"):
+        written.clear()
+        with pytest.raises(KeyboardInterrupt):
+            main(ExportConfig(saved, "splat", folder, motion=("captured",)))
+    assert not (tmp_path / "new").exists()
+    assert [path.name for path in (tmp_path / "old").iterdir()] == ["00001.splat"]
+    assert (tmp_path / "old/00001.splat").read_text() == "before"
+
+
+def test_names_that_lead_elsewhere_and_that_are_no_letters(avatar: Avatar, tmp_path: Path, monkeypatch) -> None:
+    odd = "\udce9"  # a byte of a file's name that is not UTF-8
+    motion = replace(avatar.motions[0], name="../../up")
+    other = replace(avatar.motions[0], name=odd)
+    replace(avatar, motions=(motion, other), about={odd: odd, "licence": odd}).save(path := tmp_path / "a.avatar")
+    with pytest.raises(UserError, match=r"--out: expected it, since the results cannot be called 'a_\.\./\.\./up'"):
+        main(ExportConfig(path, "ply", motion=("../../up",)))
+    for name in ("glb", "usd", "ply"):
+        main(ExportConfig(path, name))
+    assert b'"licence":"?"' in path.with_suffix(".glb").read_bytes()
+
+
 def test_files_of_a_longer_motion_are_not_mixed_in(saved: Path, tmp_path: Path) -> None:
     out = tmp_path / "frames"
     main(ExportConfig(saved, "splat", out, ("dance",)))
@@ -203,7 +236,7 @@ def test_what_is_no_avatar_is_one_line(tmp_path: Path, make: Any, said: str) -> 
 def test_scales_of_0_are_one_line(avatar: Avatar, tmp_path: Path) -> None:
     flat = replace(avatar.gaussians, scales=avatar.gaussians.scales * torch.tensor([1.0, 1, 0]))
     replace(avatar, gaussians=flat).save(tmp_path / "a.avatar")
-    with pytest.raises(UserError, match=r"a\.avatar: scales: expected numbers from 1\.17549e-38 to inf, found 0"):
+    with pytest.raises(UserError, match=r"a\.avatar: scales: expected numbers from 1\.17549e-38 to 1e\+09, found 0"):
         main(ExportConfig(tmp_path / "a.avatar", "ply"))
 
 
