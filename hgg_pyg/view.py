@@ -63,6 +63,8 @@ class ViewConfig:
 
     def __post_init__(self) -> None:
         check_choices(self)
+        if self.direct and self.run is not None:
+            raise ValueError("direct: expected it without --run, found both: direct binding has no network")
         if self.motion and self.path.suffix != SUFFIX:
             raise ValueError(f"motion: expected it with the file of an avatar (*{SUFFIX}), found {self.path}")
 

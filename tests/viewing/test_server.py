@@ -98,6 +98,7 @@ def test_without_viser_it_says_what_to_install(file, monkeypatch):
         (["{file}", "--port", "http"], "port"),
         (["{file}", "--motion", "jump"], "motion jump: expected one of walk, wave, dance, turntable"),
         (["{file}", "--direct"], "--direct: expected it with the folder of a capture or a run, found"),
+        (["{empty}", "--direct", "--run", "r"], "--direct: expected it without --run, found both"),
         (["{file}", "--image-size", "64"], "--image-size: expected it with the folder of a capture"),
         (["{file}", "--moton", "walk"], "--moton"),
         (["{broken}"], "broken.avatar"),
