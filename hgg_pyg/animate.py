@@ -24,10 +24,11 @@ from hgg_pyg.config import Bounds, check_choices
 from hgg_pyg.data.capture_set import load_body_for
 from hgg_pyg.data.filmed import Filmed, film_of
 from hgg_pyg.data.layouts import make_capture
-from hgg_pyg.io.files import try_folder
+from hgg_pyg.io.files import beside, try_folder
 from hgg_pyg.maker_choice import choose_subject
 from hgg_pyg.making import CAPTURED
 from hgg_pyg.runtime import run_command
+from hgg_pyg.types import UserError
 
 TRUTH = "truth"
 _SIZE = 720, 720
@@ -35,6 +36,7 @@ _LONGEST = 1080  # pixels that a capture's images are shrunk to unless a size is
 _ROUNDS = 6.0  # seconds that our own motions last at least
 _USUAL_FPS = 30.0  # of captures that an avatar does not know
 _MOST_SECONDS = 36_000.0
+_MOST_PICTURES = 100_000  # an hour at thirty a second; poses and cameras of all of them are in memory
 
 log = logging.getLogger("hgg_pyg")
 
@@ -114,7 +116,7 @@ class AnimateConfig(Shot):
 def main(config: AnimateConfig) -> Path:
     """Make a film of an avatar in motion."""
     background, name = read_background(config.background), config.motion_name
-    out = config.out or config.avatar.with_name(f"{config.avatar.stem}_{Path(name.replace(':', '_')).stem}.mp4")
+    out = config.out or beside(config.avatar, f"{config.avatar.stem}_{Path(name.replace(':', '_')).stem}.mp4")
     film_format = find_film_format(out, config.format)
     check_place(film_format, out)
     try_folder(out.parent, "--out")
@@ -172,6 +174,9 @@ def _motions(config: AnimateConfig, avatars: Sequence[Avatar], filmed: Filmed | 
     if config.seconds is not None:
         wanted = max(1, round(config.seconds * config.fps))
         count = wanted if captured is None and name in OWN_MOTIONS else min(wanted, count)
+    if count > _MOST_PICTURES:
+        most, rate = _MOST_PICTURES / config.fps, f"{config.fps:g} frames per second"
+        raise UserError(f"--seconds: expected at most {most:g} at {rate}, found {count / config.fps:g}")
     return [motion.at_frames(np.arange(count) % frames) for motion in motions]
 
 

@@ -15,7 +15,7 @@ from hgg_pyg.avatar.exporters.frames import frame_of, half_turn, write_frames
 from hgg_pyg.avatar.motion import FASTEST, SLOWEST
 from hgg_pyg.avatar.motions import OWN_MOTIONS, load_motion
 from hgg_pyg.config import Bounds, check_choices
-from hgg_pyg.io.files import try_folder
+from hgg_pyg.io.files import beside, try_folder
 from hgg_pyg.runtime import run_command
 from hgg_pyg.types import Gaussians, UserError
 
@@ -101,14 +101,17 @@ def _file(config: ExportConfig, exporter: Exporter) -> Path:
     """Where the one file goes.
 
     Raises:
-        UserError: a folder is there, it has the ending of something else, or it cannot be written.
+        UserError: a folder is there, it has the ending of something else, or it cannot be written; or there is no
+            --out, and no name can be made of the avatar's.
     """
-    out = config.out or config.avatar.with_suffix(exporter.suffix)
+    out = config.out or beside(config.avatar, f"{config.avatar.stem}{exporter.suffix}")
     if out.is_dir():
         raise UserError(f"--out {out}: expected a file, found a folder")
     if out.suffix.lower() != exporter.suffix:
         raise UserError(f"--out {out}: expected a name that ends in {exporter.suffix}, found {out.suffix or 'none'}")
     try_folder(out.parent, "--out")
+    if out.exists() and out.samefile(config.avatar):
+        raise UserError(f"--out {out}: expected another file than the avatar's, found the same")
     return out
 
 
@@ -116,9 +119,10 @@ def _folder(config: ExportConfig, motion: Motion) -> Path:
     """Where the numbered files go.
 
     Raises:
-        UserError: a file is there, or it cannot be written.
+        UserError: a file is there, or it cannot be written; or there is no --out, and no name can be made of the
+            avatar's and the motion's.
     """
-    out = config.out or config.avatar.with_name(f"{config.avatar.stem}_{motion.name}")
+    out = config.out or beside(config.avatar, f"{config.avatar.stem}_{motion.name}")
     if out.is_file():
         raise UserError(f"--out {out}: expected a folder, found a file")
     try_folder(out, "--out")

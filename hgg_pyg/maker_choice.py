@@ -23,7 +23,10 @@ from hgg_pyg.training.trained import load_network
 from hgg_pyg.types import UserError
 
 _IMAGE_SIZE = 512
-_NEEDS_RUN = "the weights that come with hgg_pyg are for the open body; --direct needs none"
+_NEEDS_RUN = (
+    "the weights that come with hgg_pyg are for the open body of 24 joints; python -m hgg_pyg.train makes a run, "
+    "and --direct needs none"
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -78,6 +81,8 @@ def open_maker(data: Path, options: MakerOptions) -> tuple[Maker, FrameSource]:
     capture = make_capture(subject.folder, subject.layout, body, size, crop)
     usual = trained.clip.input_views
     count = options.views or (min(usual, len(capture.cameras)) if free else usual)
+    if count > (there := len(capture.cameras)):
+        raise UserError(f"--views: expected at most {there}, the cameras of {subject.folder}, found {count}")
     check_views(backbone, count)
     source = FrameSource(capture, spread_cameras(capture, count), backbone, body, Path("runs/cache"))
     frames = options.frames or trained.clip.frames

@@ -13,7 +13,7 @@ import re
 import sys
 import tempfile
 import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -21,6 +21,7 @@ import tyro
 import tyro.extras
 
 from hgg_pyg.io.streams import lasting_streams
+from hgg_pyg.mistakes import one_line
 from hgg_pyg.processes import lost_a_process
 from hgg_pyg.types import UserError
 
@@ -79,7 +80,7 @@ def _parse(config: type[Config], description: str | None) -> Config:
     main_options: Mapping[str, Sequence[str]] = getattr(config, "MAIN_OPTIONS", {})
     default: Any = {}
     try:
-        with contextlib.redirect_stderr(said):
+        with contextlib.redirect_stderr(said), _wide(unless={"-h", "--help", "--help-all"} & {*arguments}):
             if presets:
                 parser = argparse.ArgumentParser(program, add_help=False, allow_abbrev=False)
                 parser.add_argument("--preset", choices=tuple(presets), default=next(iter(presets)))
@@ -99,11 +100,25 @@ def _parse(config: type[Config], description: str | None) -> Config:
     except SystemExit as stop:
         if not stop.code:
             raise
-        message = re.sub(r"[\u2500-\u257f]+|-{5,}", " ", re.sub(r"^usage: .*\n", "", said.getvalue()))
-        message = " ".join(message.split()).removeprefix(f"{program}: error: ").removeprefix("Value error ")
-        raise UserError(message) from None
+        raise UserError(one_line(config, said.getvalue(), program)) from None
     except ValueError as error:  # a configuration refuses what tyro let pass, a preset's own values for example
         raise UserError(str(error)) from None
+
+
+@contextlib.contextmanager
+def _wide(unless: object) -> Iterator[None]:
+    """A terminal on which tyro breaks no line, which it would do within a number."""
+    before = os.environ.get("COLUMNS")
+    if unless:
+        yield
+        return
+    os.environ["COLUMNS"] = "100000"
+    try:
+        yield
+    finally:
+        os.environ.pop("COLUMNS")
+        if before is not None:
+            os.environ["COLUMNS"] = before
 
 
 def _module(script: Path) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -106,6 +107,8 @@ def open_page(config: ViewConfig) -> tuple[ViserServer, Page]:
     require_viser()
     check_address(config.host, config.port)  # before anything that takes time
     if config.path.suffix == SUFFIX or config.path.is_file():
+        unused = ("subject", "run", "direct", "data", "body", "image_size", "frames")
+        _refuse(config, unused, "the folder of a capture or a run")
         avatar = Avatar.load(config.path)
         motions = _motions(config, avatar)
         server = open_server(config.host, config.port, "hgg_pyg")
@@ -114,6 +117,17 @@ def open_page(config: ViewConfig) -> tuple[ViserServer, Page]:
     seen = seen_of(subject.source, subject.frames[:1])
     server = open_server(config.host, config.port, "hgg_pyg")
     return server, CapturePage(server, subject, seen.distance / seen.focal)
+
+
+def _refuse(config: ViewConfig, names: Sequence[str], expected: str) -> None:
+    """Refuse options that are of no use for what is shown.
+
+    Raises:
+        UserError: one of them is given.
+    """
+    for name in names:
+        if getattr(config, name):
+            raise UserError(f"--{name.replace('_', '-')}: expected it with {expected}, found {config.path}")
 
 
 def _motions(config: ViewConfig, avatar: Avatar) -> dict[str, Motion]:
@@ -126,10 +140,7 @@ def _motions(config: ViewConfig, avatar: Avatar) -> dict[str, Motion]:
 
 def _of_run(config: ViewConfig) -> ViewedSubject:
     """A test subject of a run, with its network."""
-    for name in ("run", "direct", "image_size", "frames"):
-        if getattr(config, name):
-            option = name.replace("_", "-")
-            raise UserError(f"--{option}: expected it with a capture's folder, found the run {config.path}")
+    _refuse(config, ("run", "direct", "image_size", "frames"), "a capture's folder")
     found = load_subject(config.path, config.data, config.subject, config.body)
     return ViewedSubject(found.source, found.spec, found.frames, found.model)
 

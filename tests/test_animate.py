@@ -217,6 +217,7 @@ WRONG = {
     "--fps 60 --out HERE/b.gif": "--fps: expected at most 50 frames per second in gif, found 60",
     "--seconds 0": "seconds: expected more than 0",
     "--seconds 3000 --size 500 500 --out HERE/b.gif": "--seconds: expected at most .* in gif",
+    "--seconds 36000 --fps 240": "--seconds: expected at most 416.667 at 240 frames per second, found 36000",
     "--background 1,2,3": "--background: expected transparent, or a colour",
     "--background transparent": "--background: expected a colour, since mp4 cannot be transparent",
     "--look-at nose": "--look-at: expected one of pelvis, .*; found 'nose'",
@@ -253,3 +254,9 @@ def test_an_avatar_of_another_body_than_the_capture(body: BodyModel, subject: Pa
     replace(avatar, skeleton=fewer, weights=weights, motions=()).save(tmp_path / "a.avatar")
     with pytest.raises(UserError, match="this avatar has 22 joints and expects 63 values per frame, found 69"):
         main(AnimateConfig(avatar=tmp_path / "a.avatar", capture=subject, out=tmp_path / "film"))
+
+
+@pytest.mark.parametrize("nowhere", [".", "/"])
+def test_a_folder_without_a_name_in_the_place_of_an_avatar(nowhere: str) -> None:
+    with pytest.raises(UserError, match=f"{nowhere}: expected the name of a file, found a folder's"):
+        main(AnimateConfig(avatar=Path(nowhere)))

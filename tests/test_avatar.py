@@ -96,7 +96,7 @@ def test_it_is_the_capture_in_its_own_motion(direct: Path, subject: Path) -> Non
         (["{captures}", "--direct", "--subject", "me"], "found 'me'"),
         (["{subject}", "--direct", "--out", "a.txt"], "out: expected a name that ends in .avatar, found a.txt"),
         (["{subject}", "--direct", "--out", "{captures}/x.avatar/"], "--out {captures}/x.avatar: expected a file"),
-        (["{subject}", "--direct", "--views", "9"], "expected at least 9 cameras as input, found 6"),
+        (["{subject}", "--direct", "--views", "9"], "--views: expected at most 6, the cameras of {subject}, found 9"),
         (["{subject}", "--direct", "--frames", "0"], "expected at least 1, found 0"),
         (["{subject}", "--direct", "--fps", "-1"], "fps: expected more than 0"),
         (["{subject}", "--direct", "--run", "r"], "direct: expected it without --run"),

@@ -209,7 +209,7 @@ def test_lpips_is_computed_where_the_weights_are(run, tmp_path, monkeypatch):
         (["--method", "GART=/no/such"], "--method GART=/no/such: expected a folder of images, found nothing"),
         (["--method", "ours=/no/such"], "expected a name of its own, found one that is taken"),
         (["--method", "GART"], "--method GART: expected NAME=FOLDER"),
-        (["--views", "0"], "EvaluateConfig.views: expected at least 1, found 0"),
+        (["--views", "0"], "--views: expected at least 1, found 0"),
         (["--also", "/no/such"], "/no/such/config.json: expected the configuration of a run, found nothing"),
         (["--data", "/no/such"], "/no/such: expected a folder of captures"),
     ],

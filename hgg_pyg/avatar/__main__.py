@@ -11,6 +11,7 @@ from typing import Annotated
 import tyro
 
 from hgg_pyg.avatar.file import SUFFIX
+from hgg_pyg.avatar.motion import FASTEST, SLOWEST
 from hgg_pyg.config import Bounds, check_choices
 from hgg_pyg.io.files import try_folder
 from hgg_pyg.maker_choice import MakerOptions, open_maker
@@ -28,7 +29,7 @@ class AvatarConfig(MakerOptions):
     """folder of a subject, or of several of which --subject names one; see docs/captures.md"""
     out: Path | None = None
     """file to write; by default NAME.avatar in this folder, NAME being the subject's"""
-    fps: Annotated[float, Bounds(0, 10_000, above=True)] = 30.0
+    fps: Annotated[float, Bounds(SLOWEST, FASTEST)] = 30.0
     """frames per second of the capture, at which its own motion is kept"""
 
     def __post_init__(self) -> None:

@@ -86,7 +86,7 @@ class Avatar:
         """Write it into one file, see `avatar.file`.
 
         Raises:
-            UserError: the file cannot be written, or a number of the avatar is NaN or infinite.
+            UserError: the file cannot be written, or a number of the avatar is NaN, infinite or beyond 1e9.
         """
         from hgg_pyg.avatar.file import write_avatar
 

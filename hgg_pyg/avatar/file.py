@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -12,13 +11,13 @@ import torch
 from torch import Tensor
 
 from hgg_pyg.avatar.avatar import Avatar, Seen
-from hgg_pyg.avatar.motion import Motion
+from hgg_pyg.avatar.motion import FASTEST, MOST_FRAMES, SLOWEST, Motion
 from hgg_pyg.avatar.skeleton import Skeleton
 from hgg_pyg.io.json_files import parse_json
-from hgg_pyg.io.limits import SPLAT_FILE, opened, size_text
+from hgg_pyg.io.limits import ARRAYS, opened, size_text
 from hgg_pyg.io.shown import shown
 from hgg_pyg.io.tensors import load_tensors, save_tensors
-from hgg_pyg.types import Gaussians, UserError
+from hgg_pyg.types import Gaussians, NotFiniteError, UserError
 
 SUFFIX = ".avatar"
 VERSION = 1  # raise it whenever an earlier reader would take a file for something else
@@ -32,7 +31,9 @@ _CONVENTIONS = {
     "colors": "sRGB, 0 to 1",
     "motions": "axis-angle of each joint in its parent's frame; transl moves the body whose root turns about its joint",
 }
-_MOST_JOINTS, _MOST_MOTIONS = 1024, 256
+_MOST_JOINTS, _MOST_MOTIONS, _MOST_BETAS = 1024, 256, 1000
+_MOST = 1e9  # of any number: products of four of them are still finite as float32
+_NEAREST, _FARTHEST = 1e-6, 1e9  # pixels and metres from which somebody can have been seen
 _FIELDS = ("means", "quats", "scales", "opacities", "colors")
 _ABOUT_LENGTH = 100_000  # characters of all texts about it
 _SMALLEST = torch.finfo(torch.float32).tiny  # a scale of 0 has no logarithm, which other files hold
@@ -50,16 +51,17 @@ def write_avatar(path: Path, avatar: Avatar) -> None:
 
     Raises:
         UserError: the file cannot be written.
-        ValueError: a number is NaN or infinite.
+        NotFiniteError: a number is NaN, infinite or beyond 1e9.
     """
-    tensors = {name: getattr(avatar.gaussians, name).float() for name in _FIELDS}
+    tensors: dict[str, Tensor] = {name: getattr(avatar.gaussians, name).float() for name in _FIELDS}
     tensors |= {"binding": avatar.binding.int(), "weights": avatar.weights.float()}
     tensors |= {"joints": avatar.skeleton.joints.float(), "betas": avatar.betas.float()}
     for index, motion in enumerate(avatar.motions):
         tensors |= {f"motion.{index}.{name}": tensor.float() for name, tensor in _of_motion(motion)}
     for name, tensor in tensors.items():
-        if not tensor.isfinite().all():
-            raise ValueError(f"write_avatar: {name}: expected finite numbers, found NaN or infinity")
+        if not (tensor.abs() <= _MOST).all():
+            raise NotFiniteError(f"{path}: {name}: expected finite numbers within {_MOST:g}, found NaN or larger ones")
+    tensors = {name: tensor.clone() for name, tensor in tensors.items()}  # no two may share memory in such a file
     header = {
         "version": VERSION,
         **_CONVENTIONS,
@@ -77,11 +79,12 @@ def read_avatar(path: Path) -> Avatar:
     Raises:
         UserError: no such file, not an avatar, one of a later version, a damaged one, or one that makes no sense.
     """
+    if path.is_dir():
+        made = "python -m hgg_pyg.avatar makes one of a capture"
+        raise UserError(f"{path}: expected an avatar file, found a folder; {made}")
     with opened(path, "an avatar file") as file:
-        if (size := file.seek(0, 2)) > SPLAT_FILE:
-            raise UserError(
-                f"{path}: expected an avatar file of at most {size_text(SPLAT_FILE)}, found {size_text(size)}"
-            )
+        if (size := file.seek(0, 2)) > ARRAYS:
+            raise UserError(f"{path}: expected an avatar file of at most {size_text(ARRAYS)}, found {size_text(size)}")
     file = load_tensors(path)
     if _KEY not in file.metadata:
         raise UserError(f"{path}: expected an avatar, found a safetensors file of something else")
@@ -92,7 +95,9 @@ def read_avatar(path: Path) -> Avatar:
         return _avatar(header, file.tensors)
     except KeyError as error:
         raise UserError(f"{path}: expected the key {error} of an avatar, found none") from None
-    except (ValueError, TypeError, AttributeError) as error:
+    except json.JSONDecodeError as error:
+        raise UserError(f"{path}: expected a header of an avatar, found what is not JSON ({error})") from None
+    except ValueError as error:
         raise UserError(f"{path}: {shown(error, 300)}") from None
 
 
@@ -106,32 +111,38 @@ def _avatar(header: Any, tensors: Mapping[str, Tensor]) -> Avatar:
     """An avatar out of what a file holds, whatever that is.
 
     Raises:
-        KeyError, ValueError, TypeError, AttributeError: it is not what `write_avatar` writes.
+        KeyError, ValueError: it is not what `write_avatar` writes.
     """
-    version = header["version"]
+    version = _kind("header", header, dict)["version"]
     if version != VERSION:
         later = isinstance(version, int) and version > VERSION
         raise ValueError(
             f"version: expected {VERSION}, found {shown(version)}{': a later version wrote it' if later else ''}"
         )
-    skeleton = _skeleton(header["skeleton"], tensors["joints"])
+    skeleton = _skeleton(_kind("skeleton", header["skeleton"], dict), tensors)
     gaussians = Gaussians(*(_floats(tensors, name) for name in _FIELDS))
-    if gaussians.means.ndim != 2 or gaussians.colors.ndim != 2 or not len(gaussians):
-        raise ValueError(f"means: expected [M, 3], M > 0, found {tuple(gaussians.means.shape)}")
-    _check_range("scales", gaussians.scales, _SMALLEST, math.inf)
+    for name in ("means", "colors"):
+        if getattr(gaussians, name).shape[1:] != (3,) or not len(gaussians):
+            raise ValueError(f"{name}: expected (M, 3), M > 0, found {tuple(getattr(gaussians, name).shape)}")
+    _check_range("scales", gaussians.scales, _SMALLEST, _MOST)
     _check_range("opacities", gaussians.opacities, 0, 1)
-    if (gaussians.quats == 0).all(1).any():
-        raise ValueError("quats: expected rotations, found zeros")
+    _check_range("quats: lengths", gaussians.quats.double().norm(dim=1), 1 / _MOST, 2 * _MOST)
     weights, binding, betas = _floats(tensors, "weights"), tensors["binding"], _floats(tensors, "betas")
-    if weights.ndim != 2 or betas.ndim != 1 or binding.dtype != torch.int32:
-        raise ValueError(f"weights, betas, binding: expected [R, J], [B] and int32, found {tuple(weights.shape)}")
+    if weights.shape[1:] != (len(skeleton),) or not len(weights):
+        raise ValueError(f"weights: expected (R, {len(skeleton)}), R > 0, found {tuple(weights.shape)}")
     _check_range("weights", weights, 0, 1)
-    if len(weights) and float((weights.sum(1) - 1).abs().max()) > _SLACK:
-        raise ValueError("weights: expected rows that sum to 1, found others")
-    motions, about = header["motions"], header["about"]
-    if not isinstance(motions, list) or len(motions) > _MOST_MOTIONS:
-        raise ValueError(f"motions: expected a list of at most {_MOST_MOTIONS}, found {shown(motions)}")
-    if not isinstance(about, dict) or not all(isinstance(text, str) for text in about.values()):
+    sums = weights.sum(1)
+    if float((sums - 1).abs().max()) > _SLACK:
+        raise ValueError(f"weights: expected rows that sum to 1, found {float(sums.min()):g} to {float(sums.max()):g}")
+    if binding.dtype != torch.int32:
+        raise ValueError(f"binding: expected int32, found {_name_of(binding.dtype)}")
+    if betas.ndim != 1 or len(betas) > _MOST_BETAS:
+        raise ValueError(f"betas: expected (B,), B up to {_MOST_BETAS:,}, found {tuple(betas.shape)}")
+    motions, about = _kind("motions", header["motions"], list), _kind("about", header["about"], dict)
+    seen = _kind("seen", header["seen"], dict)
+    if len(motions) > _MOST_MOTIONS:
+        raise ValueError(f"motions: expected at most {_MOST_MOTIONS}, found {len(motions)}")
+    if not all(isinstance(text, str) for text in about.values()):
         raise ValueError(f"about: expected texts, found {shown(about)}")
     if sum(map(len, about.values())) > _ABOUT_LENGTH:
         raise ValueError(f"about: expected at most {_ABOUT_LENGTH:,} characters, found more")
@@ -141,32 +152,35 @@ def _avatar(header: Any, tensors: Mapping[str, Tensor]) -> Avatar:
         weights=weights,
         skeleton=skeleton,
         betas=betas,
-        seen=Seen(_positive(header["seen"], "focal"), _positive(header["seen"], "distance")),
+        seen=Seen(*(_number(f"seen: {name}", seen[name], _NEAREST, _FARTHEST) for name in ("focal", "distance"))),
         motions=tuple(_motion(entry, f"motion.{i}", tensors, len(skeleton)) for i, entry in enumerate(motions)),
         about=about,
     )
 
 
-def _skeleton(entry: Any, joints: Tensor) -> Skeleton:
-    names, parents = tuple(entry["names"]), tuple(entry["parents"])
+def _skeleton(entry: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> Skeleton:
+    names, parents = (tuple(_kind(f"skeleton: {name}", entry[name], list)) for name in ("names", "parents"))
     count = len(names)
     if not 0 < count <= _MOST_JOINTS or len(set(names)) < count or not all(isinstance(n, str) and n for n in names):
         raise ValueError(f"skeleton: names: expected 1 to {_MOST_JOINTS} different names, found {shown(names)}")
     in_order = len(parents) == count and parents[0] == -1 and all(type(p) is int for p in parents)
     if not in_order or not all(0 <= parent < joint for joint, parent in enumerate(parents[1:], 1)):
         raise ValueError(f"skeleton: parents: expected -1, then joints that stand before, found {shown(parents)}")
-    if tuple(joints.shape) != (count, 3) or joints.dtype != torch.float32:
-        raise ValueError(f"joints: expected ({count}, 3) of float32, found {tuple(joints.shape)}")
+    joints = _floats(tensors, "joints")
+    if tuple(joints.shape) != (count, 3):
+        raise ValueError(f"joints: expected ({count}, 3), found {tuple(joints.shape)}")
     return Skeleton(names, parents, joints)
 
 
 def _motion(entry: Any, prefix: str, tensors: Mapping[str, Tensor], joints: int) -> Motion:
-    name, fps = entry["name"], _positive(entry, "fps")
+    name, fps = _kind("motions", entry, dict)["name"], _number("motions: fps", entry["fps"], SLOWEST, FASTEST)
     if not isinstance(name, str) or not name:
         raise ValueError(f"motions: name: expected a text, found {shown(name)}")
     parts = [_floats(tensors, f"{prefix}.{part}") for part in ("global_orient", "body_pose", "transl")]
     if parts[1].shape[1:] != ((joints - 1) * 3,):
         raise ValueError(f"{prefix}.body_pose: expected (T, {(joints - 1) * 3}), found {tuple(parts[1].shape)}")
+    if len(parts[1]) > MOST_FRAMES:
+        raise ValueError(f"{prefix}: expected at most {MOST_FRAMES:,} frames, found {len(parts[1]):,}")
     place = f"{prefix}.from_world"
     world = _floats(tensors, place) if place in tensors else None
     if world is not None and tuple(world.shape) != (4, 4):
@@ -178,8 +192,14 @@ def _motion(entry: Any, prefix: str, tensors: Mapping[str, Tensor], joints: int)
 def _floats(tensors: Mapping[str, Tensor], name: str) -> Tensor:
     tensor = tensors[name]
     if tensor.dtype != torch.float32:
-        raise ValueError(f"{name}: expected float32, found {str(tensor.dtype).removeprefix('torch.')}")
+        raise ValueError(f"{name}: expected float32, found {_name_of(tensor.dtype)}")
+    if tensor.numel():
+        _check_range(name, tensor, -_MOST, _MOST)
     return tensor
+
+
+def _name_of(kind: torch.dtype) -> str:
+    return str(kind).removeprefix("torch.")
 
 
 def _check_range(name: str, tensor: Tensor, least: float, most: float) -> None:
@@ -188,8 +208,14 @@ def _check_range(name: str, tensor: Tensor, least: float, most: float) -> None:
         raise ValueError(f"{name}: expected numbers from {least:g} to {most:g}, found {low:g} to {high:g}")
 
 
-def _positive(entry: Mapping[str, Any], name: str) -> float:
-    value = entry[name]
-    if not isinstance(value, float | int) or isinstance(value, bool) or not 0 < value < math.inf:
-        raise ValueError(f"{name}: expected a positive number, found {shown(value)}")
+def _number(name: str, value: Any, least: float, most: float) -> float:
+    if not isinstance(value, float | int) or isinstance(value, bool) or not least <= value <= most:
+        raise ValueError(f"{name}: expected a number from {least:g} to {most:g}, found {shown(value)}")
     return float(value)
+
+
+def _kind(name: str, value: Any, kind: type) -> Any:
+    """A value of the header, which is of this kind."""
+    if not isinstance(value, kind):
+        raise ValueError(f"{name}: expected {'an object' if kind is dict else 'a list'}, found {shown(value)}")
+    return value

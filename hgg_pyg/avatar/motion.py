@@ -14,7 +14,7 @@ from hgg_pyg.types import BodyPose, UserError
 MOST_FRAMES = 1_000_000
 """Nine hours of video."""
 SLOWEST, FASTEST = 0.1, 10_000.0
-"""Frames per second of motions that are read, and that can be asked for."""
+"""Frames per second of motions."""
 
 
 @dataclass(frozen=True)
@@ -22,7 +22,7 @@ class Motion:
     """T poses of one skeleton, evenly spaced in time; y up, axis-angle in radians, translations as smplx has them.
 
     Raises:
-        ValueError: shapes do not fit, there is no frame, or the rate is not a positive number.
+        ValueError: shapes do not fit, there is no frame, or the rate is beyond 0.1 to 10,000.
     """
 
     name: str
@@ -36,8 +36,8 @@ class Motion:
         _ = self.pose(torch.zeros(0))
         if not len(self):
             raise ValueError(f"Motion {self.name}: expected frames, found none")
-        if not 0 < self.fps < 1e6:
-            raise ValueError(f"Motion {self.name}: fps: expected a positive number, found {self.fps:g}")
+        if not SLOWEST <= self.fps <= FASTEST:
+            raise ValueError(f"Motion {self.name}: fps: expected {SLOWEST:g} to {FASTEST:,.0f}, found {self.fps:g}")
 
     def __len__(self) -> int:
         """T."""

@@ -14,6 +14,7 @@ from pathlib import Path
 
 from safetensors import SafetensorError
 
+from hgg_pyg.io.shown import shown
 from hgg_pyg.types import UserError
 
 _HOST = re.sub(r"\W+", "-", platform.node()) or "host"
@@ -83,6 +84,23 @@ def writing(path: Path) -> Iterator[None]:
                 raise
             said = "it was cut off"
         raise UserError(f"{path}: expected a folder that can be written, and room in it, found: {said}") from error
+
+
+def beside(path: Path, name: str) -> Path:
+    """Where results go by default: a file or folder in the folder of what they are made of.
+
+    Args:
+        path: what they are made of, as the user named it.
+        name: made of what the user named, and of what is in files, so it may be a way to another folder.
+
+    Raises:
+        UserError: the path names no file, as "." and "/" do, or the name is none.
+    """
+    if not path.name:
+        raise UserError(f"{path}: expected the name of a file, found a folder's")
+    if Path(name).name != name:
+        raise UserError(f"--out: expected it, since the results cannot be called {shown(name)!a}; found none")
+    return path.with_name(name)
 
 
 def try_folder(folder: Path, option: str) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -78,8 +79,8 @@ def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     if (longest := max(map(len, found), default=0)) > _LONGEST_KEY:
         raise ValueError(f"expected keys of at most {_LONGEST_KEY} characters, found one of {longest}")
     if len(found) != len(pairs):
-        keys = [key for key, _ in pairs]
-        raise ValueError(f"expected every key once, found '{shown(max(keys, key=keys.count))}' twice")
+        ((twice, _),) = Counter(key for key, _ in pairs).most_common(1)
+        raise ValueError(f"expected every key once, found '{shown(twice)}' twice")
     return found
 
 

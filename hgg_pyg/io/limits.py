@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import stat
 from pathlib import Path
 from typing import IO
 
@@ -49,12 +50,22 @@ def opened(path: Path, expected: str) -> IO[bytes]:
     """A file that is open for reading.
 
     Raises:
-        UserError: there is no such file, or it cannot be read.
+        UserError: there is no such file, it cannot be read, or it is a pipe or a device, which may give nothing for
+            ever or have no end.
     """
     try:
-        return path.open("rb")
+        file = open(path, "rb", opener=_at_once)  # noqa: SIM115  (it is given away)
     except (OSError, ValueError) as error:  # ValueError: a name with a NUL in it
         raise _nothing(path, expected, error) from None
+    if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+        file.close()
+        raise UserError(f"{path}: expected {expected}, found a pipe or a device")
+    return file
+
+
+def _at_once(name: str, flags: int) -> int:
+    """Open a file without waiting for somebody who writes to it."""
+    return os.open(name, flags | getattr(os, "O_NONBLOCK", 0))
 
 
 def _nothing(path: Path, expected: str, error: Exception) -> UserError:

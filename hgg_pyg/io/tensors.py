@@ -19,6 +19,7 @@ from hgg_pyg.io.shown import shown
 from hgg_pyg.types import UserError
 
 _KEY = "hgg_pyg sha256"  # of the metadata; files of other programs have none
+_FLOATS = (torch.float16, torch.bfloat16, torch.float32, torch.float64)  # with the smaller ones torch cannot calculate
 
 
 @dataclass(frozen=True)
@@ -66,6 +67,9 @@ def load_tensors(path: Path) -> TensorFile:
     except (SafetensorError, OSError) as error:
         raise UserError(f"{path}: expected a safetensors file ({shown(error, 300)})") from None
     for name, tensor in tensors.items():
+        if tensor.is_floating_point() and tensor.dtype not in _FLOATS:
+            kind = str(tensor.dtype).removeprefix("torch.")
+            raise UserError(f"{path}: {shown(name)}: expected numbers of 16 bits or more, found {kind}")
         if tensor.is_floating_point() and not torch.isfinite(tensor).all():
             raise UserError(f"{path}: {shown(name)}: expected finite numbers, found NaN or infinity")
     return TensorFile(tensors, metadata, sealed)

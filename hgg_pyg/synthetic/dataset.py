@@ -85,7 +85,9 @@ def _claim(config: SynthesizeConfig) -> None:
         found = {"layout": "avatarrex", "clothes": "any"}  # all there was before there was a choice
         found |= read_json_object(path, "the options that these captures were made with")
         if found != options:
-            raise UserError(f"{path}: expected {options}, found {found}; choose another --out or remove this folder")
+            names = [name for name in {**options, **found} if options.get(name) != found.get(name)]
+            wanted, made = ({name: some[name] for name in names if name in some} for some in (options, found))
+            raise UserError(f"{path}: expected {wanted}, found {made}; choose another --out or remove this folder")
         return
     if any(config.out.iterdir()):
         raise UserError(

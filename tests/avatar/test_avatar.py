@@ -88,6 +88,7 @@ def write(path: Path, change) -> None:
     save_tensors(path, tensors, {"hgg_pyg avatar": json.dumps(header)})
 
 
+EIGHT_BITS = torch.float8_e4m3fn
 CHANGES = {
     "version: expected 1, found 2: a later version wrote it": lambda t, h: h.update(version=2),
     "version: expected 1, found 0": lambda t, h: h.update(version=0),
@@ -95,18 +96,29 @@ CHANGES = {
     "expected the key 'means' of an avatar, found none": lambda t, h: t.pop("means"),
     "means: expected float32, found float16": lambda t, h: t.update(means=t["means"].half()),
     "Gaussians.quats: expected (300, 4), found (299, 4)": lambda t, h: t.update(quats=t["quats"][1:]),
-    "quats: expected rotations, found zeros": lambda t, h: t["quats"][5].zero_(),
+    "quats: lengths: expected numbers from 1e-09 to 2e+09, found 0 to": lambda t, h: t["quats"][5].zero_(),
+    "means: expected numbers from -1e+09 to 1e+09, found": lambda t, h: t["means"].fill_(1e38),
+    "motion.0.transl: expected numbers from -1e+09": lambda t, h: t["motion.0.transl"].fill_(1e38),
+    "colors: expected (M, 3), M > 0, found (300, 27)": lambda t, h: t.update(colors=torch.zeros(300, 27)),
+    "x: expected numbers of 16 bits or more, found float8": lambda t, h: t.update(x=torch.ones(1).to(EIGHT_BITS)),
+    "weights: expected (R, 24), R > 0, found (0, 24)": lambda t, h: t.update(weights=t["weights"][:0]),
+    "binding: expected int32, found int64": lambda t, h: t.update(binding=t["binding"].long()),
+    "betas: expected (B,), B up to 1,000, found (2000,)": lambda t, h: t.update(betas=torch.zeros(2000)),
     "opacities: expected numbers from 0 to 1, found": lambda t, h: t["opacities"].add_(1),
-    "scales: expected numbers from 1.17549e-38 to inf, found": lambda t, h: t["scales"].neg_(),
+    "scales: expected numbers from 1.17549e-38 to 1e+09, found": lambda t, h: t["scales"].neg_(),
     "weights: expected rows that sum to 1": lambda t, h: t["weights"].mul_(0.5),
     "Avatar.binding: expected 0 to": lambda t, h: t["binding"].add_(5),
-    "Avatar.weights: expected 24 joints, found 23": lambda t, h: t.update(weights=one_joint_less(t["weights"])),
+    "weights: expected (R, 24), R > 0, found": lambda t, h: t.update(weights=one_joint_less(t["weights"])),
     "skeleton: names: expected 1 to 1024 different names": lambda t, h: h["skeleton"].update(names=["a"] * 24),
     "skeleton: parents: expected -1, then joints that stand before": lambda t, h: h["skeleton"]["parents"].reverse(),
     "joints: expected (24, 3)": lambda t, h: t.update(joints=t["joints"][:-1]),
-    "focal: expected a positive number, found 0": lambda t, h: h["seen"].update(focal=0),
-    "fps: expected a positive number, found None": lambda t, h: h["motions"][0].update(fps=None),
-    "motions: expected a list of at most 256, found 3": lambda t, h: h.update(motions=3),
+    "seen: focal: expected a number from 1e-06 to 1e+09, found 1e-300": lambda t, h: h["seen"].update(focal=1e-300),
+    "seen: expected an object, found [1, 2]": lambda t, h: h.update(seen=[1, 2]),
+    "motions: fps: expected a number from 0.1 to 10000, found None": lambda t, h: h["motions"][0].update(fps=None),
+    "motions: fps: expected a number from 0.1 to 10000, found 5e-324": lambda t, h: h["motions"][0].update(fps=5e-324),
+    "motions: expected a list, found 3": lambda t, h: h.update(motions=3),
+    "motions: expected an object, found 3": lambda t, h: h.update(motions=[3]),
+    "skeleton: names: expected a list, found 5": lambda t, h: h["skeleton"].update(names=5),
     "motion.0.body_pose: expected (T, 69), found (5, 66)": lambda t, h: t.update(
         {"motion.0.body_pose": t["motion.0.body_pose"][:, 3:]}
     ),
@@ -149,9 +161,10 @@ def test_a_flipped_bit_is_seen(body: BodyModel, tmp_path: Path) -> None:
 
 def test_numbers_that_are_not_finite_are_not_written(body: BodyModel, tmp_path: Path) -> None:
     avatar = small_avatar(body)
-    avatar.gaussians.means[3] = torch.nan
-    with pytest.raises(ValueError, match="means: expected finite numbers"):
-        avatar.save(tmp_path / "a.avatar")
+    for number in (torch.nan, torch.inf, 1e10):
+        avatar.gaussians.means[3] = number
+        with pytest.raises(UserError, match=r"a\.avatar: means: expected finite numbers within 1e\+09"):
+            avatar.save(tmp_path / "a.avatar")
     assert not (tmp_path / "a.avatar").exists()
 
 
@@ -159,5 +172,5 @@ def test_a_pose_of_another_skeleton_is_refused(body: BodyModel) -> None:
     avatar = small_avatar(body)
     with pytest.raises(UserError, match="this avatar has 24 joints and expects 69 values per frame, found 162"):
         Animator(avatar)(some_motion(55).pose(torch.zeros(10)))
-    with pytest.raises(ValueError, match="fps: expected a positive number"):
+    with pytest.raises(ValueError, match=r"fps: expected 0\.1 to 10,000, found 0"):
         replace(avatar.motions[0], fps=0.0)

@@ -44,8 +44,8 @@ def test_wrong_rates_and_shapes_are_refused() -> None:
         with pytest.raises(UserError, match=r"0\.1 to 10,000"):
             motion().at(fps)
     with pytest.raises(UserError, match="at most 1,000,000 frames"):
-        motion(4, fps=0.01).at(10_000)
+        motion(20, fps=0.1).at(10_000)
     with pytest.raises(ValueError, match="found none"):
         motion().first(0)
-    with pytest.raises(ValueError, match="positive"):
+    with pytest.raises(ValueError, match=r"0\.1 to 10,000"):
         motion(fps=float("nan"))

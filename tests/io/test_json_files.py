@@ -1,6 +1,7 @@
 """JSON of every kind that others write, and what is wrong with a file."""
 
 import json
+import os
 from pathlib import Path
 
 import pytest
@@ -67,3 +68,18 @@ def test_a_file_that_is_too_large_is_not_read(tmp_path: Path, monkeypatch: pytes
         read_json(path, "a test")
     with pytest.raises(UserError, match="expected a test, found nothing to read"):
         read_json(tmp_path, "a test")
+
+
+def test_a_key_twice_among_very_many():
+    content = b"{" + b",".join(b'"%d":0' % i for i in range(200_000)) + b',"7":1}'
+    with pytest.raises(ValueError, match="expected every key once, found '7' twice"):
+        parse_json(content)
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="the system has no pipes with names")
+def test_a_pipe_or_a_device_is_refused_at_once(tmp_path):
+    os.mkfifo(tmp_path / "a.json")
+    (tmp_path / "b.json").symlink_to("/dev/zero")
+    for name in ("a.json", "b.json"):
+        with pytest.raises(UserError, match=rf"{name}: expected something, found a pipe or a device"):
+            read_json(tmp_path / name, "something")

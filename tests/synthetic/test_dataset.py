@@ -185,7 +185,9 @@ def test_a_folder_of_other_options_is_refused(captures, config):
 
 
 def test_a_folder_of_another_layout_is_refused(captures, config):
-    with pytest.raises(UserError, match=r"synthetic\.json: expected .*thuman4.*found .*avatarrex"):
+    with pytest.raises(
+        UserError, match=r"synthetic\.json: expected \{'layout': 'thuman4'\}, found \{'layout': 'avatarrex'\}; "
+    ):
         synthesize(replace(config, layout="thuman4"))
 
 

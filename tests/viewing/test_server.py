@@ -88,9 +88,11 @@ def test_without_viser_it_says_what_to_install(file, monkeypatch):
     ("arguments", "said"),
     [
         (["nowhere.avatar"], "nowhere.avatar"),
-        (["{file}", "--port", "70000"], "ViewConfig.port: expected at most 65,535, found 70000"),
+        (["{file}", "--port", "70000"], "--port: expected at most 65,535, found 70000"),
         (["{file}", "--port", "http"], "port"),
         (["{file}", "--motion", "jump"], "motion jump: expected one of walk, wave, dance, turntable"),
+        (["{file}", "--direct"], "--direct: expected it with the folder of a capture or a run, found"),
+        (["{file}", "--image-size", "64"], "--image-size: expected it with the folder of a capture"),
         (["{file}", "--moton", "walk"], "--moton"),
         (["{broken}"], "broken.avatar"),
         (["{empty}"], "expected"),
@@ -102,7 +104,8 @@ def test_wrong_input_is_one_line(arguments, said, file, tmp_path, monkeypatch, c
     broken.write_bytes(file.read_bytes()[:-100])
     (tmp_path / "empty").mkdir()
     names = {"file": file, "broken": broken, "empty": tmp_path / "empty"}
-    monkeypatch.setattr("sys.argv", ["view.py", *(text.format(**names) for text in arguments)])
+    port = [] if "--port" in arguments or not arguments else ["--port", "0"]  # somebody may be using the usual one
+    monkeypatch.setattr("sys.argv", ["view.py", *(text.format(**names) for text in arguments), *port])
     with pytest.raises(SystemExit) as stop:
         run_command(ViewConfig, main)
     assert stop.value.code == 2

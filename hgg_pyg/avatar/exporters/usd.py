@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -24,7 +25,7 @@ def write(path: Path, gaussians: Gaussians, about: Mapping[str, str]) -> None:
 
 
 def _write(path: Path, gaussians: Gaussians, about: Mapping[str, str]) -> None:
-    from pxr import Gf, Usd, UsdGeom, UsdVol, Vt
+    from pxr import Gf, Tf, Usd, UsdGeom, UsdVol, Vt
 
     means, quats, scales, opacities, colors = (
         np.ascontiguousarray(x.float().cpu().numpy())
@@ -51,9 +52,18 @@ def _write(path: Path, gaussians: Gaussians, about: Mapping[str, str]) -> None:
     splats.CreateExtentAttr(Vt.Vec3fArray.FromNumpy(np.stack([(means - reach).min(0), (means + reach).max(0)])))
     stage.SetDefaultPrim(splats.GetPrim())
     layer = stage.GetRootLayer()
-    layer.customLayerData = {"generator": "hgg_pyg", **about}
-    if not layer.Export(str(path)):
-        raise OSError("OpenUSD could not write it")
+    layer.customLayerData = {"generator": "hgg_pyg", **{_plain(name): _plain(text) for name, text in about.items()}}
+    try:
+        if not layer.Export(str(path)):
+            raise OSError("OpenUSD could not write it")
+    except Tf.ErrorException as error:  # which says in lines of its own where in its code that was
+        said = re.search(r"Error occurred \w+ file: ([^'\n]*)", str(error))
+        raise OSError(said[1] if said else "OpenUSD could not write it") from None
+
+
+def _plain(text: str) -> str:
+    r"""With bytes of files' names that are no letters as Python writes them: \udce9."""
+    return text.encode("utf-8", "backslashreplace").decode()
 
 
 EXPORTER = StillExporter(

@@ -21,6 +21,7 @@ SMPLH_JOINTS = (*SMPLX_JOINTS[:22], *SMPLX_JOINTS[25:])
 MOST = 1e6  # of any number in a motion: radians, degrees, or a place in whatever unit
 USUAL_FPS = 30.0
 """Frames per second of files that do not say how many they have."""
+_MOST_NUMBERS = MOST_FRAMES * 3 * len(SMPLX_JOINTS)  # in an array
 _UNIT = 1e-3  # by which the length of a quaternion may miss 1
 _ROUNDED = 1e-4  # relative; ten times less than what 30 and 29.97 differ by
 
@@ -104,17 +105,20 @@ def checked(where: str, key: str, value: Any, shape: tuple[int | None, ...]) -> 
         shape: None is any length.
 
     Raises:
-        UserError: no numbers, another shape, or a number that is not finite or beyond a million.
+        UserError: no numbers, another shape, too many, or a number that is not finite or beyond a million.
     """
     try:
-        if np.asarray(value).dtype.kind not in "iuf":
+        array = np.asarray(value)
+        if array.dtype.kind not in "iuf":
             raise TypeError
-        array = np.asarray(value, np.float64)
     except (TypeError, ValueError, OverflowError):  # of lists that are not of one length, or do not hold numbers
         raise UserError(f"{where}: key '{key}': expected numbers, found {shown(value)}") from None
     if array.ndim != len(shape) or any(w not in (None, found) for w, found in zip(shape, array.shape, strict=True)):
         text = ", ".join("T" if length is None else str(length) for length in shape)
         raise UserError(f"{where}: key '{key}': expected shape ({text}), found {array.shape}")
+    if array.size > _MOST_NUMBERS:  # bytes of an archive would take eight times their room as float64
+        raise UserError(f"{where}: key '{key}': expected at most {_MOST_NUMBERS:,} numbers, found {array.size:,}")
+    array = np.asarray(array, np.float64)
     if not np.isfinite(array).all() or abs(array).max(initial=0) > MOST:
         raise UserError(f"{where}: key '{key}': expected finite numbers within {MOST:,.0f}, found NaN or larger ones")
     return array

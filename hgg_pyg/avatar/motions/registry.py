@@ -10,7 +10,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from hgg_pyg.avatar.motions.clip import USUAL_FPS, Clip
+from hgg_pyg.avatar.motions.clip import MOST, USUAL_FPS, Clip
 from hgg_pyg.avatar.motions.format import MotionFormat
 from hgg_pyg.avatar.motions.own import OWN_MOTIONS, own_clip
 from hgg_pyg.io.shown import shown
@@ -72,7 +72,7 @@ def read_clip(name_or_path: str | Path, fps: float | None = None) -> Clip:
         if found is None:
             kinds = "; ".join(f"{known.name}: {known.summary}" for known in motion_formats().values())
             raise UserError(f"{path}: expected a motion ({kinds}), found something else")
-        return found.read(path)
+        return _within_reach(path, found.read(path))
     if (":" in text and path.suffix.casefold() not in (".bvh", ".npz", ".json", ".txt", ".avatar")) or text.count(
         ":"
     ) > 1:
@@ -81,6 +81,21 @@ def read_clip(name_or_path: str | Path, fps: float | None = None) -> Clip:
         f"motion {shown(text, 200)}: expected one of {', '.join(OWN_MOTIONS)}, a file or folder that is there, or "
         "module:NAME of yours"
     )
+
+
+def _within_reach(path: Path, clip: Clip) -> Clip:
+    """The clip of a file whose legs are long enough for its ways: they are scaled by the legs' length.
+
+    Raises:
+        UserError: a way is more than a million legs long.
+    """
+    farthest = float(abs(clip.pelvis).max())
+    if not farthest <= MOST * clip.leg:
+        raise UserError(
+            f"{path}: expected ways of at most {MOST:,.0f} lengths of a leg, found {farthest:g} with legs of "
+            f"{clip.leg:g}: bones and places are in different units, or bones have no length"
+        )
+    return clip
 
 
 def _brought(text: str) -> Clip:

@@ -39,13 +39,16 @@ def retarget(clip: Clip, skeleton: Skeleton) -> Motion:
         skeleton: SMPL's or SMPL-X's.
 
     Raises:
-        UserError: the skeleton has not the joints of SMPL's limbs.
+        UserError: the skeleton has not the joints of SMPL's limbs, or they have no length.
     """
     names = skeleton.names
     if missing := [joint for joint in _NEEDED if joint not in names]:
         raise UserError(f"motion: expected a skeleton of SMPL's joints, found one without {', '.join(missing[:6])}")
     rest = skeleton.joints.detach().cpu().double().numpy()
     places = {name: rest[joint] for joint, name in enumerate(names)}
+    for joint, below in _BELOW.items():
+        if not _length(places, joint, below) > 0:
+            raise UserError(f"motion: expected a skeleton with {joint} and {below} in two places, found them in one")
     turn = Rotation.identity() if clip.ahead else _to_front(clip.rotation("pelvis")[0])
     known = {name: turn * rotation for name, rotation in _known(clip, places).items()}
     world: list[Rotation] = []
@@ -136,11 +139,11 @@ def _path(
     places: dict[str, np.ndarray],
 ) -> np.ndarray:
     """Where a joint is while the pelvis stays. [T, 3]"""
-    index = names.index(joint)
-    if parents[index] < 0:
-        return places[joint]
-    parent = names[parents[index]]
-    return _path(parent, world, names, parents, places) + world[parent].apply(places[joint] - places[parent])
+    index, way = names.index(joint), np.zeros(3)
+    while (above := parents[index]) >= 0:
+        parent = names[above]
+        way, index = way + world[parent].apply(places[names[index]] - places[parent]), above
+    return places[names[index]] + way
 
 
 def _length(places: dict[str, np.ndarray], *joints: str) -> float:

@@ -180,9 +180,9 @@ def _recognised(where: str, source: SourceSkeleton) -> tuple[Family, dict[str, i
             joints = {joint: index for joint, index in found.items() if index is not None}
             if len(set(joints.values())) == len(joints) and _is_a_person(source, joints):
                 return family, joints | _trunk(source, plain, joints)
-        have = len(found) - len(missing)
+        have, lacking = len(found) - len(missing), f"these are missing: {', '.join(missing[:6])}"
         if have > closest[0]:
-            closest = have, f"of {family.name} these are missing: {', '.join(missing[:6])}"
+            closest = have, f"of {family.name} {lacking if missing else 'they are there, but hang from others'}"
     names = ", ".join(shown(name, 30) for name in source.names[:40])
     known = "; ".join(family.name for family in FAMILIES)
     raise UserError(f"{where}: expected joints named as one of: {known}; found {names} ({closest[1]})")

@@ -133,6 +133,11 @@ def test_a_first_frame_that_is_a_pose_of_its_own_is_left_out(tmp_path: Path, bod
     assert "1 frame left out" in said.text
 
 
+def long(text: str) -> str:
+    """Half a million frames of nearly nothing."""
+    return text.partition("Frames: 6")[0] + "Frames: 500000\nFrame Time: 0.1\n" + "0\n" * 500_000
+
+
 BROKEN = {
     "no motion": (lambda t: t.partition("MOTION")[0], "no line MOTION"),
     "cut": (lambda t: t[: len(t) * 9 // 10], "cut off or damaged|finite numbers"),
@@ -154,6 +159,11 @@ BROKEN = {
     "lying": (lambda t: t.replace("OFFSET 0.02 -0.41 0.0", "OFFSET 0.02 0.0 0.41"), "rest pose that stands"),
     "no length": (lambda t: t.replace("OFFSET 0.28 0.0 0.0", "OFFSET 0 0 0"), "in two places"),
     "hips in one": (lambda t: t.replace("OFFSET 0.1 ", "OFFSET 0 ").replace("OFFSET -0.1 ", "OFFSET 0 "), "hip beside"),
+    "two names": (lambda t: t.replace("JOINT Neck1", "JOINT LeftUpLeg"), "CMU, Mixamo they are there, but hang from"),
+    "empty lines": (lambda t: "HIERARCHY" + 1_000_000 * "\n", "no line MOTION"),
+    "braces": (lambda t: "ROOT a" + 2_000_000 * "{" + "\nMOTION\n", "at most 1,048,576 characters before"),
+    "wide and long": (lambda t: long(t), "10,000,000 joints in all frames together, found 23 in 500,000"),
+    "no time at all": (lambda t: t.replace("Time: 0.0333333", "Time: 1e-320"), "0.1 to 10,000 frames per second"),
     "binary": (lambda t: "\0\1\2", "no line MOTION"),
     "empty": (lambda t: "", "no line MOTION"),
 }

@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from hgg_pyg.avatar.motions import Clip, MotionFormat, load_motion, motion_formats, read_clip, register, registry
+from hgg_pyg.avatar.skeleton import Skeleton
 from hgg_pyg.avatar.upright import upright_motion
 from hgg_pyg.body import BodyModel
 from hgg_pyg.types import BodyPose, UserError
@@ -118,6 +119,26 @@ def test_what_somebody_did_in_a_capture_is_done_by_somebody_else(tmp_path: Path,
     replace(avatar, motions=()).save(tmp_path / "b.avatar")
     with pytest.raises(UserError, match="an avatar with a motion"):
         load_motion(tmp_path / "b.avatar", tall)
+
+
+def test_legs_that_are_far_too_short_for_a_way(tmp_path: Path, body: BodyModel) -> None:
+    avatar = small_avatar(body, 20)
+    short = replace(avatar.skeleton, joints=avatar.skeleton.joints * 1e-8)
+    replace(avatar, skeleton=short).save(path := tmp_path / "a.avatar")
+    with pytest.raises(UserError, match=r"a\.avatar: expected ways of at most 1,000,000 lengths of a leg, found"):
+        load_motion(path, avatar.skeleton)
+
+
+def test_skeletons_that_no_motion_fits(body: BodyModel) -> None:
+    skeleton = skeleton_of(body)
+    with pytest.raises(UserError, match="left_shoulder and left_elbow in two places, found them in one"):
+        load_motion("walk", replace(skeleton, joints=torch.zeros(24, 3)))
+    more = 1200  # joints between the pelvis and all else, in the pelvis
+    names = (skeleton.names[0], *(f"more {i}" for i in range(more)), *skeleton.names[1:])
+    parents = (-1, *range(more), *(parent + more for parent in skeleton.parents[1:]))
+    joints = torch.cat([skeleton.joints[:1].repeat(more + 1, 1), skeleton.joints[1:]])
+    long = load_motion("walk", Skeleton(names, parents, joints), fps=5)
+    np.testing.assert_allclose(long.transl, load_motion("walk", skeleton, fps=5).transl, atol=1e-6)
 
 
 def test_a_long_file_is_cut_before_it_is_fitted(tmp_path: Path, body: BodyModel) -> None:

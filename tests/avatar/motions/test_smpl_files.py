@@ -11,6 +11,7 @@ from scipy.spatial.transform import Rotation
 
 from hgg_pyg.avatar import Motion
 from hgg_pyg.avatar.motions import load_motion
+from hgg_pyg.avatar.motions.clip import checked
 from hgg_pyg.avatar.skeleton import Skeleton
 from hgg_pyg.body import SMPLX_JOINTS, load_body
 from hgg_pyg.body.model import BodyModel
@@ -196,6 +197,26 @@ def test_people_who_come_and_go(tmp_path: Path, body: BodyModel, said) -> None:
     motion: Motion = load_motion(tmp_path, skeleton_of(body))
     assert len(motion) == 2
     assert "1 of 3 frames left out: they have no person 1" in said.text
+
+
+def test_frames_without_anybody_and_other_people(tmp_path: Path, body: BodyModel, said) -> None:
+    entry = {"Rh": [[0.0] * 3], "Th": [[0.0] * 3], "poses": [[0.0] * 72]}
+    for number, who in enumerate(([], [1, 2, 3], [], [1])):
+        (tmp_path / f"{number}.json").write_text(json.dumps([{**entry, "id": i} for i in who]))
+    assert len(load_motion(tmp_path, skeleton_of(body))) == 2
+    assert "2 of 4 frames left out: they have no person 1" in said.text
+    assert "person 1 is taken, the first; 2 more are in it" in said.text
+    for number in (1, 3):
+        (tmp_path / f"{number}.json").write_text("[]")
+    refuses(tmp_path, "found nobody in any of 4 files", body)
+
+
+def test_an_archive_that_unpacks_to_too_many_numbers() -> None:
+    many = np.broadcast_to(np.uint8(0), (10**7, 156))  # which takes a byte, and as float64 12 GB
+    with pytest.raises(
+        UserError, match=r"a\.npz: key 'poses': expected at most 165,000,000 numbers, found 1,560,000,000"
+    ):
+        checked("a.npz", "poses", many, (None, None))
 
 
 def refuses(path: Path, said: str, body: BodyModel) -> None:

@@ -20,6 +20,8 @@ from hgg_pyg.types import UserError
 log = logging.getLogger(__name__)
 _EXPECTED = "a BVH file"
 _MOST_JOINTS = 1000
+_LONGEST_HIERARCHY = 2**20  # characters: five times what 1000 joints with their braces take
+_MOST_ROTATIONS = 10_000_000  # of joints in all frames: three times what 64 MiB of usual numbers hold
 _CHANNELS = re.compile("([xyz])(position|rotation)")
 _JUMP = 10.0  # degrees that a first frame must be from the second, and four times its further steps, to be a T-pose
 
@@ -44,11 +46,15 @@ def read_bvh(path: Path) -> Clip:
             rest pose that does not stand.
     """
     text = read_text(path, _EXPECTED)
-    head, mark, body = (*re.split(r"(?im)^\s*(MOTION)\s*$", text, maxsplit=1), "", "")[:3]
+    head, mark, body = (*re.split(r"(?im)^[ \t]*(MOTION)[ \t\r]*$", text, maxsplit=1), "", "")[:3]
     if not mark:
         raise UserError(f"{path}: expected {_EXPECTED} with HIERARCHY and MOTION, found no line MOTION: it is cut off")
+    if len(head) > _LONGEST_HIERARCHY:
+        raise UserError(
+            f"{path}: expected at most {_LONGEST_HIERARCHY:,} characters before the line MOTION, found {len(head):,}"
+        )
     hierarchy = _read_hierarchy(path, head)
-    fps, rows = _read_rows(path, body, sum(map(len, hierarchy.channels)))
+    fps, rows = _read_rows(path, body, len(hierarchy.names), sum(map(len, hierarchy.channels)))
     local, shifts, column = [], {}, 0
     source = SourceSkeleton(tuple(hierarchy.names), tuple(hierarchy.parents), np.array(hierarchy.offsets))
     for joint, channels in enumerate(hierarchy.channels):
@@ -132,21 +138,26 @@ def _channels(path: Path, text: str) -> list[str]:
     return names
 
 
-def _read_rows(path: Path, text: str, width: int) -> tuple[float, np.ndarray]:
+def _read_rows(path: Path, text: str, joints: int, width: int) -> tuple[float, np.ndarray]:
     """Frames per second, and a row of numbers for each frame. [T, width]"""
     lines = [line for line in text.splitlines() if line.strip()]
     said = {}
     for line in lines[:2]:
         key, _, value = line.partition(":")
         said[" ".join(key.split()).casefold()] = value.strip()
-    frames, time = said.get("frames"), _numbers([said.get("frame time", "")])
-    if frames is None or not re.fullmatch(r"\d{1,9}", frames) or time is None:
+    frames, times = said.get("frames"), _numbers([said.get("frame time", "")])
+    if frames is None or not re.fullmatch(r"\d{1,9}", frames) or times is None:
         raise UserError(f"{path}: expected 'Frames: N' and 'Frame Time: seconds' after MOTION, found {shown(said)}")
-    fps = checked_fps(str(path), f"Frame Time {time[0]:g}", 1 / time[0] if time[0] > 0 else float("inf"))
+    time = float(times[0])
+    fps = checked_fps(str(path), f"Frame Time {time:g}", 1 / time if time > 0 else float("inf"))
     count, rows = checked_count(str(path), int(frames)), lines[2:]
     if count != len(rows):
         raise UserError(f"{path}: expected {count} rows as Frames says, found {len(rows)}: it is cut off or damaged")
-    values = np.empty((count, width))
+    if count * joints > _MOST_ROTATIONS:
+        raise UserError(
+            f"{path}: expected at most {_MOST_ROTATIONS:,} joints in all frames together, found {joints:,} in {count:,}"
+        )
+    values: list[np.ndarray] = []  # not yet a table: what Frames and CHANNELS promise may not be there
     for frame, line in enumerate(rows):
         row = _numbers(line.split())
         if row is None or len(row) != width:
@@ -154,8 +165,8 @@ def _read_rows(path: Path, text: str, width: int) -> tuple[float, np.ndarray]:
                 f"{path}: frame {frame}: expected {width} finite numbers within {MOST:,.0f}, found {len(line.split())} "
                 f"words: {shown(line, 40)}"
             )
-        values[frame] = row
-    return fps, values
+        values.append(row)
+    return fps, np.stack(values)
 
 
 def _numbers(words: list[str]) -> np.ndarray | None:

@@ -12,6 +12,7 @@ from hgg_pyg.avatar.motions.clip import Clip, checked, checked_count, checked_fp
 from hgg_pyg.avatar.motions.format import MotionFormat
 from hgg_pyg.avatar.motions.skeletons import SourceSkeleton, clip_of
 from hgg_pyg.io.json_files import read_json_object
+from hgg_pyg.io.limits import opened
 from hgg_pyg.types import UserError
 
 _EXPECTED = "DeepMimic's {Loop, Frames: [[duration, root, joints], ...]}"
@@ -77,7 +78,7 @@ def read_deepmimic(path: Path) -> Clip:
 def _recognises(path: Path) -> bool:
     if path.suffix.casefold() not in (".json", ".txt"):
         return False
-    with suppress(OSError, ValueError), path.open("rb") as file:
+    with suppress(UserError, OSError), opened(path, _EXPECTED) as file:
         return b'"Frames"' in file.read(1 << 16)
     return False
 

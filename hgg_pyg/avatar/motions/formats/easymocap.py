@@ -25,13 +25,13 @@ _WITH_COMPONENTS = {75: 63, 78: 66, 84: 63, 87: 66}
 
 
 def read_easymocap(path: Path) -> Clip:
-    """Read one person, the first of the first frame, in all frames that have them; radians and metres.
+    """Read one person, the first of the first frame with anybody, in all frames that have them; radians and metres.
 
-    A frame is [{id, Rh (1, 3), Th (1, 3), poses (1, N)}], or {annots: that}; N is 72 for SMPL, 78 for SMPL-H, 87 for
-    SMPL-X, and three less where the root's zeros are left out. A single file may have several rows, or an entry for
-    each frame. V = R(Rh) LBS(poses) + Th turns a person about the origin; the pelvis is taken to be where the default
-    body has it. Hands, stored as components, and faces are at rest. 30 frames per second are taken. The world's up is
-    y or z, along which the person stands; z for one that lies across.
+    A frame is [{id, Rh (1, 3), Th (1, 3), poses (1, N)}], or {annots: that}, and [] where nobody was seen. N is 72 for
+    SMPL, 78 for SMPL-H, 87 for SMPL-X, and three less where the root's zeros are left out. A single file may have
+    several rows, or an entry for each frame. V = R(Rh) LBS(poses) + Th turns a person about the origin; the pelvis is
+    taken to be where the default body has it. Hands, stored as components, and faces are at rest. 30 frames per second
+    are taken. The world's up is y or z, along which the person stands; z for one that lies across.
 
     Raises:
         UserError: nothing to read, a key is missing or of the wrong shape, or numbers are not finite.
@@ -41,8 +41,11 @@ def read_easymocap(path: Path) -> Clip:
         if not files:
             raise UserError(f"{path}: expected a .json file for each frame, found none")
         checked_count(str(path), len(files))
-        frames = [(file, _people(file)) for file in files]
-        who = frames[0][1][0].get("id")
+        frames = [(file, _people(file, nobody=True)) for file in files]
+        first = next((people[0] for _, people in frames if people), None)
+        if first is None:
+            raise UserError(f"{path}: expected {_EXPECTED}, found nobody in any of {len(files)} files")
+        who = first.get("id")
         rows = [(file, person) for file, people in frames for person in people if person.get("id") == who]
         if len(rows) < len(files):
             log.warning(
@@ -54,7 +57,10 @@ def read_easymocap(path: Path) -> Clip:
             )
     else:
         people = _people(path)
-        rows = [(path, person) for person in people if person.get("id") == people[0].get("id")]
+        who, frames = people[0].get("id"), [(path, people)]
+        rows = [(path, person) for person in people if person.get("id") == who]
+    if others := {str(person.get("id")) for _, people in frames for person in people if person.get("id") != who}:
+        log.info("%s: person %s is taken, the first; %d more are in it", path, shown(who), len(others))
     values = [_rows(file, person) for file, person in rows]
     widths = {poses.shape[1] for _, _, poses in values}
     if len(widths) > 1:
@@ -67,11 +73,15 @@ def read_easymocap(path: Path) -> Clip:
     return smpl_clip(path.stem, USUAL_FPS, poses, shifts + turn.apply(usual_pelvis()), "z")
 
 
-def _people(path: Path) -> list[dict[str, Any]]:
+def _people(path: Path, nobody: bool = False) -> list[dict[str, Any]]:
     content = read_json(path, _EXPECTED)
     if isinstance(content, dict):
         content = content.get("annots", [content])
-    if not isinstance(content, list) or not content or not all(isinstance(person, dict) for person in content):
+    if (
+        not isinstance(content, list)
+        or not (content or nobody)
+        or not all(isinstance(person, dict) for person in content)
+    ):
         raise UserError(f"{path}: expected {_EXPECTED}, found {shown(content)}")
     for person in content:
         if not isinstance(person.get("id"), int | str | None):  # NaN is nobody, not even themselves
