@@ -101,6 +101,8 @@ def _run(words: Sequence[str], environment: Mapping[str, str]) -> None:
     """What `python WORDS` does."""
     os.environ.clear()
     os.environ.update(environment)
+    for stream in (sys.stdout, sys.stderr):
+        stream.reconfigure(write_through="PYTHONUNBUFFERED" in environment)  # which Python reads when it starts
     np.random.seed()  # every fork would draw the same
     how, name, *rest = words if words[0] in ("-c", "-m") else ("script", *words)
     place = {"-c": "", "-m": os.getcwd(), "script": str(Path(name).resolve().parent)}[how]

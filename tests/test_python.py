@@ -100,6 +100,7 @@ if __name__ == "__main__":
     ready.wait()
     process.terminate()
     process.join()
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
     print(process.exitcode)
     with get_context("fork").Pool(1) as forked, get_context("spawn").Pool(1) as spawned:
         print(*[pool.apply(module.loaded) for pool in (forked, spawned)])

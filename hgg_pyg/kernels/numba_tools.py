@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import os
+import signal
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -50,11 +51,11 @@ def numba_threads() -> Iterator[int]:
     """Give numba as many threads as torch has, as far as numba has started that many, and say how many.
 
     One caller at a time: numba's simplest thread pool ends the process when two threads enter it, as a viewer's may.
-    One thread in a forked process.
+    One thread in a forked process. Ctrl-C waits until the caller is done with its kernels.
     """
     started: int = config.NUMBA_NUM_THREADS  # pyright: ignore[reportAttributeAccessIssue]
     threads = torch.get_num_threads()
-    with _one_at_a_time:
+    with _one_at_a_time, _interrupted_afterwards():
         if _forked:
             yield 1
             return
@@ -62,6 +63,30 @@ def numba_threads() -> Iterator[int]:
         if torch.get_num_threads() != threads:  # numba, when it starts its threads, sets the OpenMP library both share
             torch.set_num_threads(threads)
         yield min(threads, started)
+
+
+@contextmanager
+def _interrupted_afterwards() -> Iterator[None]:
+    """Raise KeyboardInterrupt at the end, if it was to be raised inside.
+
+    Numba goes on where looking at arguments has raised something: Python then ends with a SystemError, or crashes.
+    """
+    before, interrupts = signal.getsignal(signal.SIGINT), 0
+    if before is not signal.default_int_handler or threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def note(*_: Any) -> None:
+        nonlocal interrupts
+        interrupts += 1
+
+    signal.signal(signal.SIGINT, note)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+        if interrupts:
+            raise KeyboardInterrupt
 
 
 def _after_fork() -> None:

@@ -4,8 +4,7 @@ import importlib.util
 import os
 import signal
 import socket
-import subprocess
-import sys
+import time
 import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
@@ -18,9 +17,8 @@ from hgg_pyg.runtime import run_command
 from hgg_pyg.types import UserError
 from hgg_pyg.view import ViewConfig, main, open_page
 from hgg_pyg.viewing.server import close_server, open_server, url_of
+from tests import python
 from tests.avatar.avatars import small_avatar
-
-ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture(scope="module")
@@ -40,22 +38,18 @@ def taken() -> Iterator[int]:
 
 
 def test_the_command_serves_a_page_to_this_machine_alone_until_ctrl_c(file):
-    command = [sys.executable, "-m", "hgg_pyg.view", str(file), "--port", "0"]
-    environment = {**os.environ, "PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": "1"}
-    with subprocess.Popen(
-        command, cwd=ROOT, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-    ) as process:
-        assert process.stdout is not None
-        assert process.stderr is not None
-        line = process.stdout.readline()
-        address = line.split()[0]
-        assert address.startswith("http://127.0.0.1:")
-        with urllib.request.urlopen(address, timeout=20) as answer:
-            assert b"<html" in answer.read()
-        process.send_signal(signal.SIGINT)
-        rest, errors = process.communicate(timeout=30)
-    assert process.returncode == 0
-    assert (rest, errors) == ("", "")
+    environment = os.environ | {"PYTHONUNBUFFERED": "1"}
+    process = python.start("-m", "hgg_pyg.view", file, "--port", "0", env=environment)
+    while "\n" not in (line := process.stdout):
+        assert process.poll() is None, process.stderr
+        time.sleep(0.05)
+    address = line.split()[0]
+    assert address.startswith("http://127.0.0.1:")
+    with urllib.request.urlopen(address, timeout=20) as answer:
+        assert b"<html" in answer.read()
+    process.send_signal(signal.SIGINT)
+    done = process.finish(timeout=30)
+    assert (done.returncode, done.stdout, done.stderr) == (0, line, "")
 
 
 def test_a_server_frees_its_port():
