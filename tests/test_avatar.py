@@ -98,7 +98,7 @@ def test_it_is_the_capture_in_its_own_motion(direct: Path, subject: Path) -> Non
         (["{subject}", "--direct", "--out", "{captures}/x.avatar/"], "--out {captures}/x.avatar: expected a file"),
         (["{subject}", "--direct", "--views", "9"], "--views: expected at most 6, the cameras of {subject}, found 9"),
         (["{subject}", "--direct", "--frames", "0"], "expected at least 1, found 0"),
-        (["{subject}", "--direct", "--fps", "-1"], "fps: expected more than 0"),
+        (["{subject}", "--direct", "--fps", "-1"], "--fps: expected at least 0.1, found -1.0"),
         (["{subject}", "--direct", "--run", "r"], "direct: expected it without --run"),
         (["{subject}", "--run", "nowhere"], "nowhere/config.json: expected the configuration of a run, found nothing"),
         (["{subject}", "--direct", "--body", "nowhere"], "nowhere: "),

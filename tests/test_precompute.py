@@ -193,8 +193,8 @@ def command_says(monkeypatch, capsys, code: int, *arguments: str) -> str:
     [
         (["--data", "/no/such/folder"], "/no/such/folder: expected a folder of captures, found nothing"),
         (["--splits", "holdout"], "splits"),
-        (["--image-size", "0"], "image_size: expected at least 1, found 0"),
-        (["--input-views", "0"], "input_views: expected at least 1, found 0"),
+        (["--image-size", "0"], "--image-size: expected at least 1, found 0"),
+        (["--input-views", "0"], "--input-views: expected at least 1, found 0"),
         (["--input-views", "7"], "expected at least 7 cameras as input, found 6"),
         (["--backbone", "lgm"], "backbone lgm: expected weights, found none"),
         (["--body", "/no/such/body.npz"], "/no/such/body.npz"),
