@@ -20,6 +20,7 @@ from PIL import Image
 from hgg_pyg.avatar import Avatar, Motion, Seen
 from hgg_pyg.avatar.exporters.html import page_of
 from hgg_pyg.avatar.footprint import footprint
+from hgg_pyg.avatar.motions import load_motion
 from hgg_pyg.body import BodyModel
 from hgg_pyg.body.open_smplx import open_smplx
 from hgg_pyg.export import ExportConfig, main
@@ -169,6 +170,18 @@ def test_joints_of_hands_and_more_than_four_weights(browser: Browser, tmp_path: 
         assert "Left fingers" in visited.page.locator("#limbs summary").all_text_contents()
     expected = render(own.repose(own.motions[0].pose(own.betas)[[2]])[0], cameras).rgb[0]
     assert decibels(found, expected) > DECIBELS
+
+
+def test_the_whole_person_is_in_the_picture_whatever_it_does(browser: Browser, avatar: Avatar, tmp_path: Path) -> None:
+    path = tmp_path / "a.html"
+    path.write_text(page_of(avatar, [load_motion("wave", avatar.skeleton)]), "utf-8")
+    with opened(browser, path) as visited:
+        found = np.stack([look(visited, 0, time)[0] for time in (0.6, 1.2, 1.8)]).min((0, 3))
+        reach = visited.page.evaluate("scene.reach().high - scene.size.high")
+    rows, columns = np.nonzero(found < 0.95)
+    assert reach > 0.1  # a hand goes up over the head
+    assert 2 < rows.min() < rows.max() < SIZE - 2
+    assert 2 < columns.min() < columns.max() < SIZE - 2
 
 
 def state(visited: Visit) -> dict[str, Any]:

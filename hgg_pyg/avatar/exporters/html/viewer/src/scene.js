@@ -8,6 +8,9 @@ import { DepthOrder } from "./sort.js";
 /** @import { Avatar } from "./glb.js" */
 
 const ROOM = 1.15; // that a person takes with some space around, in its heights
+const FINGERS = 0.2; // metres from the outermost joint of a hand to the tips
+const SOLE = 0.08; // metres from the outermost joint of a foot to the ground
+const LOOKS = 24; // at a motion, to see how far it reaches
 const FEWEST = 0.1; // metres to the person: nearer its blur grows no more
 
 /** An avatar, what it does, and how it is looked at. */
@@ -47,14 +50,31 @@ export class Scene {
   face() {
     const { maps, places } = this.pose(0);
     this.camera.heading = Math.atan2(maps[2], maps[10]); // where the root's z points
-    this.level = places[1] + this.size.middle;
+    this.level = places[1] + (this.size.low + this.size.high) / 2;
   }
 
-  /** Look at the whole person again, from the front. */
+  /** Look at the whole person again, from the front, with room for what it does. */
   frame() {
     const { width, height } = this.canvas;
+    const { low, high } = this.reach();
     this.face();
-    this.camera.reset(ROOM * this.size.width, ROOM * this.size.height, width / height);
+    this.level += (low + high - this.size.low - this.size.high) / 2;
+    this.camera.reset(ROOM * this.size.width, ROOM * (high - low), width / height);
+  }
+
+  /** Metres from the root's height as the motion begins, negative below it: how far down and up the person reaches. */
+  reach() {
+    let { low, high } = this.size;
+    const first = this.pose(0).places[1];
+    const seconds = Math.max(0, ...(this.clip?.tracks ?? []).map(({ times }) => times[times.length - 1]));
+    for (let look = 0; look < LOOKS; look++) {
+      const { places } = this.pose((seconds * look) / LOOKS);
+      for (let i = 1; i < places.length; i += 3) {
+        high = Math.max(high, places[i] - first + FINGERS);
+        low = Math.min(low, places[i] - first - SOLE);
+      }
+    }
+    return { low, high };
   }
 
   /** What the camera sees. */
@@ -98,8 +118,8 @@ export class Scene {
 
 /**
  * @param {Avatar} avatar
- * @returns {{width: number, height: number, middle: number}} metres: of somebody with the arms down, from top to bottom,
- *     and from the root up to the middle
+ * @returns {{width: number, low: number, high: number}} metres: of somebody with the arms down, and from the root to
+ *     the bottom, which is negative, and to the top
  */
 function sizeOf({ splats, skeleton }) {
   let [low, high] = [Infinity, -Infinity];
@@ -108,5 +128,5 @@ function sizeOf({ splats, skeleton }) {
     high = Math.max(high, splats.means[i]);
   }
   const root = poseSkeleton(skeleton, undefined, 0, new Map()).places[1];
-  return { width: 0.6 * (high - low), height: high - low, middle: (low + high) / 2 - root };
+  return { width: 0.6 * (high - low), low: low - root, high: high - root };
 }
