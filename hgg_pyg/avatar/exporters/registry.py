@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib
-import importlib.util
 import pkgutil
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -11,6 +10,7 @@ from functools import cache
 from pathlib import Path
 
 from hgg_pyg.avatar.avatar import Avatar
+from hgg_pyg.avatar.brought import brought, missing_packages
 from hgg_pyg.avatar.motion import Motion
 from hgg_pyg.types import Gaussians, UserError
 
@@ -22,6 +22,8 @@ class _Exporter:
     """what it is for, in a line"""
     suffix: str
     """of its files, with the dot"""
+    requires: Mapping[str, str] = field(default_factory=dict, kw_only=True)
+    """modules that it needs, each with the name that pip knows it by"""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,8 +34,6 @@ class StillExporter(_Exporter):
     """Writes Gaussians [M] in the world, y up, and what is known of them, by name: provenance and licences."""
     sequences: bool = True
     """False: no numbered files"""
-    requires: Mapping[str, str] = field(default_factory=dict)
-    """modules that it needs, each with the name that pip knows it by"""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,8 +42,6 @@ class MovingExporter(_Exporter):
 
     write: Callable[[Path, Avatar, Sequence[Motion], bool], object]
     """Writes an avatar and motions for its skeleton; True: as precisely as it can rather than small."""
-    requires: Mapping[str, str] = field(default_factory=dict)
-    """modules that it needs, each with the name that pip knows it by"""
 
 
 Exporter = StillExporter | MovingExporter
@@ -68,21 +66,11 @@ def find_exporter(name: str) -> Exporter:
         UserError: there is none of this name, it cannot be imported or is no exporter, or a module that it needs is
             not installed.
     """
-    exporter = exporters().get(name) or _yours(name)
-    missing = [package for module, package in exporter.requires.items() if importlib.util.find_spec(module) is None]
-    if missing:
-        raise UserError(f"--to {name}: expected {', '.join(missing)}, found none: pip install {' '.join(missing)}")
-    return exporter
-
-
-def _yours(name: str) -> Exporter:
-    if ":" not in name:
+    exporter = exporters().get(name)
+    if exporter is None and ":" not in name:
         expected = f"one of {', '.join(exporters())}, or module:NAME of an exporter of yours"
         raise UserError(f"--to: expected {expected}; found {name!r}")
-    try:
-        found = pkgutil.resolve_name(name)
-    except (Exception, SystemExit) as error:  # a module of somebody else's may fail in any way
-        raise UserError(f"--to: {name!r} cannot be imported from here ({error})") from error
-    if not isinstance(found, Exporter):
-        raise UserError(f"--to: expected {name!r} to be an exporter, found {type(found).__name__}")
-    return found
+    exporter = exporter or brought("--to", name, Exporter, "an exporter")
+    if missing := missing_packages(exporter.requires):
+        raise UserError(f"--to {name}: expected {', '.join(missing)}, found none: pip install {' '.join(missing)}")
+    return exporter

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import importlib
-import importlib.util
 import pkgutil
 from functools import cache
 from pathlib import Path
 
+from hgg_pyg.avatar.brought import brought, missing_packages
 from hgg_pyg.avatar.film.format import FilmFormat
 from hgg_pyg.io.shown import shown
 from hgg_pyg.types import UserError
@@ -57,8 +57,7 @@ def find_film_format(path: Path, name: str | None = None) -> FilmFormat:
     if found.suffix != path.suffix.lower():
         expected = f"a name that ends in {found.suffix}" if found.suffix else "a folder, whose name has no ending"
         raise UserError(f"--out {path}: expected {expected}, found {path.suffix or 'no ending'}")
-    missing = [package for module, package in found.requires.items() if importlib.util.find_spec(module) is None]
-    if missing:
+    if missing := missing_packages(found.requires):
         pip = f"pip install {' '.join(missing)}"
         raise UserError(f"--out {path}: expected {', '.join(missing)} to write {found.name}, found none: {pip}")
     return found
@@ -78,10 +77,4 @@ def _by_name(name: str) -> FilmFormat:
     if ":" not in name:
         expected = f"one of {', '.join(film_formats())}, or module:NAME of a format of yours"
         raise UserError(f"--format: expected {expected}; found {shown(repr(name))}")
-    try:
-        found = pkgutil.resolve_name(name)
-    except (Exception, SystemExit) as error:  # a module of somebody else's may fail in any way
-        raise UserError(f"--format: {shown(repr(name))} cannot be imported from here ({shown(error, 200)})") from error
-    if not isinstance(found, FilmFormat):
-        raise UserError(f"--format: expected {shown(repr(name))} to be a FilmFormat, found {type(found).__name__}")
-    return found
+    return brought("--format", name, FilmFormat, "a FilmFormat")
