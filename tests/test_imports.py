@@ -21,8 +21,8 @@ FLOORS = (
     ("backbones",),
     ("data",),
     ("synthetic", "capture_check", "evaluation"),
-    ("training",),
-    ("finetuning", "viewing"),
+    ("training", "weights"),
+    ("finetuning", "viewing", "prepare"),
 )
 RANKS = {room: rank for rank, rooms in enumerate(FLOORS) for room in rooms}
 COMMAND = len(FLOORS)

@@ -1,0 +1,1 @@
+"""From ordinary video to a capture: cameras, landmarks, masks and body poses."""
