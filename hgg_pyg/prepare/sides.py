@@ -127,7 +127,7 @@ def _gains(
 def _turned(
     points3d: np.ndarray, there: np.ndarray, swapped: np.ndarray, members: np.ndarray, mirror: np.ndarray
 ) -> np.ndarray:
-    """Frames in which a group should be exchanged in all views: the cheapest way along the clip, by dynamic programming.
+    """Frames in which a group should be exchanged in all views: the cheapest way along the clip (dynamic programming).
 
     A frame costs the share of its views that is then called otherwise than the network did, and the way from a frame to
     the next what the points move in the mean.
