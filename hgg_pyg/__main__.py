@@ -24,6 +24,7 @@ COMMANDS = (
     ("export", "an avatar in other programs' formats, in a pose or with motions"),
     ("view", "inside an avatar, a capture or a trained network at work, in the browser"),
     ("synthesize", "make synthetic captures of clothed people"),
+    ("weights", "fetch LPIPS's networks, the landmark networks or a clip from the package index"),
     ("check", "whether a capture can be trained on, and if not, what is wrong with it"),
 )
 
@@ -48,7 +49,13 @@ def backends() -> list[tuple[str, bool, str]]:
     licensed = ", ".join(map(str, bodies)) or (f"none in {where}" if where else "set HGG_BODY_MODELS, or give --body")
     rows.append(("SMPL files", bool(bodies), licensed))
     weights = find_lpips_weights()
-    rows.append(("LPIPS weights", weights is not None, str(weights or f"{BACKBONE_FILE} is not on this machine")))
+    rows.append(
+        (
+            "LPIPS weights",
+            weights is not None,
+            str(weights or f"none of {BACKBONE_FILE}: python -m hgg_pyg.weights lpips"),
+        )
+    )
     return rows
 
 

@@ -27,8 +27,13 @@ def _private_cache(tmp_path_factory):
     patch.setenv("HGG_CACHE", kept or str(tmp_path_factory.mktemp("cache")))
     patch.delenv("HGG_BODY_MODELS", raising=False)
     patch.delenv("HGG_LPIPS", raising=False)
+    patch.setenv("TORCH_HOME", str(tmp_path_factory.mktemp("torch")))  # no test is another one where LPIPS is at hand
     yield
     patch.undo()
+
+
+LPIPS_FOLDER = Path(os.environ.get("HGG_LPIPS") or Path(torch.hub.get_dir()) / "checkpoints")
+"""Where this machine has the networks of LPIPS, if it has them."""
 
 
 @pytest.fixture

@@ -1,1 +1,8 @@
-"""Networks of others that are fetched, never committed: checked by checksum, put where we look for them."""
+"""Networks and clips of others that are fetched, never committed: checked by checksum, put where we look for them."""
+
+from hgg_pyg.weights.fetch import fetch
+from hgg_pyg.weights.fetchable import Fetchable, Source
+from hgg_pyg.weights.registry import fetchables, find_fetchable
+from hgg_pyg.weights.sets.landmarks import landmark_models
+
+__all__ = ["Fetchable", "Source", "fetch", "fetchables", "find_fetchable", "landmark_models"]

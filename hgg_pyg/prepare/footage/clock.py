@@ -1,0 +1,186 @@
+"""Which frames of each camera show the same moments: by time stamps on a common clock, never by counting."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from hgg_pyg.data.capture import LeftOut
+from hgg_pyg.types import UserError
+
+_SAME_RATE = 0.02  # by which rates may differ without a word: 29.97 and 30 do by a thousandth
+_NEAR = 0.75  # of a frame's duration: what is farther from a moment than this does not show it
+_SLACK = 0.25  # of a frame's duration, by which the common part may be overstepped: time stamps are rounded
+_MOST_OFFSET = 1e7  # frames or seconds
+
+
+@dataclass(frozen=True)
+class Span:
+    """A length of time, in frames or in seconds: `12`, `-3.5`, `0.35s`."""
+
+    value: float
+    seconds: bool = False
+
+    @staticmethod
+    def parse(text: str, what: str) -> Span:
+        """A span from text.
+
+        Raises:
+            ValueError: it is none; `what` names the option.
+        """
+        found = re.fullmatch(r"\s*([+-]?(?:\d+\.?\d*|\.\d+))\s*(s?)\s*", text)
+        if found is None or abs(float(found[1])) > _MOST_OFFSET:
+            raise ValueError(f"{what}: expected frames (12) or seconds (0.35s), found {text[:40]!r}")
+        return Span(float(found[1]), bool(found[2]))
+
+    def in_seconds(self, rate: float) -> float:
+        """Its length, of frames `rate` a second."""
+        return self.value if self.seconds else self.value / rate
+
+
+@dataclass(frozen=True)
+class Sampling:
+    """Which moments are wanted."""
+
+    every: int = 1
+    start: Span | None = None
+    end: Span | None = None
+    fps: float | None = None
+    offsets: Mapping[str, Span] = field(default_factory=dict)  # by camera
+
+
+@dataclass(frozen=True, eq=False)
+class Timeline:
+    """When the n frames of one camera were taken, by its own clock."""
+
+    camera: str
+    times: np.ndarray  # [n] seconds, increasing, 0 the first
+    rate: float  # frames a second, gaps aside
+    size: tuple[int, int]  # width and height of the upright images
+    notes: tuple[str, ...] = ()  # what is odd about it, to be said and kept
+
+    @staticmethod
+    def of(camera: str, times: np.ndarray, stated_rate: float | None, **more) -> Timeline:
+        """With the rate that the times have, or the stated one where there is a single frame."""
+        steps = np.diff(times)
+        usual = steps[steps <= 1.5 * np.median(steps)] if len(steps) else steps
+        rate = 1 / usual.mean() if len(usual) and usual.mean() > 0 else stated_rate or 1.0
+        return Timeline(camera, times, float(rate), **more)
+
+
+@dataclass(frozen=True, eq=False)
+class Moments:
+    """F moments and the frames of V cameras that show them."""
+
+    times: np.ndarray  # [F] seconds on the common clock, which is that of the cameras without an offset
+    frames: np.ndarray  # [F, V] which of a camera's frames
+    fps: float  # moments a second
+    left_out: tuple[LeftOut, ...] = ()
+
+
+def choose_moments(timelines: Sequence[Timeline], sampling: Sampling) -> Moments:
+    """Moments that all cameras saw, with the frame nearest to each in time.
+
+    The common clock is that of a camera without an offset: an offset of 12 frames says that the frame 12 of a camera
+    shows what frame 0 of such a camera shows. Moments lie on multiples of a frame's duration of that clock, `every`
+    of them apart, from `start` up to and without `end`. Cameras need not have started or stopped together: what only
+    some of them saw is left out, and so are moments of which a camera has no frame within 3/4 of a frame's duration.
+
+    Args:
+        timelines: of V cameras.
+        sampling: which moments are wanted.
+
+    Raises:
+        UserError: an offset for a camera that there is none of, rates that differ by more than 2% where no `fps` is
+            given, a `fps` above a camera's rate, or no moment that all cameras saw.
+    """
+    names = [line.camera for line in timelines]
+    for camera in sampling.offsets:
+        if camera not in names:
+            raise UserError(f"--offset: expected one of the cameras {', '.join(names)}; found {camera!r}")
+    rate = _rate(timelines, sampling.fps)
+    clocks = []
+    for line in timelines:
+        offset = sampling.offsets.get(line.camera)
+        clocks.append(line.times - (0.0 if offset is None else offset.in_seconds(line.rate)))
+    first, last = max(clock[0] for clock in clocks), min(clock[-1] for clock in clocks)
+    if last < first:
+        late, early = (
+            names[int(pick([clock[at] for clock in clocks]))] for pick, at in ((np.argmax, 0), (np.argmin, -1))
+        )
+        raise UserError(
+            f"expected a moment that all cameras saw, found none: {early} ends at {last:.2f} s, before {late} begins "
+            f"at {first:.2f} s; see --offset"
+        )
+    wanted_first, wanted_last = first, last
+    if sampling.start is not None:
+        wanted_first = max(first, sampling.start.in_seconds(rate))
+    if sampling.end is not None:
+        wanted_last = min(last, sampling.end.in_seconds(rate) - 1e-6 - _SLACK / rate)
+    numbers = np.arange(
+        math.ceil(wanted_first * rate - _SLACK), math.floor(wanted_last * rate + _SLACK) + 1, sampling.every
+    )
+    if not len(numbers):
+        raise UserError(
+            f"--start, --end: expected a moment within the part that all cameras saw, {first:.2f} s to {last:.2f} s "
+            f"(frames {first * rate:.0f} to {last * rate:.0f}), found none"
+        )
+    times = numbers / rate
+    frames = np.stack([_nearest(clock, times) for clock in clocks], 1)
+    off = np.stack(
+        [
+            abs(clock[column] - times) * line.rate
+            for clock, column, line in zip(clocks, frames.T, timelines, strict=True)
+        ],
+        1,
+    )
+    seen = (off <= _NEAR).all(1)
+    left_out = [_outside(line, clock, first, last) for line, clock in zip(timelines, clocks, strict=True)]
+    for column, line in enumerate(timelines):
+        if gaps := [f"{number}" for number in numbers[off[:, column] > _NEAR]]:
+            left_out.append(LeftOut("frame", tuple(gaps), f"{line.camera} has a gap there"))
+    if not seen.any():
+        raise UserError("expected a moment of which each camera has a frame, found none: see --offset and --fps")
+    return Moments(
+        times[seen], frames[seen], rate / sampling.every, tuple(item for item in left_out if item is not None)
+    )
+
+
+def _rate(timelines: Sequence[Timeline], fps: float | None) -> float:
+    """Of the common clock's frames."""
+    rates = [line.rate for line in timelines]
+    slow, fast = timelines[int(np.argmin(rates))], timelines[int(np.argmax(rates))]
+    if fps is not None:
+        if fps > slow.rate * (1 + _SAME_RATE):
+            raise UserError(
+                f"--fps: expected at most the rate of the slowest camera, {slow.rate:.4g} a second of {slow.camera}; "
+                f"found {fps:g}"
+            )
+        return fps
+    if fast.rate > slow.rate * (1 + _SAME_RATE):
+        raise UserError(
+            f"expected cameras of one frame rate, found {slow.rate:.4g} a second of {slow.camera} and {fast.rate:.4g} "
+            f"of {fast.camera}; --fps {slow.rate:.0f} samples all of them by time"
+        )
+    return float(np.median(rates))
+
+
+def _nearest(clock: np.ndarray, times: np.ndarray) -> np.ndarray:
+    after = np.searchsorted(clock, times).clip(1, max(len(clock) - 1, 1))
+    if len(clock) == 1:
+        return np.zeros(len(times), int)
+    before = after - 1
+    return np.where(abs(clock[before] - times) <= abs(clock[after] - times), before, after)
+
+
+def _outside(line: Timeline, clock: np.ndarray, first: float, last: float) -> LeftOut | None:
+    """The frames of a camera that were taken before all others had begun, or after one had ended."""
+    slack = _NEAR / line.rate
+    numbers = np.flatnonzero((clock < first - slack) | (clock > last + slack))
+    if not len(numbers):
+        return None
+    return LeftOut("frame", tuple(map(str, numbers)), f"{line.camera}: not all cameras saw these moments")

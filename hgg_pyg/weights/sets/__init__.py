@@ -1,0 +1,1 @@
+"""What can be fetched, one file each."""
