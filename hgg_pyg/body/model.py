@@ -128,6 +128,11 @@ class BodyModel(nn.Module):
         return joint_names(self.num_joints)
 
     @property
+    def chain(self) -> tuple[int, ...]:
+        """Each joint's parent, which stands before it; -1 for the root. J"""
+        return self._parents
+
+    @property
     def landmark_vertices(self) -> dict[str, int]:
         """Vertices of the face and the feet by what landmark networks call them: left_ear, right_big_toe, ...
 

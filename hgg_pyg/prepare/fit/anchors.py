@@ -1,7 +1,7 @@
 """Where on the body each landmark is: at a joint or on the skin, moved by an offset that the fit finds.
 
-What networks call a hip or a shoulder is a place that people can see; joints of bodies lie centimetres from it. The offset
-is the same in all frames, and the same on both sides but for the sign of x, the axis across the body.
+What networks call a hip or a shoulder is a place that people can see; joints of bodies lie centimetres from it. The
+offset is the same in all frames, and the same on both sides but for the sign of x, the axis across the body.
 """
 
 from __future__ import annotations

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import torch
+from scipy.spatial.transform import Rotation
 from torch import Tensor, nn
 
 from hgg_pyg.body import BodyModel
@@ -22,6 +23,7 @@ class Posed:
     anchors: Tensor  # [F, A, 3] places of the landmarks, metres
     maps: Tensor  # [F, J, 4, 4] of the joints, without the translation
     transl: Tensor  # [F, 3]
+    rotations: Tensor  # [F, J, 3, 3] of every joint in its parent's frame
 
 
 class Figure(nn.Module):
@@ -37,8 +39,8 @@ class Figure(nn.Module):
 
     def __init__(self, body: BodyModel, anchors: Anchors, prior: JointPrior, orient: Tensor, transl: Tensor) -> None:
         super().__init__()
-        self._body, self._anchors, self._prior = [body], anchors, prior  # no part of our parameters
-        self._orient = orient
+        self._models = (body,)  # in a tuple, so that its tensors are no part of our parameters
+        self.anchors, self._prior, self._orient = anchors, prior, orient
         self._anchors_rest = anchors.regressor @ body.v_template  # [A, 3]
         directions = body.shapedirs
         self._anchors_dirs = torch.einsum("an,nkb->akb", anchors.regressor, directions)
@@ -53,7 +55,7 @@ class Figure(nn.Module):
     @property
     def body(self) -> BodyModel:
         """Whose shape and motion."""
-        return self._body[0]
+        return self._models[0]
 
     def rotations(self) -> Tensor:
         """Of every joint in its parent's frame. [F, J, 3, 3]"""
@@ -66,21 +68,23 @@ class Figure(nn.Module):
             place += is_free
         return torch.cat([root[:, None], *rows], 1)
 
+    def anchor_offsets(self) -> Tensor:
+        """Of each landmark from the body's place for it, at rest. [A, 3] metres"""
+        return self.offsets[self.anchors.shared] * self.anchors.side
+
     def forward(self) -> Posed:
         """All frames."""
         joints = self._joints_rest + self._joints_dirs @ self.betas
-        maps = joint_transforms(self.rotations(), joints[None].expand(len(self.turn), -1, -1), self.body._parents)
-        rest = self._anchors_rest + self._anchors_dirs @ self.betas
-        rest = rest + self.offsets[self._anchors.shared] * self._anchors.side
-        moved = blend(self._anchors.weights, maps, self.transl)
-        anchors = (moved[..., :3, :3] @ rest[:, :, None])[..., 0] + moved[..., :3, 3]
-        return Posed(anchors, maps, self.transl)
+        rotations = self.rotations()
+        maps = joint_transforms(rotations, joints[None].expand(len(self.turn), -1, -1), self.body.chain)
+        rest = self._anchors_rest + self._anchors_dirs @ self.betas + self.anchor_offsets()
+        moved = blend(self.anchors.weights, maps, self.transl)
+        places = (moved[..., :3, :3] @ rest[:, :, None])[..., 0] + moved[..., :3, 3]
+        return Posed(places, maps, self.transl, rotations)
 
     @torch.no_grad()
     def pose(self) -> BodyPose:
         """What was found, in the convention of the smplx package."""
-        from scipy.spatial.transform import Rotation
-
         root = Rotation.from_matrix(self.rotations()[:, 0].double().numpy()).as_rotvec()
         body_pose = torch.zeros(len(self.turn), self.body.num_joints - 1, 3)
         body_pose[:, self._prior.free] = self.bends

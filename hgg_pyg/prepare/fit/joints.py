@@ -1,7 +1,7 @@
 """How far joints bend: the prior of poses and the limits of joints, by name, for the axes of SMPL's rest pose.
 
-With arms spread, x points to the person's left, y up, z forward. A joint's rotation vector about x bends knees and hips, about
-y it bends elbows, about z it lowers arms. Right sides are the mirror image: y and z change their signs.
+With arms spread, x points to the person's left, y up, z forward. A joint's rotation vector about x bends knees and
+hips, about y it bends elbows, about z it lowers arms. Right sides are the mirror image: y and z change their signs.
 """
 
 from __future__ import annotations
@@ -65,6 +65,6 @@ class JointPrior:
         self._spread, self._low, self._high = (torch.deg2rad(part[self.free]) for part in (spread, low, high))
 
     def cost(self, bends: Tensor) -> Tensor:
-        """Half the squared deviations in units of their spread, summed. Rotation vectors of free joints [F, B, 3] -> []"""
+        """Half the squared deviations over spread, summed, of the free joints' rotation vectors. [F, B, 3] -> []"""
         past = (self._low - bends).clamp_min(0) + (bends - self._high).clamp_min(0)
         return 0.5 * ((bends / self._spread).square().sum() + (past / _PAST).square().sum())

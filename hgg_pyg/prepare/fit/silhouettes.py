@@ -36,21 +36,21 @@ class Squares:
     scale: Tensor  # [P] metres per pixel at the person
 
 
-def cut_squares(
-    masks: MaskReader, calibration: Calibration, size: tuple[int, int], middles: np.ndarray, side: int
-) -> Squares:
+def cut_squares(masks: MaskReader, calibration: Calibration, middles: np.ndarray, side: int) -> Squares | None:
     """Read the masks, undistort them and cut squares around what is in them.
 
     Args:
         masks: of frame and camera by position, [H, W] uint8 as filed; None where there is none.
-        calibration: V cameras.
-        size: (width, height) of the images.
+        calibration: V cameras; K in pixels of the filed images.
         middles: [F, 3] about where the person is, metres.
         side: S, pixels.
+
+    Returns:
+        None where no mask shows anything.
     """
     import cv2
 
-    Ks, found = calibration.intrinsics(size), []
+    Ks, found = calibration.K, []
     for view in range(len(calibration.names)):
         viewmat = np.eye(4)
         viewmat[:3, :3], viewmat[:3, 3] = calibration.R[view], calibration.T[view]
@@ -71,6 +71,8 @@ def cut_squares(
             found.append(
                 (frame, viewmat, K, _cut(cv2, mask, Ks[view], calibration.distortion[view], K, side), depth / K[0, 0])
             )
+    if not found:
+        return None
     stack = [np.stack(column) for column in zip(*found, strict=True)]
     return Squares(torch.from_numpy(stack[0]), *(torch.from_numpy(part).float() for part in stack[1:5]))
 

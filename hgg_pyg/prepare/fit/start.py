@@ -28,7 +28,7 @@ def lay_trunk(
         UserError: no frame shows three landmarks of the trunk.
     """
     trunk = [row for row, name in enumerate(names) if name in _TRUNK]
-    seen = np.isfinite(points[:, trunk]).all(-1)
+    seen = np.asarray(np.isfinite(points[:, trunk]).all(-1))
     frames = np.flatnonzero(seen.sum(1) >= 3)
     if not len(frames):
         raise UserError(
@@ -39,7 +39,7 @@ def lay_trunk(
     for frame in frames:
         rows = np.asarray(trunk)[seen[frame]]
         source, target = rest[rows], points[frame, rows]
-        turn, _ = Rotation.align_vectors(target - target.mean(0), source - source.mean(0))
+        turn = Rotation.align_vectors(target - target.mean(0), source - source.mean(0))[0]
         turns.append(turn)
         places.append(target.mean(0) - turn.apply(source.mean(0) - root) - root)
     every = np.clip(np.arange(len(points)), frames[0], frames[-1])
