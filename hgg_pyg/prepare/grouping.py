@@ -21,6 +21,7 @@ from hgg_pyg.prepare.rays import in_cameras, nearest_points, normalised, rays
 
 _CORE = ("nose", "shoulder", "elbow", "wrist", "hip", "knee", "ankle")  # what every set has and networks find best
 _TOLERANCE = 0.1  # metres off a ray at which a joint's vote is none; cameras may be a frame apart
+_SPREAD = 0.03  # metres by which joints usually are off
 _SURE = 0.3  # confidence below which a joint has no part
 _JOINTS = 4  # that two sightings must share, to be compared
 _PROPOSES = 0.4  # mean vote of the joints of a pair that proposes a person
@@ -178,7 +179,8 @@ def _gathered(
             return None
         places = plane[view, members][None]
         weights = np.where(votes[:, None] > 0, sure[view, members], 0)[None]
-        better = refined(agreed(places, weights, calibration, _TOLERANCE), places, weights, calibration, _TOLERANCE)[0]
+        better = agreed(places, weights, calibration, _TOLERANCE)
+        better = refined(better, places, weights, calibration, _TOLERANCE, _SPREAD)[0]
         if np.isfinite(better[:, 0]).sum() >= min(_JOINTS, len(joints)):
             joints = better
     if not _built_like_people(joints[None], seen)[0]:
