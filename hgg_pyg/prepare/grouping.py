@@ -37,7 +37,7 @@ _RIGHT = 0.8  # share of a person's bones that must be of such a length
 
 
 @dataclass(frozen=True, eq=False)
-class Sightings:
+class SightedJoints:
     """All sightings of a clip, N at most in an image, the joints that all landmark sets have."""
 
     plane: np.ndarray  # [F, V, N, C, 2] as `rays.normalised`, NaN where missing
@@ -59,7 +59,7 @@ class Group:
 
 def pack(
     sightings: Sequence[Sequence[Sequence[Sighting]]], calibration: Calibration, landmarks: LandmarkSet
-) -> Sightings:
+) -> SightedJoints:
     """Lists of sightings by frame and camera as arrays.
 
     Raises:
@@ -84,7 +84,7 @@ def pack(
     low, high = np.nan_to_num(pixels, nan=np.inf).min(-2, initial=np.inf), np.nan_to_num(pixels, nan=-np.inf)
     size = np.maximum(high.max(-2, initial=-np.inf) - low, 0).max(-1)
     bones, lengths = _bones(landmarks, core)
-    return Sightings(plane.swapaxes(1, 2), sure.swapaxes(1, 2), size.swapaxes(1, 2), mirror, bones, lengths)
+    return SightedJoints(plane.swapaxes(1, 2), sure.swapaxes(1, 2), size.swapaxes(1, 2), mirror, bones, lengths)
 
 
 def _core(landmarks: LandmarkSet) -> tuple[list[int], np.ndarray]:
@@ -104,7 +104,7 @@ def _bones(landmarks: LandmarkSet, core: list[int]) -> tuple[np.ndarray, np.ndar
     return np.array(ends, int).reshape(-1, 2), np.array(lengths, float).reshape(-1, 2)
 
 
-def _built_like_people(joints: np.ndarray, seen: Sightings) -> np.ndarray:
+def _built_like_people(joints: np.ndarray, seen: SightedJoints) -> np.ndarray:
     """Whether bones have lengths of people's, of those that are known. [P, C, 3] -> [P] bool"""
     length = np.linalg.norm(joints[:, seen.bones[:, 0]] - joints[:, seen.bones[:, 1]], axis=-1)
     right = (length >= seen.lengths[:, 0]) & (length <= seen.lengths[:, 1])
@@ -137,7 +137,7 @@ def votes_for(
     return np.where(shared, (best * weight).sum(-1) / np.maximum(weight.sum(-1), 1e-9), 0)
 
 
-def group(seen: Sightings, frame: int, calibration: Calibration) -> list[Group]:
+def group(seen: SightedJoints, frame: int, calibration: Calibration) -> list[Group]:
     """The people of one moment, those with most votes first."""
     plane, sure = seen.plane[frame], seen.sure[frame]
     pairs, proposed = _proposals(plane, sure, seen, calibration)
@@ -166,7 +166,7 @@ def group(seen: Sightings, frame: int, calibration: Calibration) -> list[Group]:
 
 
 def _gathered(
-    joints: np.ndarray, plane: np.ndarray, sure: np.ndarray, seen: Sightings, calibration: Calibration
+    joints: np.ndarray, plane: np.ndarray, sure: np.ndarray, seen: SightedJoints, calibration: Calibration
 ) -> Group | None:
     """The sightings that belong to a proposed person: first to the proposal, then to the joints by all of those."""
     view = np.arange(len(plane))
@@ -189,7 +189,7 @@ def _gathered(
 
 
 def _proposals(
-    plane: np.ndarray, sure: np.ndarray, seen: Sightings, calibration: Calibration
+    plane: np.ndarray, sure: np.ndarray, seen: SightedJoints, calibration: Calibration
 ) -> tuple[np.ndarray, np.ndarray]:
     """Pairs of sightings that meet in a person [P, 4] (view, sighting, view, sighting), and the joints [P, C, 3]."""
     joint_count = len(seen.mirror)

@@ -35,6 +35,15 @@ class Offset:
         alike = all(half * self.frames > 0 and abs(half - self.frames) <= _AS_LATE for half in self.halves)
         return alike and self.after < _WORTH * self.before
 
+    def said(self, every: int = 1) -> str:
+        """What to say of it. `every`: frames of the footage from one frame that was compared to the next."""
+        frames = self.frames * every
+        much = f"{abs(frames)} frame{'s' if abs(frames) > 1 else ''} {'late' if frames > 0 else 'early'}"
+        return (
+            f"{self.camera} seems {much}: --offset {self.camera}={frames} brings its rays from {self.before * 1e3:.0f} "
+            f"to {self.after * 1e3:.0f} mm off the others'"
+        )
+
 
 def estimate_offsets(points2d: Sequence[np.ndarray], calibration: Calibration, most: int = 15) -> tuple[Offset, ...]:
     """The offsets with which the rays of all pairs of cameras pass nearest to each other.

@@ -3,8 +3,8 @@
 They belong to the frames of each camera's own footage, counted from 0, and are in pixels of it: upright, at its full
 size, with pixel centres at +0.5. The .npz file has
 
-    points2d    [F, V, J, 3] or [V, F, J, 3]: x, y and confidence from 0 to 1; NaN or confidence 0 where missing;
-                or [.., 2] without confidence
+    points2d    [F, V, J, 3] or [V, F, J, 3]: x, y and confidence from 0 to 1 (more counts as 1); NaN or confidence 0
+                where missing; or [.., 2] without confidence
     cameras     [V] names, as the calibration has them, in any order
     landmarks   a name of `LANDMARK_SETS`, or [J] names of points
     axes        "FVJ" or "VFJ"; needed only where F = V, else the axis as long as `cameras` is V
@@ -28,7 +28,7 @@ from hgg_pyg.types import UserError
 
 EXPECTED = "landmarks in images"
 _KEYS = ("points2d", "cameras", "landmarks", "axes", "frames")
-_SUREST = 1.5  # heat maps overshoot 1 by a little; percents do not
+_SUREST = 10  # the peaks of heat maps go beyond 1, AlphaPose's to 6; percents do further
 _INSIDE = 0.5  # share of the landmarks that must be in the image: people stand at edges, units are off by hundreds
 _KNOWN = {*MEDIAPIPE_33.points, *OPENPOSE_25.points}
 _FEWEST = 4  # points of names that we know: shoulders and hips
@@ -233,7 +233,7 @@ def _check_pixels(where: str, points: np.ndarray, size: tuple[int, int]) -> None
     if np.isinf(points).any():
         raise UserError(f"{where}: expected finite numbers or NaN, found Inf")
     sure = confidence[np.isfinite(confidence)]
-    if len(sure) and (sure.max() > _SUREST or sure.min() < -_SUREST + 1):
+    if len(sure) and (sure.max() > _SUREST or sure.min() < -1):
         wrong = sure.max() if sure.max() > _SUREST else sure.min()
         raise UserError(f"{where}: expected confidences from 0 to 1, found {wrong:.4g}")
     seen = points[np.isfinite(points).all(-1) & (confidence > 0)][:, :2]
