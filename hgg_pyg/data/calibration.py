@@ -154,7 +154,16 @@ def read_calibration(path: Path) -> Calibration:
     """Read {camera: {K, R, T, imgSize?, distCoeff?}} from a JSON file.
 
     Raises:
-        UserError: no camera, a key missing, or as `read_json` and `make_calibration`.
+        UserError: as `read_entries` and `make_calibration`.
+    """
+    return make_calibration(read_entries(path))
+
+
+def read_entries(path: Path) -> list[Entry]:
+    """The cameras of such a JSON file, not checked yet.
+
+    Raises:
+        UserError: no camera, a key missing, or as `read_json`.
     """
     expected = "{camera: {K, R, T}} with at least one camera"
     content = read_json_object(path, expected)
@@ -167,7 +176,7 @@ def read_calibration(path: Path) -> Calibration:
             raise UserError(f"{where}: expected {{K, R, T}}, found {shown(camera)}")
         K, R, T = (require(where, camera, key) for key in ("K", "R", "T"))
         entries.append(Entry(name, where, K, R, T, camera.get("distCoeff", ()), camera.get("imgSize")))
-    return make_calibration(entries)
+    return entries
 
 
 def require(where: str, record: dict[str, Any], key: str) -> Any:

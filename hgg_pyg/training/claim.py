@@ -47,11 +47,15 @@ def begin_run(config: RunConfig, accelerator: Accelerator) -> Iterator[Checkpoin
 
 
 @contextmanager
-def claimed(folder: Path) -> Iterator[None]:
+def claimed(folder: Path, instead: str = "or --name starts another") -> Iterator[None]:
     """Keep every other command from a run's folder, which is made; left empty, it is removed again.
 
     The lock is one of the kernel's on a file, on this machine and on network file systems that pass it on: what a
     killed process held is free at once.
+
+    Args:
+        folder: of the run.
+        instead: what may be done but to wait, for the message.
 
     Raises:
         UserError: another command holds the folder, or it cannot be written.
@@ -61,7 +65,7 @@ def claimed(folder: Path) -> Iterator[None]:
         for path in reversed(made):
             undone.callback(_remove_empty, path)
         try:
-            file = undone.enter_context(_lock(folder))
+            file = undone.enter_context(_lock(folder, instead))
             undone.callback((folder / LOCK_FILE).unlink, missing_ok=True)
             file.truncate(0)
             os.write(file.fileno(), f"process {os.getpid()} on {socket.gethostname()}".encode())
@@ -76,7 +80,7 @@ def _remove_empty(folder: Path) -> None:
         folder.rmdir()
 
 
-def _lock(folder: Path) -> IO[str]:
+def _lock(folder: Path, instead: str) -> IO[str]:
     folder.mkdir(parents=True, exist_ok=True)
     while True:
         file = (folder / LOCK_FILE).open("a+")
@@ -88,7 +92,7 @@ def _lock(folder: Path) -> IO[str]:
                 found = f"found {file.read().strip() or 'one'} at it"
                 file.close()
                 raise UserError(
-                    f"{folder}: expected a run that no command works on, {found}: wait for it, or --name starts another"
+                    f"{folder}: expected a run that no command works on, {found}: wait for it, {instead}"
                 ) from None
             log.warning("%s: %s: nothing keeps a second command of this name away", folder, error.strerror)
         with suppress(FileNotFoundError):

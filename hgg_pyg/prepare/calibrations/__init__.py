@@ -1,0 +1,6 @@
+"""Calibrations that people have, each format read by one file into `hgg_pyg.data.calibration.Calibration`."""
+
+from hgg_pyg.prepare.calibrations.matching import Matched, match_cameras
+from hgg_pyg.prepare.calibrations.reading import in_metres, read_calibrations
+
+__all__ = ["Matched", "in_metres", "match_cameras", "read_calibrations"]

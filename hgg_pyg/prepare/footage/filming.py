@@ -1,0 +1,94 @@
+"""The first stage: images of all moments from all cameras, on disk."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from hgg_pyg.data.calibration import Calibration
+from hgg_pyg.data.capture import LeftOut
+from hgg_pyg.prepare.footage.clock import Sampling
+from hgg_pyg.prepare.footage.extract import extract_camera, image_path, keep_whole, plan_images
+from hgg_pyg.prepare.footage.opening import Opened
+from hgg_pyg.prepare.stages import Stage
+
+_ARRAYS = "moments.npz"
+
+
+@dataclass(frozen=True, eq=False)
+class Filmed:
+    """Images of F moments from V cameras, all of one size."""
+
+    folder: Path
+    numbers: np.ndarray  # [F] of the files
+    times: np.ndarray  # [F] seconds on the common clock
+    sources: np.ndarray  # [F, V] number of the frame in each camera's footage
+    calibration: Calibration  # V, K for these images
+    size: tuple[int, int]
+    fps: float  # moments a second, gaps aside
+    left_out: tuple[LeftOut, ...]
+    notes: tuple[str, ...]
+
+    def path(self, frame: int, camera: int) -> Path:
+        """The file of an image, both by position."""
+        return image_path(self.folder, self.calibration.names[camera], int(self.numbers[frame]))
+
+    def read(self, frame: int, camera: int) -> np.ndarray:
+        """An image. [H, W, 3] uint8"""
+        with Image.open(self.path(frame, camera)) as image:
+            return np.asarray(image.convert("RGB"))
+
+
+def film(
+    opened: Opened, sampling: Sampling, longest: int | None, work: Path, bar: Callable[[int], Callable[[int], object]]
+) -> tuple[Stage, Filmed]:
+    """Decode the images, unless they are there.
+
+    Args:
+        opened: footage and calibration.
+        sampling: which moments are wanted.
+        longest: side of the images, pixels; None: as large as they are.
+        work: folder of the stages.
+        bar: given a number of images, returns what is called with the number of those done.
+
+    Raises:
+        UserError: as `plan_images`, `extract_camera` and `keep_whole`.
+    """
+    cameras = opened.calibration
+    stamps = "\n".join(source.stamp() for source in opened.sources)
+    stage = Stage.open(work, "images", stamps, str(sampling), str(longest), str((cameras.names, cameras.sizes)))
+    if not stage.done:
+        plan = plan_images(opened.sources, cameras, sampling, longest)
+        done = bar(plan.moments.frames.size)
+        present = []
+        for camera in range(len(cameras.names)):
+            part = f"camera{camera:04d}.json"
+            if stage.has(part):
+                done(len(plan.moments.times))
+            else:
+                stage.finish({"present": extract_camera(plan, camera, stage.folder, done)}, part)
+            present.append(stage.record(part)["present"])
+        kept, moments = keep_whole(plan.moments, present, cameras.names)
+        scale = plan.calibration.K[:, [0, 1], [0, 1]] / cameras.K[:, [0, 1], [0, 1]]
+        stage.save(_ARRAYS, numbers=np.array(kept), times=moments.times, sources=moments.frames, scale=scale)
+        left_out = [[item.what, item.names, item.reason] for item in moments.left_out]
+        stage.finish({"size": plan.size, "fps": moments.fps, "notes": plan.notes, "left_out": left_out})
+    record, arrays = stage.record(), stage.load(_ARRAYS)
+    size = (record["size"][0], record["size"][1])
+    # Intrinsics may have changed since, where sizes have not
+    K = np.stack([np.diag([*scale, 1.0]) @ K for scale, K in zip(arrays["scale"], cameras.K, strict=True)])
+    return stage, Filmed(
+        folder=stage.folder,
+        numbers=arrays["numbers"],
+        times=arrays["times"],
+        sources=arrays["sources"],
+        calibration=replace(cameras, K=K, sizes=(size,) * len(cameras.names)),
+        size=size,
+        fps=record["fps"],
+        left_out=tuple(LeftOut(what, tuple(names), why) for what, names, why in record["left_out"]),
+        notes=tuple(record["notes"]),
+    )

@@ -1,0 +1,142 @@
+"""Cameras that do not start together, told from the person: rays of two cameras meet only at the same moment."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from hgg_pyg.data.calibration import Calibration
+from hgg_pyg.prepare.agreement import LEAST_SINE
+from hgg_pyg.prepare.rays import nearest_points, normalised, rays
+
+_SURE = 0.5  # confidence from which on a landmark is compared
+_FEWEST = 30  # landmarks that two cameras must share at an offset, for it to be looked at
+_FAR = 0.3  # metres: rays that pass at a larger distance are of something else
+_ROUNDS = 20  # of trying another offset for each camera in turn
+_WORTH = 0.95  # of the distance without offsets: what falls by less is not worth a word
+_AS_LATE = 1  # frames by which the two halves of a clip may differ
+
+
+@dataclass(frozen=True)
+class Offset:
+    """How many frames a camera is late."""
+
+    camera: str
+    frames: int  # frame `frames` of the camera shows what frame 0 of one without an offset shows, as --offset takes it
+    before: float  # metres at which its rays pass those of the others, in the median, as they are
+    after: float  # and with all offsets
+    halves: tuple[int, int]  # frames as the two halves of the clip have them, each for itself
+
+    @property
+    def clear(self) -> bool:
+        """Whether it is worth a word: distances fall, and both halves of the clip say so."""
+        alike = all(half * self.frames > 0 and abs(half - self.frames) <= _AS_LATE for half in self.halves)
+        return alike and self.after < _WORTH * self.before
+
+
+def estimate_offsets(points2d: Sequence[np.ndarray], calibration: Calibration, most: int = 15) -> tuple[Offset, ...]:
+    """The offsets with which the rays of all pairs of cameras pass nearest to each other.
+
+    Whoever hardly moves tells nothing: then all offsets are 0. Most cameras are taken to be in time.
+
+    Args:
+        points2d: for each of V cameras [F_v, J, 3], one row for each frame on its own clock, x and y in the pixels that
+            K is for, confidence; NaN where missing.
+        calibration: V cameras.
+        most: frames by which two cameras may be apart.
+
+    Returns:
+        V of them.
+    """
+    views = len(points2d)
+    directions, centres = [], []
+    for view, points in enumerate(points2d):
+        camera = calibration.select([view])
+        centre, towards = rays(normalised(points[:, None, :, :2], camera), camera)
+        directions.append(np.where((np.nan_to_num(points[..., 2]) >= _SURE)[..., None], towards[:, 0], np.nan))
+        centres.append(centre[0])
+    apart = _distances(centres, directions, most)
+    late = _settle(apart, most)
+    middle = max(map(len, points2d)) // 2
+    halves = [
+        _settle(_distances(centres, [towards[part] for towards in directions], most), most)
+        for part in (slice(None, middle), slice(middle, None))
+    ]
+    return tuple(
+        Offset(
+            name,
+            int(late[view]),
+            _mean(apart, view, np.zeros(views, int), most),
+            _mean(apart, view, late, most),
+            (int(halves[0][view]), int(halves[1][view])),
+        )
+        for view, name in enumerate(calibration.names)
+    )
+
+
+def _distances(centres: Sequence[np.ndarray], directions: Sequence[np.ndarray], most: int) -> np.ndarray:
+    """Metres between the rays of two cameras a and b, of frame f of a and frame f + s - most of b. [V, V, S]"""
+    views = len(centres)
+    apart = np.full((views, views, 2 * most + 1), np.nan)
+    for a in range(views):
+        for b in range(a + 1, views):
+            for shift in range(-most, most + 1):
+                apart[a, b, shift + most] = _apart(centres[a], centres[b], directions[a], directions[b], shift)
+            apart[b, a] = apart[a, b][::-1]
+    return apart
+
+
+def _apart(center_a: np.ndarray, center_b: np.ndarray, a: np.ndarray, b: np.ndarray, shift: int) -> float:
+    """Median metres between rays of frame f and frame f + shift. [3], [3], [F, J, 3], [G, J, 3]; NaN for too few"""
+    first, last = max(0, -shift), min(len(a), len(b) - shift)
+    if last <= first:
+        return np.nan
+    u, v = a[first:last], b[first + shift : last + shift]
+    _, distance = nearest_points((center_a, center_b), (u, v), LEAST_SINE)
+    known = distance[np.isfinite(distance)]
+    return float(np.median(np.minimum(known, _FAR))) if len(known) >= _FEWEST else np.nan
+
+
+def _mean(apart: np.ndarray, view: int, late: np.ndarray, most: int) -> float:
+    """Of a camera to all others, with offsets. Metres; NaN if it shares too few landmarks with all of them"""
+    shift = late - late[view]
+    others = [o for o in range(len(late)) if o != view and abs(shift[o]) <= most]
+    values = np.array([apart[view, other, shift[other] + most] for other in others])
+    return float(np.mean(values[np.isfinite(values)])) if np.isfinite(values).any() else float("nan")
+
+
+def _settle(apart: np.ndarray, most: int) -> np.ndarray:
+    """The offsets of least sum over pairs: from starts by the best pairs, one camera after the other. [V] frames"""
+    views = len(apart)
+    best, least = np.zeros(views, int), np.inf
+    known = np.where(np.isfinite(apart), apart, np.nanmax(apart, initial=_FAR))
+    for first in range(views):
+        late = np.array([known[first, other].argmin() - most if other != first else 0 for other in range(views)])
+        for start in (np.zeros(views, int), late):
+            found, total = _descend(known, start, most)
+            if total < least - 1e-9:
+                best, least = found, total
+    return best - int(np.round(np.median(best)))
+
+
+def _descend(apart: np.ndarray, late: np.ndarray, most: int) -> tuple[np.ndarray, float]:
+    late, views = late.copy(), len(apart)
+    choices = np.arange(-most, most + 1)
+    others = ~np.eye(views, dtype=bool)
+
+    def cost(view: int, offset: np.ndarray) -> np.ndarray:
+        """[S] frames -> [S] metres"""
+        shift = late[None] - offset[:, None]
+        column = np.clip(shift + most, 0, 2 * most)
+        found = apart[view, np.arange(views)[None], column] + _FAR * (abs(shift) > most)
+        return found[:, others[view]].sum(1)
+
+    for _ in range(_ROUNDS):
+        before = late.copy()
+        for view in range(views):
+            late[view] = choices[cost(view, choices).argmin()]
+        if (late == before).all():
+            break
+    return late, float(sum(cost(view, late[[view]])[0] for view in range(views)))

@@ -1,0 +1,79 @@
+"""Networks by name, and the user's own."""
+
+import sys
+from pathlib import Path
+from types import ModuleType
+
+import numpy as np
+import pytest
+
+from hgg_pyg.prepare.landmark_sets import COCO_17
+from hgg_pyg.prepare.landmarks import LANDMARKERS, Sighting, find_landmarker
+from hgg_pyg.prepare.landmarks.network import Network
+from hgg_pyg.types import UserError
+
+
+class Own:
+    """A network that sees one person in every image."""
+
+    landmarks = COCO_17
+
+    def find(self, image: np.ndarray, most: int) -> list[Sighting]:
+        """See `Landmarker`."""
+        return [Sighting(np.zeros((17, 3)))][:most]
+
+
+class Broken(Own):
+    """A network that lacks its file."""
+
+    def __init__(self) -> None:
+        raise FileNotFoundError("weights.onnx")
+
+
+@pytest.fixture(autouse=True)
+def own(monkeypatch: pytest.MonkeyPatch) -> None:
+    module = ModuleType("own_landmarks")
+    vars(module).update(Own=Own, made=Own(), Broken=Broken, without="text", Points=type("Points", (), {"find": 1}))
+    monkeypatch.setitem(sys.modules, "own_landmarks", module)
+
+
+@pytest.mark.parametrize("name", ["own_landmarks:Own", "own_landmarks:made"])
+def test_a_users_own_network_is_found(name: str) -> None:
+    landmarker = find_landmarker(name)
+    assert landmarker.landmarks is COCO_17
+    assert len(landmarker.find(np.zeros((4, 4, 3), np.uint8), most=1)) == 1
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("openpose", f"expected one of {', '.join(LANDMARKERS)}, or module:NAME .* found 'openpose'"),
+        ("nowhere:Own", "'nowhere:Own' cannot be imported"),
+        ("own_landmarks:Other", "'own_landmarks:Other' cannot be imported"),
+        ("own_landmarks:without", "to have landmarks .* and find.* found str"),
+        ("own_landmarks:Points", "to have landmarks .* and find.* found Points"),
+        ("own_landmarks:Broken", "cannot be made ready .*weights.onnx"),
+        ("", "expected one of .* found ''"),
+        ("a\nb", "expected one of"),
+    ],
+)
+def test_what_is_no_network_is_said_in_a_line(name: str, said: str) -> None:
+    with pytest.raises(UserError, match=said) as raised:
+        find_landmarker(name)
+    assert "\n" not in str(raised.value)
+
+
+@pytest.mark.parametrize("content", [b"", b"not a network", b"\x00" * 4096])
+def test_a_file_that_is_no_network_is_said_in_a_line(tmp_path: Path, content: bytes) -> None:
+    pytest.importorskip("ai_edge_litert")
+    path = tmp_path / "broken.tflite"
+    path.write_bytes(content)
+    with pytest.raises(UserError, match=r"broken\.tflite: expected a TensorFlow Lite network, found: .+") as raised:
+        Network(path, threads=1)
+    assert "\n" not in str(raised.value)
+
+
+def test_missing_litert_is_said_with_the_command(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setitem(sys.modules, "ai_edge_litert.interpreter", None)
+    with pytest.raises(UserError, match=r'found none: pip install "hgg_pyg\[prepare\]"'):
+        Network(tmp_path / "any.tflite", threads=1)
