@@ -23,7 +23,7 @@ from hgg_pyg.weights.registry import fetchables, find_fetchable
 class WeightsConfig:
     """What to fetch, and where to."""
 
-    name: Annotated[str, tyro.conf.Positional]
+    name: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="NAME")]
     """lpips (AlexNet and VGG-16 for LPIPS), landmarks (the network that finds a person's joints) or clip (four videos
     of a man on a beam)"""
     out: Path | None = None

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from hgg_pyg.prepare.synchrony import estimate_offsets
+from hgg_pyg.prepare.synchrony import Offset, estimate_offsets
 from tests.prepare.scenes import person, ring, seen
 
 
@@ -25,6 +25,13 @@ def test_offsets_are_those_of_the_option(late: list[int]) -> None:
     assert [offset.camera for offset in found if offset.clear] == [f"cam{v:02d}" for v, by in enumerate(late) if by]
     for offset in found:
         assert offset.after <= offset.before
+
+
+def test_what_is_said_names_the_option() -> None:
+    late = Offset("cam03", 2, 0.035, 0.031, (2, 2))
+    assert late.said() == "cam03 seems 2 frames late: --offset cam03=2 brings its rays from 35 to 31 mm off the others'"
+    assert Offset("cam03", -1, 0.1, 0.01, (-1, -1)).said().startswith("cam03 seems 1 frame early: --offset cam03=-1 ")
+    assert "8 frames late: --offset cam03=8" in late.said(every=4)
 
 
 def test_of_two_cameras_the_difference_is_known() -> None:

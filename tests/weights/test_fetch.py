@@ -185,7 +185,7 @@ def test_what_pip_says_is_one_line(index: Path, tmp_path: Path, monkeypatch: pyt
     ("arguments", "said"),
     [
         (["squeeze"], "name: expected one of clip, landmarks, lpips, found 'squeeze'"),
-        ([], "missing: STR lpips (AlexNet"),
+        ([], "missing: NAME lpips (AlexNet"),
         (["clip", "--from", "no-such"], "--from no-such: expected the file pose2sim-0.10.49-py3-none-any.whl"),
         (["clip", "--form", "x"], "--form, x: expected options that there are"),
     ],
