@@ -75,9 +75,7 @@ class Energy:
         self.tail = TAIL
         """Standard deviations from which on a landmark counts less."""
         self._known, self._target = target.isfinite().all(-1), target.nan_to_num(0)
-        gaps = torch.from_numpy(np.diff(times)).float()
-        self._between = ((gaps[1:] + gaps[:-1]) / 2).square()[:, None, None]  # seconds^2
-        self._uneven = (gaps[1:] / gaps[:-1])[:, None, None]
+        self._gaps = torch.from_numpy(np.diff(times)).float()[:, None, None]  # [F - 1, 1, 1] seconds
 
     def of_landmarks(self, posed: Posed) -> Tensor:
         """Landmarks, and what is expected of shape, pose and motion. []"""
@@ -114,8 +112,8 @@ class Energy:
 
     def _second_difference(self, values: Tensor) -> Tensor:
         """Second derivative in time, for uneven times as well. [F, A, C] -> [F - 2, A, C]"""
-        after, before = values[2:] - values[1:-1], values[1:-1] - values[:-2]
-        return 2 * (after - self._uneven * before) / (1 + self._uneven) / self._between
+        slopes = values.diff(dim=0) / self._gaps
+        return 2 * slopes.diff(dim=0) / (self._gaps[1:] + self._gaps[:-1])
 
     def _robust(self, away: Tensor) -> Tensor:
         square = away.square()
