@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -12,6 +12,9 @@ from hgg_pyg.prepare.agreement import LEAST_SINE
 from hgg_pyg.prepare.rays import nearest_points, normalised, rays
 
 _SURE = 0.5  # confidence from which on a landmark is compared
+_MOST = 15  # frames by which two cameras may be apart
+_SPARSE = 20  # frames for each that there is: with fewer nothing can be compared
+_COMPARED = 150  # frames of a camera at most that are compared
 _FEWEST = 30  # landmarks that two cameras must share at an offset, for it to be looked at
 _FAR = 0.3  # metres: rays that pass at a larger distance are of something else
 _ROUNDS = 20  # of trying another offset for each camera in turn
@@ -35,17 +38,47 @@ class Offset:
         alike = all(half * self.frames > 0 and abs(half - self.frames) <= _AS_LATE for half in self.halves)
         return alike and self.after < _WORTH * self.before
 
-    def said(self, every: int = 1) -> str:
-        """What to say of it. `every`: frames of the footage from one frame that was compared to the next."""
+    def said(self, every: int = 1, already: float = 0) -> str:
+        """What to say of it.
+
+        Args:
+            every: frames of the footage from one frame that was compared to the next.
+            already: the camera's offset that was taken into account.
+        """
         frames = self.frames * every
         much = f"{abs(frames)} frame{'s' if abs(frames) > 1 else ''} {'late' if frames > 0 else 'early'}"
         return (
-            f"{self.camera} seems {much}: --offset {self.camera}={frames} brings its rays from {self.before * 1e3:.0f} "
-            f"to {self.after * 1e3:.0f} mm off the others'"
+            f"{self.camera} seems {much}: --offset {self.camera}={frames + already:g} brings its rays from "
+            f"{self.before * 1e3:.0f} to {self.after * 1e3:.0f} mm off the others'"
         )
 
 
-def estimate_offsets(points2d: Sequence[np.ndarray], calibration: Calibration, most: int = 15) -> tuple[Offset, ...]:
+def late_cameras(
+    points2d: np.ndarray, calibration: Calibration, numbers: Sequence[int], already: Mapping[str, float] | None = None
+) -> tuple[str, ...]:
+    """Sentences about cameras that do not start together with the others, see `estimate_offsets`; none if all do.
+
+    Args:
+        points2d: [F, V, J, 3] one person's landmarks at F moments.
+        calibration: V cameras; K in the same pixels.
+        numbers: of the F moments in frames, increasing; gaps are fine.
+        already: frames by which cameras' footage has been moved.
+    """
+    at = np.asarray(numbers)
+    if len(at) < 2:
+        return ()
+    every = int(np.gcd.reduce(np.diff(at)))
+    rows = (at - at[0]) // every
+    if rows[-1] > _SPARSE * len(rows):
+        return ()
+    clocks = np.full((rows[-1] + 1, *points2d.shape[1:]), np.nan)
+    clocks[rows] = points2d
+    offsets = estimate_offsets(list(clocks.swapaxes(0, 1)), calibration, max(1, _MOST // every))
+    moved = already or {}
+    return tuple(offset.said(every, moved.get(offset.camera, 0)) for offset in offsets if offset.clear)
+
+
+def estimate_offsets(points2d: Sequence[np.ndarray], calibration: Calibration, most: int = _MOST) -> tuple[Offset, ...]:
     """The offsets with which the rays of all pairs of cameras pass nearest to each other.
 
     Whoever hardly moves tells nothing: then all offsets are 0. Most cameras are taken to be in time.
@@ -102,7 +135,8 @@ def _apart(center_a: np.ndarray, center_b: np.ndarray, a: np.ndarray, b: np.ndar
     first, last = max(0, -shift), min(len(a), len(b) - shift)
     if last <= first:
         return np.nan
-    u, v = a[first:last], b[first + shift : last + shift]
+    some = -(-(last - first) // _COMPARED)
+    u, v = a[first:last:some], b[first + shift : last + shift : some]
     _, distance = nearest_points((center_a, center_b), (u, v), LEAST_SINE)
     known = distance[np.isfinite(distance)]
     return float(np.median(np.minimum(known, _FAR))) if len(known) >= _FEWEST else np.nan
