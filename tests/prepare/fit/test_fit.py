@@ -112,7 +112,7 @@ def test_masks_tell_the_shape_that_landmarks_do_not(body, truth, points) -> None
     masks = masks_of(body, rest, cameras)
     errors = []
     for steps in (0, 100):
-        config = FitConfig(steps=60, mask_steps=steps, mask_batch=6, mask_size=64)
+        config = FitConfig(steps=60, mask_steps=steps, mask_batch=4, mask_size=128)
         fit = fit_body(body, MEDIAPIPE_33, few, None, cameras, masks if steps else None, TIMES, config)
         vertices = body.shaped_vertices(fit.pose.betas) - body.shaped_vertices(truth.betas)
         errors.append(float(vertices.norm(dim=-1).mean()))

@@ -28,14 +28,14 @@ def test_the_silhouette_of_gaussians_is_that_of_the_mesh() -> None:
     vertices = body.pose(figure.pose()).vertices.double().numpy()
     full = np.full((SIZE[1], SIZE[0]), 0, np.uint8)
     full[300:1000, 200:800] = 255  # says where to cut, no more
-    squares = cut_squares(lambda frame, view: full, cameras, np.zeros((2, 3)), 128)
+    squares = cut_squares(lambda frame, view: full, cameras, np.zeros((2, 3)), 224)
     assert squares is not None
     assert len(squares.frames) == 6
     with torch.no_grad():
         alpha = Skin(body).silhouettes(figure.betas, figure(), squares, torch.arange(6)) > 0.5
     for place in range(6):
         viewmat, K = squares.viewmats[place].double().numpy(), squares.Ks[place].double().numpy()
-        mesh = silhouette(vertices[squares.frames[place]], body.faces.numpy(), viewmat, K, (128, 128))
+        mesh = silhouette(vertices[squares.frames[place]], body.faces.numpy(), viewmat, K, (224, 224))
         gaussians = alpha[place].numpy()
         assert (mesh & gaussians).sum() > 0.9 * (mesh | gaussians).sum()
         assert 0.95 < gaussians.sum() / mesh.sum() < 1.05
