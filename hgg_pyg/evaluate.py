@@ -21,6 +21,7 @@ from hgg_pyg.evaluation.lpips import load_all_lpips
 from hgg_pyg.evaluation.reporting import Report, parse_methods
 from hgg_pyg.io.files import try_folder
 from hgg_pyg.runtime import run_command
+from hgg_pyg.training.inputs import loss_text
 from hgg_pyg.training.run import TrainConfig, read_config
 from hgg_pyg.training.trained import load_network, open_run
 from hgg_pyg.types import UserError
@@ -85,6 +86,7 @@ def main(config: EvaluateConfig) -> Report:
     extras = Extras(
         shown=config.shown,
         lpips=lpips,
+        remarks=() if (loss := loss_text(config.run, trained)) is None else (f"loss: {loss}",),
         also=also,
         folders=folders,
         allow_missing=config.allow_missing,

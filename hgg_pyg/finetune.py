@@ -10,7 +10,6 @@ from accelerate import Accelerator
 from hgg_pyg.backbones.lgm.checkpoint import load_lgm, save_lgm
 from hgg_pyg.backbones.lgm.network import LGM, PRESETS, VIEWS
 from hgg_pyg.data.capture_set import load_body_for, open_captures
-from hgg_pyg.evaluation.lpips import BACKBONE_FILE, load_lpips
 from hgg_pyg.finetuning.config import FinetuneConfig
 from hgg_pyg.finetuning.scores import score_lgm
 from hgg_pyg.finetuning.tuner import CameraSplit, Tuner
@@ -20,7 +19,8 @@ from hgg_pyg.runtime import run_command
 from hgg_pyg.synthetic import DEMO, synthesize
 from hgg_pyg.training.checkpoint import Checkpoint
 from hgg_pyg.training.claim import begin_run
-from hgg_pyg.training.inputs import check_inputs, file_digest, inputs_of, write_inputs
+from hgg_pyg.training.inputs import check_inputs, file_digest, inputs_of, perceptual_term, write_inputs
+from hgg_pyg.training.losses import say_loss
 from hgg_pyg.training.run import create_run, follow_places
 
 WEIGHTS_FILE = "lgm.safetensors"
@@ -49,7 +49,7 @@ def main(config: FinetuneConfig) -> None:
 
 def _finetune(config: FinetuneConfig, accelerator: Accelerator, checkpoint: Checkpoint | None) -> None:
     network = start_network(config)
-    body, lpips = load_body_for(config.data, config.body), load_lpips()
+    body, lpips = load_body_for(config.data, config.body), perceptual_term(config)
     try_folder(config.folder, "--out")
     if accelerator.is_main_process and config.data is None:
         synthesize(DEMO)
@@ -65,8 +65,7 @@ def _finetune(config: FinetuneConfig, accelerator: Accelerator, checkpoint: Chec
         log.info("%d training, %d test subjects", len(captures.train), len(captures.test))
         if captures.shared_subjects:
             log.info("too few subjects to part: the test subjects are those that are trained on")
-        if lpips is None:
-            log.info("LPIPS is left out of the loss: %s is not on this machine", BACKBONE_FILE)
+        say_loss(config.loss, lpips is not None)
         if config.checkpoint is None:
             log.info("preset %s starts from random weights; --checkpoint gives others", config.preset)
         if checkpoint is None:

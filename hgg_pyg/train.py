@@ -17,7 +17,7 @@ from hgg_pyg.data.capture_set import CaptureSet, load_body_for, open_captures
 from hgg_pyg.data.frames import FrameSource, check_views, compute_missing, frame_sources
 from hgg_pyg.data.usable import some_usable, usable_sources
 from hgg_pyg.evaluation.evaluator import Extras, evaluate
-from hgg_pyg.evaluation.lpips import BACKBONE_FILE, load_all_lpips, load_lpips
+from hgg_pyg.evaluation.lpips import load_all_lpips
 from hgg_pyg.export import ExportConfig
 from hgg_pyg.export import main as export
 from hgg_pyg.io.files import try_folder
@@ -28,7 +28,8 @@ from hgg_pyg.synthetic import DEMO, synthesize
 from hgg_pyg.synthetic.motion import Performance
 from hgg_pyg.training.checkpoint import Checkpoint
 from hgg_pyg.training.claim import begin_run
-from hgg_pyg.training.inputs import check_inputs, inputs_of, write_inputs
+from hgg_pyg.training.inputs import check_inputs, inputs_of, perceptual_term, write_inputs
+from hgg_pyg.training.losses import describe_loss, say_loss
 from hgg_pyg.training.run import MODEL_FOLDER, RUN_SETTINGS, TrainConfig, create_run, follow_places
 from hgg_pyg.training.trainer import Trainer, fitting, try_network
 from hgg_pyg.types import UserError
@@ -61,7 +62,7 @@ def _train(config: TrainConfig, accelerator: Accelerator, checkpoint: Checkpoint
     body, backbone = load_body_for(config.data, config.body), make_backbone(config.backbone, accelerator.device)
     check_views(backbone, config.clip.input_views)
     try_network(config, body, backbone)
-    lpips, all_lpips = load_lpips(), load_all_lpips()
+    lpips, all_lpips = perceptual_term(config), load_all_lpips()
     try_folder(config.folder, "--out")
     try_folder(config.cache, "--cache")
     if accelerator.is_main_process and config.data is None:
@@ -76,7 +77,8 @@ def _train(config: TrainConfig, accelerator: Accelerator, checkpoint: Checkpoint
         for part in (captures.train, captures.val, captures.test)
     )
     if accelerator.is_main_process:
-        _say_what_is_trained_on(config, captures, lpips is not None)
+        _say_what_is_trained_on(config, captures)
+        say_loss(config.loss, lpips is not None)
     inputs = inputs_of(captures, body, lpips is not None, backbone.contents)
     main_first(accelerator, lambda: check_inputs(config, inputs))
     if not config.variety:  # else no two clips are alike
@@ -102,7 +104,7 @@ def _train(config: TrainConfig, accelerator: Accelerator, checkpoint: Checkpoint
                 config.graph,
                 config.clip.frames,
                 seen_in_training=captures.shared_subjects,
-                extras=Extras(lpips=all_lpips),
+                extras=Extras(lpips=all_lpips, remarks=(f"loss: {describe_loss(config.loss, lpips is not None)}",)),
             )
             report.save(config.folder)
             print(report.table())
@@ -120,7 +122,7 @@ def _keep_avatar(config: TrainConfig, maker: Maker, test: Sequence[FrameSource])
     export(ExportConfig(path, to="html"))
 
 
-def _say_what_is_trained_on(config: TrainConfig, captures: CaptureSet, perceptual: bool) -> None:
+def _say_what_is_trained_on(config: TrainConfig, captures: CaptureSet) -> None:
     log.info("%s: %s", config.captures, captures.describe())
     counts = (len(part) for part in (captures.train, captures.val, captures.test))
     log.info("%d training, %d validation, %d test subjects", *counts)
@@ -128,8 +130,6 @@ def _say_what_is_trained_on(config: TrainConfig, captures: CaptureSet, perceptua
         log.info(
             "too few subjects to part: test subjects are seen in training, the last quarter of their frames is not"
         )
-    if not perceptual:
-        log.info("LPIPS is left out: put %s into $HGG_LPIPS or torch hub's cache to use it", BACKBONE_FILE)
 
 
 if __name__ == "__main__":

@@ -80,6 +80,8 @@ def test_a_run_leaves_what_the_readme_says(unbroken, tmp_path):
         (task, method) for task in ("novel view", "novel pose") for method in ("direct binding", "ours")
     }
     assert "novel pose" in said
+    for told in (said, (config.folder / "table.md").read_text(), (config.folder / "report.html").read_text()):
+        assert "loss: squared error of colour and 1 of alpha; no LPIPS" in told
 
     shown = evaluate_command.main(EvaluateConfig(config.folder, views=3, out=tmp_path / "again"))
     assert {score.images for score in shown.scores} == {3}

@@ -65,6 +65,7 @@ class Extras:
     also: tuple[Contender, ...] = ()  # models on the same per-frame Gaussians
     folders: tuple[ImageFolder, ...] = ()  # images that other methods drew
     allow_missing: bool = False  # leave out, for all methods, images that are missing in a folder
+    remarks: tuple[str, ...] = ()  # of the model, for whoever reads the numbers
     save_images: Path | None = None  # where ground truth and renders go, laid out as `folders` are
 
 
@@ -131,7 +132,7 @@ class _Evaluation:
         self.gallery = Gallery(extras.shown)
         self.typical = {sources[i].capture.name for i in even_frames(0, len(sources), _SHOWN_SUBJECTS)}
         self.images: list[ImageScore] = []
-        self.notes: list[str] = []
+        self.notes: list[str] = list(extras.remarks)
         self.build_seconds: dict[str, list[float]] = {contender.name: [] for contender in self.contenders}
         self.render_seconds: dict[str, list[float]] = {contender.name: [] for contender in self.contenders}
         sizes = [source.capture.size() for source in sources]
@@ -248,7 +249,8 @@ class _Evaluation:
                     rendered.append(None)
                     continue
                 rendered.append(torch.from_numpy(np.stack([folder.read(name) for name in names])).to(self.device))
-            rows = [None if images is None else self._scores(images, truth, alpha) for images in rendered]
+            seen = [network.features(truth) for network in self.lpips]
+            rows = [None if images is None else self._scores(images, truth, alpha, seen) for images in rendered]
             after = target.frame - input_range(capture) + 1
             for i, name in enumerate(names):
                 psnrs: list[float | None] = []
@@ -270,9 +272,12 @@ class _Evaluation:
                 self.saved.add_cameras(names, cameras)
             done += len(names)
 
-    def _scores(self, rendered: Tensor, truth: Tensor, alpha: Tensor) -> list[Values]:
-        """The metrics of V images."""
-        columns: dict[str, Tensor] = {network_column(n): n(rendered, truth) for n in self.lpips}
+    def _scores(self, rendered: Tensor, truth: Tensor, alpha: Tensor, seen: Sequence[Sequence[Tensor]]) -> list[Values]:
+        """The metrics of V images; `seen` is what each network of LPIPS makes of the truth."""
+        columns: dict[str, Tensor] = {
+            network_column(network): network.distance(network.features(rendered), features)
+            for network, features in zip(self.lpips, seen, strict=True)
+        }
         if self.extras.regions:
             found = region_scores(rendered, truth, alpha)
             columns |= {"psnr": found.image.psnr, "ssim": found.image.ssim}

@@ -1,10 +1,10 @@
-"""LPIPS (Zhang et al. 2018) where its weights are on disk. The backbones are downloads that we never make."""
+"""LPIPS (Zhang et al. 2018) where its weights are on disk. `hgg_pyg.weights` fetches them."""
 
 from __future__ import annotations
 
 import mmap
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import IO, Literal, cast
 
@@ -106,13 +106,22 @@ class LPIPS(nn.Module):
 
     def forward(self, prediction: Tensor, truth: Tensor) -> Tensor:
         """Distance of each pair. [V, H, W, 3] in [0, 1], twice -> [V]"""
-        shift, scale = self.get_buffer("shift"), self.get_buffer("scale")
-        x, y = ((2 * images.permute(0, 3, 1, 2) - 1 - shift) / scale for images in (prediction, truth))
-        total = prediction.new_zeros(len(prediction))
-        for i, stage in enumerate(self.stages):
-            x, y = stage(x), stage(y)
-            difference = (_unit(x) - _unit(y)).square()
-            total = total + (difference * self.get_buffer(f"head{i}")).sum(1).mean((1, 2))
+        return self.distance(self.features(prediction), self.features(truth))
+
+    def features(self, images: Tensor) -> list[Tensor]:
+        """The normalised features of five stages. [V, H, W, 3] in [0, 1] -> five times [V, C, h, w]"""
+        x = (2 * images.permute(0, 3, 1, 2) - 1 - self.get_buffer("shift")) / self.get_buffer("scale")
+        found = []
+        for stage in self.stages:
+            x = stage(x)
+            found.append(_unit(x))
+        return found
+
+    def distance(self, first: Sequence[Tensor], second: Sequence[Tensor]) -> Tensor:
+        """Distance of each pair of images by their features. [V]"""
+        total = first[0].new_zeros(len(first[0]))
+        for i, (x, y) in enumerate(zip(first, second, strict=True)):
+            total = total + ((x - y).square() * self.get_buffer(f"head{i}")).sum(1).mean((1, 2))
         return total
 
 

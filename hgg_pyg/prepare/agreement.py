@@ -17,7 +17,6 @@ LEAST_SINE = 0.05  # of the angle between two rays, 3 degrees: below it depth is
 _PROPOSE = 16  # views that propose pairs for a point, the surest ones; all of them vote
 _CHUNK = 2_000_000  # distances of proposals to rays that are held at once
 _ROUNDS = 10  # of reweighting; points move less than 0.1 mm in the last
-_KERNEL = 0.3  # of the tolerance: where Cauchy's weights are a half
 _STIFF = 1e-9  # keeps the solve of a point with one ray regular; beside weights of about 1 it moves nothing
 
 
@@ -91,15 +90,22 @@ def _pick(proposed: np.ndarray, score: np.ndarray) -> np.ndarray:
 
 
 def refined(
-    points3d: np.ndarray, plane: np.ndarray, confidence: np.ndarray, calibration: Calibration, tolerance: float
+    points3d: np.ndarray,
+    plane: np.ndarray,
+    confidence: np.ndarray,
+    calibration: Calibration,
+    tolerance: float,
+    spread: float,
 ) -> np.ndarray:
     """Points moved to the least robust distance off the rays of the views that agree with them.
 
-    Iteratively reweighted least squares, Cauchy's weights confidence / (1 + (off / s)^2) and none beyond the tolerance.
+    Iteratively reweighted least squares with Cauchy's weights, confidence / (1 + (off / spread)^2), and none beyond the
+    tolerance.
 
     Args:
         points3d: [F, J, 3] metres, NaN where there is none.
         plane, confidence, calibration, tolerance: as `agreed`.
+        spread: metres by which landmarks usually are off.
 
     Returns:
         [F, J, 3]; unmoved where fewer than two views agree.
@@ -113,7 +119,7 @@ def refined(
     for _ in range(_ROUNDS):
         off = off_rays(found, plane, calibration)
         agrees = there & (off < tolerance)
-        weights = np.where(agrees, confidence / (1 + (off / (_KERNEL * tolerance)) ** 2), 0)
+        weights = np.where(agrees, confidence / (1 + (off / spread) ** 2), 0)
         normal = np.einsum("fvj,fvjri,fvjrk->fjik", weights, matrix, matrix, optimize=True)
         # How far to move, so that where nothing pulls nothing moves
         miss = target - np.einsum("fvjri,fji->fvjr", matrix, np.nan_to_num(found))

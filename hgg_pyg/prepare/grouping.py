@@ -21,6 +21,7 @@ from hgg_pyg.prepare.rays import in_cameras, nearest_points, normalised, rays
 
 _CORE = ("nose", "shoulder", "elbow", "wrist", "hip", "knee", "ankle")  # what every set has and networks find best
 _TOLERANCE = 0.1  # metres off a ray at which a joint's vote is none; cameras may be a frame apart
+_SPREAD = 0.03  # metres by which joints usually are off
 _SURE = 0.3  # confidence below which a joint has no part
 _JOINTS = 4  # that two sightings must share, to be compared
 _PROPOSES = 0.4  # mean vote of the joints of a pair that proposes a person
@@ -36,7 +37,7 @@ _RIGHT = 0.8  # share of a person's bones that must be of such a length
 
 
 @dataclass(frozen=True, eq=False)
-class Sightings:
+class SightedJoints:
     """All sightings of a clip, N at most in an image, the joints that all landmark sets have."""
 
     plane: np.ndarray  # [F, V, N, C, 2] as `rays.normalised`, NaN where missing
@@ -58,7 +59,7 @@ class Group:
 
 def pack(
     sightings: Sequence[Sequence[Sequence[Sighting]]], calibration: Calibration, landmarks: LandmarkSet
-) -> Sightings:
+) -> SightedJoints:
     """Lists of sightings by frame and camera as arrays.
 
     Raises:
@@ -83,7 +84,7 @@ def pack(
     low, high = np.nan_to_num(pixels, nan=np.inf).min(-2, initial=np.inf), np.nan_to_num(pixels, nan=-np.inf)
     size = np.maximum(high.max(-2, initial=-np.inf) - low, 0).max(-1)
     bones, lengths = _bones(landmarks, core)
-    return Sightings(plane.swapaxes(1, 2), sure.swapaxes(1, 2), size.swapaxes(1, 2), mirror, bones, lengths)
+    return SightedJoints(plane.swapaxes(1, 2), sure.swapaxes(1, 2), size.swapaxes(1, 2), mirror, bones, lengths)
 
 
 def _core(landmarks: LandmarkSet) -> tuple[list[int], np.ndarray]:
@@ -103,7 +104,7 @@ def _bones(landmarks: LandmarkSet, core: list[int]) -> tuple[np.ndarray, np.ndar
     return np.array(ends, int).reshape(-1, 2), np.array(lengths, float).reshape(-1, 2)
 
 
-def _built_like_people(joints: np.ndarray, seen: Sightings) -> np.ndarray:
+def _built_like_people(joints: np.ndarray, seen: SightedJoints) -> np.ndarray:
     """Whether bones have lengths of people's, of those that are known. [P, C, 3] -> [P] bool"""
     length = np.linalg.norm(joints[:, seen.bones[:, 0]] - joints[:, seen.bones[:, 1]], axis=-1)
     right = (length >= seen.lengths[:, 0]) & (length <= seen.lengths[:, 1])
@@ -136,7 +137,7 @@ def votes_for(
     return np.where(shared, (best * weight).sum(-1) / np.maximum(weight.sum(-1), 1e-9), 0)
 
 
-def group(seen: Sightings, frame: int, calibration: Calibration) -> list[Group]:
+def group(seen: SightedJoints, frame: int, calibration: Calibration) -> list[Group]:
     """The people of one moment, those with most votes first."""
     plane, sure = seen.plane[frame], seen.sure[frame]
     pairs, proposed = _proposals(plane, sure, seen, calibration)
@@ -165,7 +166,7 @@ def group(seen: Sightings, frame: int, calibration: Calibration) -> list[Group]:
 
 
 def _gathered(
-    joints: np.ndarray, plane: np.ndarray, sure: np.ndarray, seen: Sightings, calibration: Calibration
+    joints: np.ndarray, plane: np.ndarray, sure: np.ndarray, seen: SightedJoints, calibration: Calibration
 ) -> Group | None:
     """The sightings that belong to a proposed person: first to the proposal, then to the joints by all of those."""
     view = np.arange(len(plane))
@@ -178,7 +179,8 @@ def _gathered(
             return None
         places = plane[view, members][None]
         weights = np.where(votes[:, None] > 0, sure[view, members], 0)[None]
-        better = refined(agreed(places, weights, calibration, _TOLERANCE), places, weights, calibration, _TOLERANCE)[0]
+        better = agreed(places, weights, calibration, _TOLERANCE)
+        better = refined(better, places, weights, calibration, _TOLERANCE, _SPREAD)[0]
         if np.isfinite(better[:, 0]).sum() >= min(_JOINTS, len(joints)):
             joints = better
     if not _built_like_people(joints[None], seen)[0]:
@@ -187,7 +189,7 @@ def _gathered(
 
 
 def _proposals(
-    plane: np.ndarray, sure: np.ndarray, seen: Sightings, calibration: Calibration
+    plane: np.ndarray, sure: np.ndarray, seen: SightedJoints, calibration: Calibration
 ) -> tuple[np.ndarray, np.ndarray]:
     """Pairs of sightings that meet in a person [P, 4] (view, sighting, view, sighting), and the joints [P, C, 3]."""
     joint_count = len(seen.mirror)

@@ -84,4 +84,10 @@ MEDIAPIPE_33 = LandmarkSet(
 )  # fmt: skip
 """BlazePose's 33 landmarks: MediaPipe."""
 
-LANDMARK_SETS = {known.name: known for known in (COCO_17, OPENPOSE_25, MEDIAPIPE_33)}
+HALPE_26 = LandmarkSet(
+    "halpe26",
+    (*COCO_17.points, "head", "neck", "mid_hip", *_both("big_toe", "small_toe", "heel")),
+)
+"""Halpe's 26 body points: RTMPose's body with feet, AlphaPose, Pose2Sim."""
+
+LANDMARK_SETS = {known.name: known for known in (COCO_17, OPENPOSE_25, HALPE_26, MEDIAPIPE_33)}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -12,10 +12,14 @@ from hgg_pyg.prepare.agreement import LEAST_SINE
 from hgg_pyg.prepare.rays import nearest_points, normalised, rays
 
 _SURE = 0.5  # confidence from which on a landmark is compared
+_MOST = 15  # frames by which two cameras may be apart
+_SPARSE = 20  # frames for each that there is: with fewer nothing can be compared
+_COMPARED = 150  # frames of a camera at most that are compared
 _FEWEST = 30  # landmarks that two cameras must share at an offset, for it to be looked at
 _FAR = 0.3  # metres: rays that pass at a larger distance are of something else
 _ROUNDS = 20  # of trying another offset for each camera in turn
-_WORTH = 0.85  # of the distance without offsets: what falls by less may be chance
+_WORTH = 0.95  # of the distance without offsets: what falls by less is not worth a word
+_AS_LATE = 1  # frames by which the two halves of a clip may differ
 
 
 @dataclass(frozen=True)
@@ -26,14 +30,55 @@ class Offset:
     frames: int  # frame `frames` of the camera shows what frame 0 of one without an offset shows, as --offset takes it
     before: float  # metres at which its rays pass those of the others, in the median, as they are
     after: float  # and with all offsets
+    halves: tuple[int, int]  # frames as the two halves of the clip have them, each for itself
 
     @property
     def clear(self) -> bool:
-        """Whether it is worth a word."""
-        return self.frames != 0 and self.after < _WORTH * self.before
+        """Whether it is worth a word: distances fall, and both halves of the clip say so."""
+        alike = all(half * self.frames > 0 and abs(half - self.frames) <= _AS_LATE for half in self.halves)
+        return alike and self.after < _WORTH * self.before
+
+    def said(self, every: int = 1, already: float = 0) -> str:
+        """What to say of it.
+
+        Args:
+            every: frames of the footage from one frame that was compared to the next.
+            already: the camera's offset that was taken into account.
+        """
+        frames = self.frames * every
+        much = f"{abs(frames)} frame{'s' if abs(frames) > 1 else ''} {'late' if frames > 0 else 'early'}"
+        return (
+            f"{self.camera} seems {much}: --offset {self.camera}={frames + already:g} brings its rays from "
+            f"{self.before * 1e3:.0f} to {self.after * 1e3:.0f} mm off the others'"
+        )
 
 
-def estimate_offsets(points2d: Sequence[np.ndarray], calibration: Calibration, most: int = 15) -> tuple[Offset, ...]:
+def late_cameras(
+    points2d: np.ndarray, calibration: Calibration, numbers: Sequence[int], already: Mapping[str, float] | None = None
+) -> tuple[str, ...]:
+    """Sentences about cameras that do not start together with the others, see `estimate_offsets`; none if all do.
+
+    Args:
+        points2d: [F, V, J, 3] one person's landmarks at F moments.
+        calibration: V cameras; K in the same pixels.
+        numbers: of the F moments in frames, increasing; gaps are fine.
+        already: frames by which cameras' footage has been moved.
+    """
+    at = np.asarray(numbers)
+    if len(at) < 2:
+        return ()
+    every = int(np.gcd.reduce(np.diff(at)))
+    rows = (at - at[0]) // every
+    if rows[-1] > _SPARSE * len(rows):
+        return ()
+    clocks = np.full((rows[-1] + 1, *points2d.shape[1:]), np.nan)
+    clocks[rows] = points2d
+    offsets = estimate_offsets(list(clocks.swapaxes(0, 1)), calibration, max(1, _MOST // every))
+    moved = already or {}
+    return tuple(offset.said(every, moved.get(offset.camera, 0)) for offset in offsets if offset.clear)
+
+
+def estimate_offsets(points2d: Sequence[np.ndarray], calibration: Calibration, most: int = _MOST) -> tuple[Offset, ...]:
     """The offsets with which the rays of all pairs of cameras pass nearest to each other.
 
     Whoever hardly moves tells nothing: then all offsets are 0. Most cameras are taken to be in time.
@@ -47,26 +92,42 @@ def estimate_offsets(points2d: Sequence[np.ndarray], calibration: Calibration, m
     Returns:
         V of them.
     """
-    views, shifts = len(points2d), np.arange(-most, most + 1)
-    directions, centres = [], None
+    views = len(points2d)
+    directions, centres = [], []
     for view, points in enumerate(points2d):
         camera = calibration.select([view])
         centre, towards = rays(normalised(points[:, None, :, :2], camera), camera)
         directions.append(np.where((np.nan_to_num(points[..., 2]) >= _SURE)[..., None], towards[:, 0], np.nan))
-        centres = centre if centres is None else np.concatenate([centres, centre])
-    assert centres is not None
-    apart = np.full((views, views, len(shifts)), np.nan)  # [a, b, s]: frame f of a beside frame f + shift of b
-    for a in range(views):
-        for b in range(a + 1, views):
-            for column, shift in enumerate(shifts):
-                apart[a, b, column] = _apart(centres[a], centres[b], directions[a], directions[b], int(shift))
-            apart[b, a] = apart[a, b][::-1]
+        centres.append(centre[0])
+    apart = _distances(centres, directions, most)
     late = _settle(apart, most)
-    late = late - int(np.round(np.median(late)))
+    middle = max(map(len, points2d)) // 2
+    halves = [
+        _settle(_distances(centres, [towards[part] for towards in directions], most), most)
+        for part in (slice(None, middle), slice(middle, None))
+    ]
     return tuple(
-        Offset(name, int(late[view]), _mean(apart, view, np.zeros(views, int), most), _mean(apart, view, late, most))
+        Offset(
+            name,
+            int(late[view]),
+            _mean(apart, view, np.zeros(views, int), most),
+            _mean(apart, view, late, most),
+            (int(halves[0][view]), int(halves[1][view])),
+        )
         for view, name in enumerate(calibration.names)
     )
+
+
+def _distances(centres: Sequence[np.ndarray], directions: Sequence[np.ndarray], most: int) -> np.ndarray:
+    """Metres between the rays of two cameras a and b, of frame f of a and frame f + s - most of b. [V, V, S]"""
+    views = len(centres)
+    apart = np.full((views, views, 2 * most + 1), np.nan)
+    for a in range(views):
+        for b in range(a + 1, views):
+            for shift in range(-most, most + 1):
+                apart[a, b, shift + most] = _apart(centres[a], centres[b], directions[a], directions[b], shift)
+            apart[b, a] = apart[a, b][::-1]
+    return apart
 
 
 def _apart(center_a: np.ndarray, center_b: np.ndarray, a: np.ndarray, b: np.ndarray, shift: int) -> float:
@@ -74,7 +135,8 @@ def _apart(center_a: np.ndarray, center_b: np.ndarray, a: np.ndarray, b: np.ndar
     first, last = max(0, -shift), min(len(a), len(b) - shift)
     if last <= first:
         return np.nan
-    u, v = a[first:last], b[first + shift : last + shift]
+    some = -(-(last - first) // _COMPARED)
+    u, v = a[first:last:some], b[first + shift : last + shift : some]
     _, distance = nearest_points((center_a, center_b), (u, v), LEAST_SINE)
     known = distance[np.isfinite(distance)]
     return float(np.median(np.minimum(known, _FAR))) if len(known) >= _FEWEST else np.nan
@@ -89,7 +151,7 @@ def _mean(apart: np.ndarray, view: int, late: np.ndarray, most: int) -> float:
 
 
 def _settle(apart: np.ndarray, most: int) -> np.ndarray:
-    """The offsets of least sum over pairs: from a start by the best pairs, one camera after the other. [V] frames"""
+    """The offsets of least sum over pairs: from starts by the best pairs, one camera after the other. [V] frames"""
     views = len(apart)
     best, least = np.zeros(views, int), np.inf
     known = np.where(np.isfinite(apart), apart, np.nanmax(apart, initial=_FAR))
@@ -99,7 +161,7 @@ def _settle(apart: np.ndarray, most: int) -> np.ndarray:
             found, total = _descend(known, start, most)
             if total < least - 1e-9:
                 best, least = found, total
-    return best
+    return best - int(np.round(np.median(best)))
 
 
 def _descend(apart: np.ndarray, late: np.ndarray, most: int) -> tuple[np.ndarray, float]:

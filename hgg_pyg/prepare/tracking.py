@@ -7,7 +7,8 @@ from dataclasses import dataclass, field
 import numpy as np
 from scipy.optimize import linear_sum_assignment
 
-from hgg_pyg.prepare.grouping import Group
+from hgg_pyg.data.calibration import Calibration
+from hgg_pyg.prepare.grouping import Group, SightedJoints, group
 
 _STEP = 1.0  # metres that a person moves between frames at most
 _LONGEST_STEP = 3.0  # and after frames in which nobody saw the person
@@ -26,6 +27,11 @@ class Track:
         if before and last - before[0] == 1 and frame - last == 1:
             return place + (place - _middle(self.groups[before[0]])) / 2  # half of it: people stop, and landmarks err
         return place
+
+
+def tracks_of(seen: SightedJoints, calibration: Calibration) -> list[Track]:
+    """Everybody whom two cameras see at some moment."""
+    return track([group(seen, frame, calibration) for frame in range(len(seen.plane))])
 
 
 def track(groups: list[list[Group]]) -> list[Track]:

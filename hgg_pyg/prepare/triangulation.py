@@ -23,8 +23,10 @@ SURE = 0.5
 class TriangulationConfig:
     """When views agree, and what is dropped."""
 
-    tolerance: Annotated[float, Bounds(0.001, 1)] = 0.06
+    tolerance: Annotated[float, Bounds(0.001, 1)] = 0.08
     """metres at the person by which a landmark may lie off a point and still be of it"""
+    spread: Annotated[float, Bounds(0.0001, 1)] = 0.015
+    """metres at the person by which landmarks usually are off; what is farther off counts less (Cauchy's weights)"""
     least_confidence: Share = 0.3
     """landmarks less sure than this are not looked at"""
     repair_sides: bool = True
@@ -74,7 +76,7 @@ def triangulate(
         points2d = np.take_along_axis(points2d, order[..., None], 2)
     plane, confidence = _usable(points2d, calibration, config)
     points3d = agreed(plane, confidence, calibration, config.tolerance)
-    points3d = refined(points3d, plane, confidence, calibration, config.tolerance)
+    points3d = refined(points3d, plane, confidence, calibration, config.tolerance, config.spread)
     used = (confidence > 0) & (off_rays(points3d, plane, calibration) < config.tolerance)
     support = (confidence * used).sum(1)
     points3d = np.where(_meet(used, plane, calibration)[..., None], points3d, np.nan)

@@ -13,14 +13,17 @@ import numpy as np
 from hgg_pyg.body import BodyModel
 from hgg_pyg.data.capture import Capture
 from hgg_pyg.data.capture_set import SPLITS, CaptureSet
+from hgg_pyg.evaluation.lpips import LPIPS, load_lpips
 from hgg_pyg.io.files import write_text
 from hgg_pyg.io.json_files import read_json_object
+from hgg_pyg.training.losses import describe_loss
 from hgg_pyg.training.run import CONFIG_FILE, RunConfig, places_of, read_config
 from hgg_pyg.types import UserError
 
 INPUTS_FILE = "inputs.json"
 _ROUNDING = 1e-6  # of the sum of absolute values: last digits of converted poses differ between processors
 _ANOTHER = "--name starts another run"
+_IN_LOSS, _LEFT_OUT = "in the loss", "left out"
 
 Inputs = dict[str, Any]
 
@@ -46,7 +49,7 @@ def inputs_of(captures: CaptureSet, body: BodyModel, lpips: bool, start: str) ->
             if capture.root not in known:
                 known[capture.root] = _subject(capture)
     subjects = {split: {c.name: known[c.root] for c in getattr(captures, split)} for split in SPLITS}
-    return {"body": body.digest, "network": start, "LPIPS": "in the loss" if lpips else "left out", **subjects}
+    return {"body": body.digest, "network": start, "LPIPS": _IN_LOSS if lpips else _LEFT_OUT, **subjects}
 
 
 def check_inputs(config: RunConfig, inputs: Inputs) -> None:
@@ -74,6 +77,27 @@ def check_inputs(config: RunConfig, inputs: Inputs) -> None:
         for name in then:
             if part := _difference(then[name], now[name]):
                 raise _differs(config.captures, f"{name}: {part}", "those that the run was trained on", "others")
+
+
+def perceptual_term(config: RunConfig) -> LPIPS | None:
+    """LPIPS for a run's loss; None if it is not wanted or not on this machine, or if the run was begun without it.
+
+    Raises:
+        UserError: its weights, or what the run says of its inputs, are damaged.
+    """
+    before = read_inputs(config.folder)
+    begun_without = before is not None and before["LPIPS"] == _LEFT_OUT
+    return None if begun_without or not config.loss.lpips else load_lpips()
+
+
+def loss_text(run: Path, config: RunConfig) -> str | None:
+    """The loss that a run was trained by, in words; None where its folder does not say whether LPIPS was in it.
+
+    Raises:
+        UserError: what it says of its inputs is damaged.
+    """
+    kept = read_inputs(run)
+    return None if kept is None else describe_loss(config.loss, kept["LPIPS"] == _IN_LOSS)
 
 
 def write_inputs(folder: Path, inputs: Inputs) -> None:

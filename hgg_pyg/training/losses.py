@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass
 from typing import Literal
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from hgg_pyg.config import Weight, check_choices
-from hgg_pyg.evaluation.lpips import LPIPS
+from hgg_pyg.config import ViewCount, Weight, check_choices
+from hgg_pyg.evaluation.lpips import LPIPS, NETWORKS, find_lpips_weights
 from hgg_pyg.types import RenderOutput
+
+log = logging.getLogger("hgg_pyg")
 
 _LEAST_ERROR = 1e-6  # 60 dB: what is better need not become better still
 _LPIPS_SIZE = 256  # pixels; larger images are shrunk for it, as LGM does
@@ -22,6 +26,9 @@ class LossConfig:
 
     lpips: Weight = 1.0
     """alpha_1, weight of LPIPS; without LPIPS weights on disk the term is left out (the paper: 1)"""
+    lpips_views: ViewCount | None = None
+    """so many of a clip's images, drawn at random, stand for all of them in LPIPS, which takes most of the time of a
+    step on a CPU; by default all are compared (the paper)"""
     alpha: Weight = 1.0
     """alpha_2, weight of the mean squared error of alpha (the paper: 1)"""
     error: Literal["mse", "log"] = "mse"
@@ -30,6 +37,31 @@ class LossConfig:
 
     def __post_init__(self) -> None:
         check_choices(self)
+
+
+def describe_loss(config: LossConfig, lpips: bool) -> str:
+    """The loss in words, for whoever reads a run's numbers.
+
+    Args:
+        config: the weights of its terms.
+        lpips: whether LPIPS was at hand.
+    """
+    squared = "squared error" if config.error == "mse" else "logarithm of the squared error"
+    parts = [f"{squared} of colour and {config.alpha:g} of alpha"]
+    if lpips and config.lpips:
+        some = config.lpips_views
+        views = "all images" if some is None else f"{some} random image{'s' * (some > 1)}"
+        parts.append(f"{config.lpips:g} LPIPS ({NETWORKS['vgg']}) of {views} of a clip")
+    else:
+        parts.append("no LPIPS")
+    return "; ".join(parts)
+
+
+def say_loss(config: LossConfig, lpips: bool) -> None:
+    """Log what a run is trained by, and how to come by LPIPS where it is wanted and missing."""
+    log.info("loss: %s", describe_loss(config, lpips))
+    if config.lpips and find_lpips_weights() is None:
+        log.info("LPIPS is left out, its networks are not here: python -m hgg_pyg.weights lpips fetches them")
 
 
 def rendering_loss(
@@ -49,14 +81,22 @@ def rendering_loss(
     """
     errors = _mse(rendered.rgb, rgb) + config.alpha * _mse(rendered.alpha, alpha)
     loss = (errors + _LEAST_ERROR).log10().mean() if config.error == "log" else errors.mean()
-    if lpips is not None:
-        loss = loss + config.lpips * lpips(_shrunk(rendered.rgb.clamp(0, 1)), _shrunk(rgb)).mean()
+    if lpips is not None and config.lpips:
+        loss = loss + config.lpips * _perceptual(rendered.rgb, rgb, lpips, config.lpips_views)
     return loss
 
 
 def _mse(images: Tensor, truth: Tensor) -> Tensor:
     """[V, H, W, D] x 2 -> [V]"""
     return F.mse_loss(images, truth, reduction="none").flatten(1).mean(1)
+
+
+def _perceptual(images: Tensor, truth: Tensor, lpips: LPIPS, views: int | None) -> Tensor:
+    """Mean LPIPS over V views, or over so many of them that torch's generator draws: right on average."""
+    if views is not None and views < len(truth):
+        chosen = torch.randperm(len(truth))[:views].to(truth.device)
+        images, truth = images[chosen], truth[chosen]
+    return lpips(_shrunk(images.clamp(0, 1)), _shrunk(truth)).mean()
 
 
 def _shrunk(images: Tensor) -> Tensor:

@@ -84,4 +84,6 @@ def _complaint(said: str) -> str:
     if any("connection broken" in line for line in lines):
         return "the index cannot be reached"
     errors = [line.removeprefix("ERROR: ") for line in lines if line.startswith("ERROR: ")]
+    if errors[-1:] == ["Exception:"]:  # a traceback follows, whose last line says what it was
+        errors = []
     return (errors or [line for line in lines if line] or ["nothing"])[-1][:300]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from hgg_pyg.prepare.synchrony import estimate_offsets
+from hgg_pyg.prepare.synchrony import Offset, estimate_offsets, late_cameras
 from tests.prepare.scenes import person, ring, seen
 
 
@@ -25,6 +25,22 @@ def test_offsets_are_those_of_the_option(late: list[int]) -> None:
     assert [offset.camera for offset in found if offset.clear] == [f"cam{v:02d}" for v, by in enumerate(late) if by]
     for offset in found:
         assert offset.after <= offset.before
+
+
+def test_what_is_said_names_the_option() -> None:
+    late = Offset("cam03", 2, 0.035, 0.031, (2, 2))
+    assert late.said() == "cam03 seems 2 frames late: --offset cam03=2 brings its rays from 35 to 31 mm off the others'"
+    assert Offset("cam03", -1, 0.1, 0.01, (-1, -1)).said().startswith("cam03 seems 1 frame early: --offset cam03=-1 ")
+    assert "8 frames late: --offset cam03=8" in late.said(every=4)
+
+
+def test_sentences_are_in_frames_of_the_footage() -> None:
+    points2d = np.stack(own_clocks([0, 0, 4, 0], noise=4), 1)
+    every_other = np.array([0, 2, 4, 6, 8, 12, 14, 18, *range(20, 40, 2)])
+    (said,) = late_cameras(points2d[every_other], ring(4), (100 + every_other).tolist(), {"cam02": 1.5})
+    assert said.startswith("cam02 seems 4 frames late: --offset cam02=5.5 ")
+    assert late_cameras(points2d[:1], ring(4), [3]) == ()
+    assert late_cameras(np.stack(own_clocks([0, 0, 0], noise=4), 1), ring(3), range(40)) == ()
 
 
 def test_of_two_cameras_the_difference_is_known() -> None:

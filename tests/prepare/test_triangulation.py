@@ -59,10 +59,10 @@ def test_refining_is_least_squares_over_those_who_agree() -> None:
     true, calibration = person(1), ring(5)
     plane = normalised(seen(true, calibration, noise=4)[..., :2], calibration)
     sure = np.full(plane.shape[:-1], 0.9)
-    points = refined(agreed(plane, sure, calibration, 0.06), plane, sure, calibration, 0.06)
+    points = refined(agreed(plane, sure, calibration, 0.06), plane, sure, calibration, 0.06, 0.018)
 
     def loss(points: np.ndarray) -> float:
-        share = off_rays(points, plane, calibration) / (0.3 * 0.06)
+        share = off_rays(points, plane, calibration) / 0.018
         return float(np.log1p(share**2).sum())
 
     nudges = [loss(points + step * np.eye(3)[axis]) for axis in range(3) for step in (-2e-3, 2e-3)]

@@ -14,7 +14,8 @@ from PIL import Image
 
 from hgg_pyg.backbones import PlyBackbone, PlyConfig
 from hgg_pyg.data import open_captures
-from hgg_pyg.training.inputs import INPUTS_FILE, check_inputs, inputs_of, write_inputs
+from hgg_pyg.training.inputs import INPUTS_FILE, check_inputs, inputs_of, loss_text, perceptual_term, write_inputs
+from hgg_pyg.training.losses import LossConfig
 from hgg_pyg.training.run import RunConfig, create_run, find_checkpoint, follow_places, read_config
 from hgg_pyg.types import UserError
 
@@ -136,3 +137,15 @@ def test_files_of_gaussians_are_known_by_contents(tmp_path):
     assert PlyBackbone(PlyConfig(moved)).contents == digest
     (moved / "000.ply").write_bytes(b"999")
     assert PlyBackbone(PlyConfig(moved)).contents != digest
+
+
+def test_a_run_goes_on_with_the_loss_that_it_was_begun_with(begun, body, monkeypatch):
+    monkeypatch.setattr("hgg_pyg.training.inputs.load_lpips", lambda: "LPIPS")
+    assert perceptual_term(begun) is None  # weights have come to this machine since
+    assert (loss_text(begun.folder, begun) or "").endswith("no LPIPS")
+    assert perceptual_term(replace(begun, name="another")) == "LPIPS"
+    assert perceptual_term(replace(begun, name="another", loss=LossConfig(lpips=0))) is None
+    write_inputs(begun.folder, measured(begun, body, lpips=True))
+    assert perceptual_term(begun) == "LPIPS"
+    assert (loss_text(begun.folder, begun) or "").endswith("LPIPS (VGG-16) of all images of a clip")
+    assert loss_text(begun.folder.with_name("none"), begun) is None

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from hgg_pyg.training.losses import LossConfig, rendering_loss
+from hgg_pyg.training.losses import LossConfig, describe_loss, rendering_loss
 from hgg_pyg.types import RenderOutput
 
 
@@ -30,3 +30,50 @@ def test_the_logarithm_counts_all_images_alike(images):
     torch.testing.assert_close(norms, norms[:1].expand(3), rtol=0.02, atol=0)
     with pytest.raises(ValueError, match="error: expected one of mse, log"):
         LossConfig(error="db")  # pyright: ignore[reportArgumentType]
+
+
+class Distance(torch.nn.Module):
+    """In the place of LPIPS: the mean distance of each pair, and how many pairs it was asked about."""
+
+    asked = 0
+
+    def forward(self, first: torch.Tensor, second: torch.Tensor) -> torch.Tensor:
+        self.asked += len(first)
+        return (first - second).abs().flatten(1).mean(1)
+
+
+def test_lpips_of_some_views_is_that_of_all_on_average(images):
+    rendered, rgb, alpha = images
+    rendered = RenderOutput(rendered.rgb.clamp(0, 1), rendered.alpha, None)
+    whole, some = Distance(), Distance()
+    without = rendering_loss(rendered, rgb, alpha, LossConfig())
+    wanted = rendering_loss(rendered, rgb, alpha, LossConfig(lpips=2), whole) - without
+    assert wanted > 0.01
+    torch.manual_seed(0)
+    config = LossConfig(lpips=2, lpips_views=2)
+    found = torch.stack([rendering_loss(rendered, rgb, alpha, config, some) - without for _ in range(300)])
+    assert (whole.asked, some.asked) == (3, 600)
+    assert found.std() > 0.1 * wanted
+    torch.testing.assert_close(found.mean(), wanted, rtol=0.05, atol=0)
+    drawn = torch.random.get_rng_state()
+    assert rendering_loss(rendered, rgb, alpha, LossConfig(lpips=2, lpips_views=3), some) - without == wanted
+    assert torch.equal(torch.random.get_rng_state(), drawn)  # as runs were before there was this choice
+
+
+def test_no_weight_is_no_term(images):
+    lpips = Distance()
+    assert rendering_loss(*images, LossConfig(lpips=0), lpips) == rendering_loss(*images, LossConfig())
+    assert lpips.asked == 0
+
+
+@pytest.mark.parametrize(
+    ("config", "lpips", "said"),
+    [
+        (LossConfig(), True, "squared error of colour and 1 of alpha; 1 LPIPS (VGG-16) of all images of a clip"),
+        (LossConfig(lpips_views=1), True, "1 LPIPS (VGG-16) of 1 random image of a clip"),
+        (LossConfig(lpips=0), True, "no LPIPS"),
+        (LossConfig(error="log"), False, "logarithm of the squared error of colour and 1 of alpha; no LPIPS"),
+    ],
+)
+def test_a_loss_is_said_in_words(config, lpips, said):
+    assert describe_loss(config, lpips).endswith(said)

@@ -133,7 +133,7 @@ class Report:
         missing: list[Network] = [network for network in NETWORKS if network not in self.lpips]
         if missing:
             files = " and ".join(f"{BACKBONE_FILES[network]} for {NETWORKS[network]}" for network in missing)
-            lines.append(f"LPIPS needs {files} in $HGG_LPIPS or torch hub's cache")
+            lines.append(f"LPIPS needs {files}: python -m hgg_pyg.weights lpips")
         return [*lines, *self.notes]
 
     def save(self, folder: Path, run: Path | None = None, regions: bool = False) -> None:
