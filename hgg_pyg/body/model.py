@@ -15,6 +15,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from smplx.lbs import batch_rodrigues, blend_shapes, vertices2joints
+from smplx.vertex_ids import vertex_ids
 from torch import Tensor, nn
 
 from hgg_pyg.body import fast_blend
@@ -29,6 +30,21 @@ _PEOPLE = {  # what poses can be for: whose, joints, only our own body, what to 
     "open-smplx": ("the open SMPL-X stand-in's", 55, True, "leave --body out"),
     "smpl": ("SMPL's", 24, False, "give --body SMPL_NEUTRAL.npz"),
     "smplx": ("SMPL-X's", 55, False, "give --body SMPLX_NEUTRAL.npz"),
+}
+
+_LANDMARKS = {  # our names of landmarks on the skin, and smplx's
+    "nose": "nose",
+    **{
+        f"{side}_{ours}": f"{side[0].upper() if theirs[0].isupper() else side[0]}{theirs}"
+        for side in ("left", "right")
+        for ours, theirs in (
+            ("eye", "eye"),
+            ("ear", "ear"),
+            ("heel", "Heel"),
+            ("big_toe", "BigToe"),
+            ("small_toe", "SmallToe"),
+        )
+    },
 }
 
 
@@ -110,6 +126,22 @@ class BodyModel(nn.Module):
     def joint_names(self) -> tuple[str, ...]:
         """What the joints are called. J"""
         return joint_names(self.num_joints)
+
+    @property
+    def chain(self) -> tuple[int, ...]:
+        """Each joint's parent, which stands before it; -1 for the root. J"""
+        return self._parents
+
+    @property
+    def landmark_vertices(self) -> dict[str, int]:
+        """Vertices of the face and the feet by what landmark networks call them: left_ear, right_big_toe, ...
+
+        Those of SMPL and SMPL-X, to which the open body's correspond; none for a body of another mesh.
+        """
+        known = {(24, 6890): "smplh", (55, 10475): "smplx"}.get((self.num_joints, self.num_vertices))
+        if known is None or (self.is_open and self.num_joints != 24):
+            return {}
+        return {ours: vertex_ids[known][theirs] for ours, theirs in _LANDMARKS.items()}
 
     @property
     def num_expressions(self) -> int:

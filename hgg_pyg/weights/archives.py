@@ -1,4 +1,4 @@
-"""Members of wheels and sdists, by their exact names: nothing else of an archive is unpacked."""
+"""Members of wheels, sdists and npm packages, by their exact names: nothing else of an archive is unpacked."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def extract(archive: Path, members: Collection[str], folder: Path) -> dict[str, 
     """Unpack members of an archive into a folder, each under a number: what an archive calls them is no path of ours.
 
     Args:
-        archive: a .whl or .zip, or a .tar.gz.
+        archive: a .whl or .zip, or a .tar.gz or .tgz.
         members: their names within it.
         folder: that is there.
 
@@ -45,7 +45,7 @@ def extract(archive: Path, members: Collection[str], folder: Path) -> dict[str, 
 @contextmanager
 def _opened(archive: Path) -> Iterator:
     """A function that opens a member for reading."""
-    if archive.name.endswith(".tar.gz"):
+    if archive.name.endswith((".tar.gz", ".tgz")):
         with tarfile.open(archive, "r:gz") as tar:
             yield lambda name: _of_tar(tar, name)
     else:

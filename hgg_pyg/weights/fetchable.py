@@ -6,11 +6,12 @@ import hashlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 
 @dataclass(frozen=True)
 class Source:
-    """One file of the package index, a wheel or an sdist."""
+    """One file of a package index: a wheel or an sdist, or an npm package."""
 
     distribution: str
     version: str
@@ -21,6 +22,12 @@ class Source:
     """bytes"""
     tags: tuple[str, str, str, str] | None = None
     """Python version, implementation, ABI and platform of a wheel that is for one of each"""
+    index: Literal["pypi", "npm"] = "pypi"
+
+    @property
+    def place(self) -> str:
+        """The index in words."""
+        return "the Python package index" if self.index == "pypi" else "npm's registry"
 
 
 @dataclass(frozen=True, kw_only=True)

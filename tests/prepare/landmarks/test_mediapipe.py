@@ -126,7 +126,7 @@ def real(monkeypatch: pytest.MonkeyPatch) -> Callable:
     pytest.importorskip("ai_edge_litert")
     monkeypatch.setattr("hgg_pyg.weights.sets.landmarks.fetch", _refuse)
     try:
-        return find_landmarker("mediapipe").find
+        return find_landmarker("mediapipe-full").find
     except UserError:
         pytest.skip("the networks are not on this machine: python -m hgg_pyg.weights landmarks")
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from hgg_pyg.prepare.landmark_sets import COCO_17
-from hgg_pyg.prepare.landmarks import LANDMARKERS, Sighting, find_landmarker
+from hgg_pyg.prepare.landmarks import LANDMARKERS, Sighting, find_landmarker, registry
 from hgg_pyg.prepare.landmarks.network import Network
 from hgg_pyg.types import UserError
 
@@ -77,3 +77,19 @@ def test_missing_litert_is_said_with_the_command(monkeypatch: pytest.MonkeyPatch
     monkeypatch.setitem(sys.modules, "ai_edge_litert.interpreter", None)
     with pytest.raises(UserError, match=r'found none: pip install "hgg_pyg\[prepare\]"'):
         Network(tmp_path / "any.tflite", threads=1)
+
+
+def test_the_smaller_network_stands_in_for_the_larger_and_says_so(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def refuse() -> None:
+        raise UserError("python -m hgg_pyg.weights landmarks-heavy: no network")
+
+    monkeypatch.setattr(registry, "heavy_landmark_model", refuse)
+    monkeypatch.setattr(registry, "_full", Own)
+    assert isinstance(find_landmarker(), Own)
+    assert (
+        "mediapipe-full, for want of the larger: python -m hgg_pyg.weights landmarks-heavy: no network" in caplog.text
+    )
+    with pytest.raises(UserError, match="landmarks-heavy: no network"):
+        find_landmarker("mediapipe-heavy")
