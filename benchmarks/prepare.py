@@ -174,15 +174,21 @@ def one(config: PrepareBenchmark, people: Path, subject: str, cameras: int) -> N
         _keep_cameras(seen / "calibration_full.json", names)
     capture = open_captures(seen, config.size, body).require("all", seen)[0]
     film(seen, names, work / "videos", fps)
-    given = {}
+    landmarks = masks = None
     if config.landmarks == "true":
         true_landmarks(work / "landmarks.npz", body, capture, seen, config.noise)
         for camera in names:
             shutil.copytree(seen / camera / "mask" / "pha", work / "masks" / camera, dirs_exist_ok=True)
-        given = {"landmarks_2d": work / "landmarks.npz", "masks": work / "masks"}
+        landmarks, masks = work / "landmarks.npz", work / "masks"
     fitted = work / "fitted" / subject
     prepare(
-        PrepareConfig(out=fitted, videos=(work / "videos",), calibration=(seen / "calibration_full.json",), **given)
+        PrepareConfig(
+            out=fitted,
+            videos=(work / "videos",),
+            calibration=(seen / "calibration_full.json",),
+            landmarks_2d=landmarks,
+            masks=masks,
+        )
     )
     found = open_captures(fitted, config.size, body).require("all", fitted)[0]
     if len(found.frames) != len(capture.frames):
@@ -191,10 +197,19 @@ def one(config: PrepareBenchmark, people: Path, subject: str, cameras: int) -> N
     vertices = 1000 * (body.pose(found.poses).vertices - body.pose(capture.poses).vertices).norm(dim=-1)
     scores = [novel_poses(folder, body, 4, config.size, config.images) for folder in (seen, fitted)]
     return Nearness(
-        subject, cameras, len(found.frames), config.landmarks,
-        *(float(value) for value in (joints.median(), joints.mean(), vertices.median(), vertices.mean())),
-        *scores[0], *scores[1],
-    )  # fmt: skip
+        subject=subject,
+        cameras=cameras,
+        frames=len(found.frames),
+        landmarks=config.landmarks,
+        joints_mm=joints.median().item(),
+        joints_mean_mm=joints.mean().item(),
+        vertices_mm=vertices.median().item(),
+        vertices_mean_mm=vertices.mean().item(),
+        true_direct=scores[0][0],
+        true_ours=scores[0][1],
+        fitted_direct=scores[1][0],
+        fitted_ours=scores[1][1],
+    )
 
 
 def _others(folder: Path, files: list[str], truth: Path, names: tuple[str, ...]) -> list[str]:
