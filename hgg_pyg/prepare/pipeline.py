@@ -68,7 +68,7 @@ def _make(config: PrepareConfig, opened: Opened, work: Path) -> Prepared:
     body = load_body(config.body)
     offsets = {opened.names.get(name, name): span for name, span in sorted(config.sampling.offsets.items())}
     sampling = replace(config.sampling, offsets=offsets)
-    finder = Finder(config, work)
+    finder = Finder(config, offsets, work)
     finder.make_ready()
     with progress_bars("1/5 images", "image") as bar:
         images, filmed = film(opened, sampling, config.longest, work, bar)
