@@ -6,13 +6,13 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from hgg_pyg.prepare.fit import FitConfig
 from PIL import Image
 
 from hgg_pyg.body import load_body
 from hgg_pyg.prepare import finding
 from hgg_pyg.prepare.__main__ import main
 from hgg_pyg.prepare.config import PrepareConfig
+from hgg_pyg.prepare.fit import FitConfig
 from hgg_pyg.prepare.pipeline import prepare
 from hgg_pyg.runtime import run_command
 from hgg_pyg.synthetic import SynthesizeConfig

@@ -66,7 +66,7 @@ def _sampled(views: Views) -> Views:
 def disagreement(views: Views) -> np.ndarray:
     """Each camera's error, see above. [V] shares of the longer side; NaN where a camera sees nothing with others"""
     views = _sampled(views)
-    off = _errors(views, _points(views))
+    off = errors_of(views, points_of(views))
     errors = np.full(off.shape[1], np.nan)
     for camera in range(off.shape[1]):
         own = off[:, camera][np.isfinite(off[:, camera])]
@@ -82,8 +82,8 @@ def extent(views: Views, good: float) -> float:
         views: in any unit, which the result is in too.
         good: share of the longer side by which views may be off a landmark's point for it to count.
     """
-    points = _points(views)
-    off = _errors(views, points)
+    points = points_of(views)
+    off = errors_of(views, points)
     agree = (np.nan_to_num(off, nan=0).max(1) < good) & np.isfinite(points[..., 0])
     apart = [
         float(np.linalg.norm(frame[:, None] - frame[None], axis=-1).max())
@@ -93,7 +93,7 @@ def extent(views: Views, good: float) -> float:
     return float(np.median(apart)) if apart else float("nan")
 
 
-def _points(views: Views) -> np.ndarray:
+def points_of(views: Views) -> np.ndarray:
     """Where each landmark lies. [F, J, 3] in the unit of the calibration; NaN where fewer than two views see it"""
     plane = normalised(views.points2d[..., :2], views.calibration)
     centres, towards = rays(plane, views.calibration)
@@ -111,13 +111,13 @@ def _points(views: Views) -> np.ndarray:
             points = np.linalg.solve(normal + 1e-12 * (scale + 1) * np.eye(3), target[..., None])[..., 0]
             distance = np.linalg.norm(points[:, None] - centres[:, None], axis=-1)
             # Metres across a ray count as pixels do: by their distance
-            off = np.nan_to_num(_errors(views, points), nan=_WORST)
+            off = np.nan_to_num(errors_of(views, points), nan=_WORST)
             weights = np.where(there, 1 / (1 + (off / _SOFT) ** 2) / np.maximum(distance, 1e-9) ** 2, 0)
             weights /= np.maximum(weights.max(1, keepdims=True), 1e-300)
     return np.where((there.sum(1) >= 2)[..., None], points, np.nan)
 
 
-def _errors(views: Views, points: np.ndarray) -> np.ndarray:
+def errors_of(views: Views, points: np.ndarray) -> np.ndarray:
     """Distances of landmarks and points in each image. [F, V, J] shares of the longer side, NaN where none was seen"""
     pixels = views.points2d[..., :2]
     off = np.linalg.norm(project(points, views.calibration) - pixels, axis=-1) / views.sides[:, None]

@@ -19,7 +19,7 @@ from hgg_pyg.prepare.landmarks import detector as people
 from hgg_pyg.prepare.landmarks import pose
 from hgg_pyg.prepare.landmarks.base import Sighting
 from hgg_pyg.prepare.landmarks.crop import Square
-from hgg_pyg.prepare.landmarks.mask import full_size_mask
+from hgg_pyg.prepare.landmarks.mask import full_size_mask, own_parts
 from hgg_pyg.prepare.landmarks.network import Network
 
 FIRST, SECOND = 1.25, 1.15  # sides of the squares, by the diameter of the circle around the person
@@ -74,15 +74,12 @@ class MediaPipe:
             seen = self._look(image, square)
             if seen is None:
                 continue
-            points, logits, square = seen
+            points, mask, square = seen
             apart = (np.linalg.norm((other - points)[:, :2], axis=1).mean() for _, other, _ in found)
             if all(distance > _SAME_PERSON * square.side for distance in apart):
-                found.append((square, points, logits))
+                found.append((square, points, mask))
         found.sort(key=lambda person: -person[0].side)
-        return [
-            Sighting(points, full_size_mask(probability, square, points, image))
-            for square, points, probability in found
-        ]
+        return [Sighting(points, full_size_mask(mask, square, image)) for square, points, mask in found]
 
     def _people(self, image: np.ndarray) -> list[Square]:
         height, width = image.shape[:2]
@@ -94,7 +91,7 @@ class MediaPipe:
         return sorted(squares, key=lambda square: -square.side)
 
     def _look(self, image: np.ndarray, square: Square) -> tuple[np.ndarray, np.ndarray, Square] | None:
-        """Landmarks [33, 3] in the image, probabilities of the mask in the square, and the square."""
+        """Landmarks [33, 3] in the image, the mask in the square, and the square."""
         first = self._see(square.cut(image, pose.SIZE))
         if first is None:
             return None
@@ -106,8 +103,9 @@ class MediaPipe:
             return None
         points, probability = ((a + b) / 2 for a, b in zip(plain, _mirrored(*mirrored), strict=True))
         points = points[: len(self.landmarks)]
+        mask = own_parts(probability, points)
         points[:, :2] = square.points_to_image(points[:, :2], pose.SIZE)
-        return points, probability, square
+        return points, mask, square
 
     def _see(self, picture: np.ndarray) -> tuple[np.ndarray, np.ndarray] | None:
         """Landmarks [39, 3] and probabilities of the mask [S, S] in a picture [S, S, 3]; None: there is nobody."""
