@@ -25,7 +25,7 @@ from hgg_pyg.prepare.triangulation import Triangulated, TriangulationConfig, rep
 from hgg_pyg.types import UserError
 
 _ARRAYS = "points.npz"
-_AGREE = 0.5  # share of the landmarks that must agree with their point
+_AGREE = 0.5  # share of the landmarks that must agree with their point, and of a camera's people who are the person
 
 MaskOf = Callable[[int, int, np.ndarray], Path | None]
 """The file of the mask of somebody with these landmarks [J, 3], by frame and camera; None if there is none"""
@@ -91,8 +91,10 @@ def locate(
         done(1)
         found = triangulate(points, cameras, landmarks, config)
         done(1)
-        if reprojection(found).agreeing < _AGREE:
-            _refuse_faults(points, filmed)
+        somebody = np.array([[bool(people) for people in row] for row in sightings])
+        strange = ((chosen >= 0).sum(0) < _AGREE * somebody.sum(0)).any()
+        if strange or reprojection(found).agreeing < _AGREE:
+            _refuse_faults(_surest(sightings, len(landmarks)) if strange else points, filmed)
         already = {name: span.in_seconds(filmed.rate) * filmed.rate for name, span in offsets.items()}
         notes = list(late_cameras(points, cameras, filmed.ticks.tolist(), already))
         better = refine_cameras(found, cameras, refinement)
