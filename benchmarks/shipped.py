@@ -27,8 +27,8 @@ from hgg_pyg.data.capture_set import load_body_for, open_captures
 from hgg_pyg.data.clips import input_range
 from hgg_pyg.data.frames import frame_sources
 from hgg_pyg.data.usable import some_usable
-from hgg_pyg.evaluation.evaluator import Extras, evaluate, network_column
-from hgg_pyg.evaluation.lpips import load_all_lpips
+from hgg_pyg.evaluation.evaluator import Extras, evaluate
+from hgg_pyg.evaluation.lpips import Network, load_all_lpips
 from hgg_pyg.evaluation.reporting.report import DIRECT, OURS, TASKS
 from hgg_pyg.io.files import try_folder, write_atomically
 from hgg_pyg.runtime import run_command
@@ -89,8 +89,10 @@ class Trial:
     ours: float
     gain: float
     least_gain: float  # of the subjects
-    direct_lpips: float | None
-    ours_lpips: float | None
+    direct_lpips_alex: float | None  # None without the networks of LPIPS
+    ours_lpips_alex: float | None
+    direct_lpips_vgg: float | None
+    ours_lpips_vgg: float | None
 
 
 def settings(config: ShippedBenchmark) -> list[tuple[int, int]]:
@@ -112,15 +114,16 @@ def try_setting(config: ShippedBenchmark, data: Path, size: int, views: int, fra
     if min(input_range(source.capture) for source in sources) < frames:
         return None
     model = load_network(config.run, body, backbone, torch.device("cpu"))
-    lpips = load_all_lpips()
-    extras = Extras(regions=False, timing=False, shown=0, lpips=lpips)
+    extras = Extras(regions=False, timing=False, shown=0, lpips=load_all_lpips())
     report = evaluate(model, sources, trained.graph, frames, config.images, extras=extras)
     if NOVEL_POSE not in report.tasks:
         raise UserError(f"{data}: expected frames for novel poses, found none")
     scores = {(s.method, s.subject): s.psnr for s in report.scores if s.task == NOVEL_POSE}
     gains = [scores[OURS, source.capture.name] - scores[DIRECT, source.capture.name] for source in sources]
-    column = network_column(lpips[0]) if report.lpips else None
-    perceived = [None if column is None else report.mean(NOVEL_POSE, each, column) for each in (DIRECT, OURS)]
+
+    def perceived(method: str, network: Network) -> float | None:
+        return report.mean(NOVEL_POSE, method, f"lpips_{network}") if network in report.lpips else None
+
     return Trial(
         data=data.name,
         size=size,
@@ -132,17 +135,22 @@ def try_setting(config: ShippedBenchmark, data: Path, size: int, views: int, fra
         ours=report.mean(NOVEL_POSE, OURS, "psnr"),
         gain=float(np.mean(gains)),
         least_gain=min(gains),
-        direct_lpips=perceived[0],
-        ours_lpips=perceived[1],
+        direct_lpips_alex=perceived(DIRECT, "alex"),
+        ours_lpips_alex=perceived(OURS, "alex"),
+        direct_lpips_vgg=perceived(DIRECT, "vgg"),
+        ours_lpips_vgg=perceived(OURS, "vgg"),
     )
 
 
 def table(trials: Sequence[Trial]) -> str:
     """All settings, and how many of them are worse than direct binding."""
     lines = [f"{'captures':20}{'pixels':>7}{'cameras':>8}{'frames':>7}{'direct':>9}{'ours':>9}{'gain':>8}{'least':>8}"]
+    if any(t.ours_lpips_vgg is not None for t in trials):
+        lines[0] += f"{'LPIPS':>9}{'(VGG)':>9}"
     for t in trials:
         numbers = f"{t.size:7}{t.views:8}{t.frames:7}{t.direct:9.2f}{t.ours:9.2f}{t.gain:+8.2f}{t.least_gain:+8.2f}"
-        lines.append(f"{t.data[:19]:20}{numbers}")
+        seen = (t.direct_lpips_vgg, t.ours_lpips_vgg)
+        lines.append(f"{t.data[:19]:20}{numbers}" + "".join(f"{x:9.4f}" for x in seen if x is not None))
     worse = [t for t in trials if t.gain < 0]
     lines.append(f"worse than direct binding: {len(worse)} of {len(trials)} settings")
     return "\n".join(lines)

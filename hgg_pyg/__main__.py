@@ -14,6 +14,7 @@ from hgg_pyg.evaluation.lpips import BACKBONE_FILE, find_lpips_weights
 from hgg_pyg.io.streams import lasting_streams
 
 COMMANDS = (
+    ("prepare", "videos from calibrated cameras to a capture: masks, landmarks, body poses"),
     ("avatar", "a capture to an animatable avatar in one file"),
     ("train", "captures to a trained, evaluated model; the defaults are a demo"),
     ("precompute", "per-frame Gaussians of a whole data set into a cache, before training"),

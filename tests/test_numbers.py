@@ -30,23 +30,28 @@ ALLOWED = {
     (r"GalleryConfig\.amplify", 10**18): "any factor shows the smallest differences",
     (r"AnimateConfig\.(azimuth|elevation|turns)", -1): "a camera may go and look either way",
 }
-WITH = {"AnimateConfig": {"camera": "orbit"}}  # what other options need
+WITH = {  # what other options need
+    "AnimateConfig": {"camera": "orbit"},
+    "WeightsConfig": {"name": "clip"},
+    "PrepareConfig": {"videos": (Path("somewhere"),), "calibration": (Path("somewhere"),)},
+}
 
 
 def command_configs() -> Iterator[Any]:
     """The configuration of every command of ours, with what it needs."""
     for folder in ("hgg_pyg", "benchmarks"):
-        for path in sorted((ROOT / folder).glob("*.py")):
+        for path in sorted([*(ROOT / folder).glob("*.py"), *(ROOT / folder).glob("*/__main__.py")]):
             source = path.read_text("utf-8")
             if start := re.search(r"^    run_command\((\w+), \w+\)", source, re.M):
-                kind = getattr(importlib.import_module(f"{folder}.{path.stem}"), start[1])
-                hints = typing.get_type_hints(kind)
-                needed = [
-                    "somewhere" if hints[name] is str else Path("somewhere")
+                name = ".".join(path.relative_to(ROOT).with_suffix("").parts)
+                kind = getattr(importlib.import_module(name), start[1])
+                hints, given = typing.get_type_hints(kind), WITH.get(kind.__name__, {})
+                needed = {
+                    name: "somewhere" if hints[name] is str else Path("somewhere")
                     for name, field in inspect.signature(kind).parameters.items()
-                    if field.default is inspect.Parameter.empty
-                ]
-                yield kind(*needed, **WITH.get(kind.__name__, {}))
+                    if field.default is inspect.Parameter.empty and name not in given
+                }
+                yield kind(**needed, **given)
 
 
 def parts(config: Any) -> Iterator[Any]:
@@ -83,6 +88,7 @@ FIELDS = {
 def test_all_commands_are_looked_at() -> None:
     commands = {name.partition(".")[0] for name in FIELDS}
     assert {"TrainConfig", "FinetuneConfig", "GraphSpec", "SurfaceConfig", "PlyConfig", "LGMConfig"} < commands
+    assert {"AvatarConfig", "PrepareConfig", "FitConfig", "TriangulationConfig"} < commands
     assert {"AblationBenchmark", "GpuBenchmark", "AugmentConfig", "LossConfig", "ClipConfig"} < commands
     assert len(FIELDS) > 120
 

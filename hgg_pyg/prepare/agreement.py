@@ -70,7 +70,7 @@ def _best(
     valid = (np.minimum(votes[row, a], votes[row, b]) > 0) & np.isfinite(proposed[..., 0])
     off = off_rays(proposed, places[:, :, None], calibration)  # P V H
     # A view without the point votes for none; a tiny bonus for nearness decides where nobody is within the tolerance
-    share = np.nan_to_num(off, nan=np.inf) / tolerance
+    share = np.where(np.isnan(off), np.inf, off) / tolerance
     score = votes[:, :, None] * (np.maximum(0, 1 - share * share) + 1e-6 / (1 + share))
     total = np.where(valid, score.sum(1), -np.inf)
     if not left_out:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 
 from hgg_pyg.data.calibration import Calibration
+from hgg_pyg.prepare.calibrations import calibration_faults
 from hgg_pyg.prepare.grouping import SightedJoints, pack
 from hgg_pyg.prepare.landmark_sets import LandmarkSet
 from hgg_pyg.prepare.landmarks import Sighting
@@ -16,6 +18,7 @@ from hgg_pyg.prepare.tracking import Track, tracks_of
 from hgg_pyg.types import UserError
 
 _LEAST = 0.25, 0.1  # shares of the first person's frames and votes that another must have: not by chance nor in passing
+_LOOKS = 30  # frames at most that are looked at to say what is wrong with a calibration
 
 
 @dataclass(frozen=True, eq=False)
@@ -74,17 +77,37 @@ def find_people(
             f"no person: expected somebody in the images of {len(calibration.names)} cameras, found nobody in "
             f"{len(sightings)} frames; are people large enough, upright, and lit?"
         )
+    fault = partial(_fault, sightings, calibration)
     tracks = tracks_of(seen, calibration)
     tracks.sort(key=lambda known: -_votes(known, seen))
     looking = (seen.sure > 0).any((2, 3)).sum(1) >= 2
     if not tracks or len(tracks[0].groups) < AGREES * looking.sum():
-        raise nobody_agrees(seen, calibration)
+        raise nobody_agrees(seen, calibration, fault)
     people = [Person(_members(known, seen), _votes(known, seen)) for known in tracks]
     frames, votes = (share * of for share, of in zip(_LEAST, (people[0].frames.sum(), people[0].votes), strict=True))
     people = [one for one in people if one.frames.sum() >= frames and one.votes >= votes]
-    fits = np.any([one.sighting >= 0 for one in people], axis=0)
-    refuse_strangers(seen, calibration, fits, tracks[0])
+    # Two cameras that are wrong alike may agree with each other, and on nobody whom a third one sees
+    known = (people[0].sighting >= 0).any(0)
+    fits = np.any([one.sighting >= 0 for one in people if (one.sighting >= 0).any(0)[known].any()], axis=0)
+    refuse_strangers(seen, calibration, fits, tracks[0], fault)
     return people
+
+
+def _fault(sightings: Sequence[Sequence[Sequence[Sighting]]], calibration: Calibration) -> str | None:
+    """The likely fault of the calibration, by whoever is found first in each image."""
+    frames = [frame for frame in sightings if sum(map(bool, frame)) >= 2]
+    frames = frames[:: -(-len(frames) // _LOOKS) or 1]
+    points = len(next(people[0].points for frame in frames for people in frame if people)) if frames else 0
+    points2d = np.full((len(frames), len(calibration.names), points, 3), np.nan)
+    for row, frame in enumerate(frames):
+        for view, people in enumerate(frame):
+            if people:
+                points2d[row, view] = people[0].points
+    sizes = [
+        size or (round(2 * K[0, 2]), round(2 * K[1, 2]))
+        for size, K in zip(calibration.sizes, calibration.K, strict=True)
+    ]
+    return calibration_faults(points2d, calibration, sizes) if frames else None
 
 
 def _votes(known: Track, seen: SightedJoints) -> float:

@@ -73,4 +73,4 @@ def select(
 
 
 def _names(numbers: Sequence[int], chosen: np.ndarray) -> tuple[str, ...]:
-    return tuple(str(numbers[frame]) for frame in np.flatnonzero(chosen))
+    return tuple(str(numbers[frame]) for frame in np.flatnonzero(chosen).tolist())

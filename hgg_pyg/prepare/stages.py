@@ -50,6 +50,11 @@ class Stage:
             write_text(path, key)
         return Stage(folder, key)
 
+    @staticmethod
+    def was_done(work: Path, name: str) -> bool:
+        """Whether a stage was done at some time, with the options of now or with others."""
+        return (work / name / _DONE).is_file()
+
     @property
     def done(self) -> bool:
         """Whether the whole result is there."""
@@ -88,4 +93,4 @@ class Stage:
 
 def _savez(path: Path, arrays: dict[str, np.ndarray]) -> None:
     with path.open("wb") as file:
-        np.savez(file, **arrays)
+        np.savez(file, **arrays)  # pyright: ignore[reportArgumentType]

@@ -6,7 +6,8 @@ import numpy as np
 
 from hgg_pyg.prepare.landmark_sets import LandmarkSet
 
-_USUAL = 4  # times the median distance off the neighbours' middle is what a lively point may do
+_NEAR = 3  # frames before and after, whose median a point is held against
+_USUAL = 4  # times its median distance off them is what a lively point may do
 _ENOUGH = 5  # frames that a bone must be seen in before its median is believed
 _SHORTEST = 0.08  # metres: bones of hands and feet differ by as much as landmarks are off
 
@@ -23,7 +24,7 @@ def unsteady(
         support: [F, J] confidence of the views that agree with each.
         landmarks: J points.
         bone_change: share by which a bone may differ from its median length.
-        jump: metres by which a point may lie off the middle of its neighbours in time, at least.
+        jump: metres by which a point may lie off the median of its neighbours in time, at least.
 
     Returns:
         [F, J] bool
@@ -52,14 +53,17 @@ def unsteady(
 
 
 def _jumps(points3d: np.ndarray, jump: float) -> np.ndarray:
-    """Points that are off for one moment, before and after which they are elsewhere. [F, J, 3] -> [F, J] bool"""
-    found = np.zeros(points3d.shape[:2], bool)
-    if len(points3d) < 3:
-        return found
-    off = np.linalg.norm(points3d[1:-1] - (points3d[:-2] + points3d[2:]) / 2, axis=-1)
+    """Points that are elsewhere just before and after. [F, J, 3] metres -> [F, J] bool"""
+    frames = len(points3d)
+    padded = np.pad(points3d, ((_NEAR, _NEAR), (0, 0), (0, 0)), constant_values=np.nan)
+    shifts = [shift for shift in range(2 * _NEAR + 1) if shift != _NEAR]
+    around = np.stack([padded[shift : shift + frames] for shift in shifts])  # W F J 3
+    before, after = (np.isfinite(half[..., 0]).sum(0) for half in (around[:_NEAR], around[_NEAR:]))
+    enough = (before + after >= _NEAR) & np.isfinite(points3d[..., 0])
+    middle = np.full(points3d.shape, np.nan)
+    middle[enough] = np.nanmedian(around[:, enough], 0)
+    off = np.linalg.norm(points3d - middle, axis=-1)
     usual = np.array([np.median(good) if len(good := one[np.isfinite(one)]) else 0 for one in off.T])
-    spikes = off > np.maximum(jump, _USUAL * usual)
-    # The neighbours of a spike seem off by half as much: only the peak is one
-    height = np.pad(np.nan_to_num(off), ((1, 1), (0, 0)))
-    found[1:-1] = spikes & (height[1:-1] >= height[:-2]) & (height[1:-1] >= height[2:])
-    return found
+    # Seen from one side only, whoever moves is off by the way of some frames
+    one_sided = np.where(np.minimum(before, after) == 0, 2, 1)
+    return np.nan_to_num(off) > np.maximum(jump, _USUAL * usual) * one_sided

@@ -34,7 +34,7 @@ class TriangulationConfig:
     bone_change: Annotated[float, Bounds(0.01, 10)] = 0.35
     """share by which a bone may differ from its median length over the clip"""
     jump: Annotated[float, Bounds(0.01, 10)] = 0.25
-    """metres by which a point may lie off the middle of its neighbours in time, or four times what is usual for it"""
+    """metres by which a point may lie off the median of its neighbours in time, or four times what is usual for it"""
 
     def __post_init__(self) -> None:
         check_choices(self)

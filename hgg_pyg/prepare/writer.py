@@ -6,7 +6,6 @@ import json
 import os
 import shutil
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -32,46 +31,40 @@ _SMPLX_PARTS = {
 
 def write_capture(
     prepared: Prepared,
-    folder: Path,
     image: Callable[[int, int], Path],
     mask: Callable[[int, int], Path | None],
     written: Callable[[int], object] = lambda images: None,
-) -> Prepared:
-    """Write a capture to an empty folder.
+) -> None:
+    """Write a capture to its folder, which is made.
 
     Images and masks become second names of the files that are there, which takes no disk; copies where the file
     system has no such names.
 
     Args:
-        prepared: cameras and poses.
-        folder: where.
+        prepared: cameras, poses and the folder.
         image: the file of an image, by frame and camera.
         mask: the file of a mask, 8 bit; None: the person is not in the image.
         written: called with the number of images that are done, once and again.
 
-    Returns:
-        `prepared` with the folder as its own.
-
     Raises:
         UserError: the folder cannot be written, or the disk is full.
     """
-    placed = replace(prepared, folder=folder)
+    folder = prepared.folder
     with writing(folder):
         width, height = prepared.size
         for camera in range(len(prepared.calibration.names)):
-            placed.mask(0, camera).parent.mkdir(parents=True, exist_ok=True)
+            prepared.mask(0, camera).parent.mkdir(parents=True, exist_ok=True)
             for frame in range(len(prepared.times)):
-                _place(image(frame, camera), placed.image(frame, camera))
+                _place(image(frame, camera), prepared.image(frame, camera))
                 found = mask(frame, camera)
                 if found is None:
-                    Image.fromarray(np.zeros((height, width), np.uint8)).save(placed.mask(frame, camera))
+                    Image.fromarray(np.zeros((height, width), np.uint8)).save(prepared.mask(frame, camera))
                 else:
-                    _place(found, placed.mask(frame, camera))
+                    _place(found, prepared.mask(frame, camera))
                 written(1)
         (folder / "calibration_full.json").write_text(calibration_json(prepared.calibration), "utf-8")
         np.savez(folder / PARAMS, **body_parameters(prepared.pose, prepared.calibration.origin))  # pyright: ignore[reportArgumentType]
         (folder / STATED_BODY).write_text(f"{body_word(prepared.body)}\n", "utf-8")
-    return placed
 
 
 def calibration_json(calibration: Calibration) -> str:

@@ -25,7 +25,7 @@ from hgg_pyg.backbones.ply import read_similarity
 from hgg_pyg.body import BodyModel, load_body
 from hgg_pyg.body.arrays import read_body
 from hgg_pyg.config import config_json
-from hgg_pyg.data.calibration import make_calibration, read_calibration, require
+from hgg_pyg.data.calibration import Calibration, Entry, make_calibration, read_calibration, require
 from hgg_pyg.data.capture_set import read_splits
 from hgg_pyg.data.layouts.mvhumannet import _read_cameras
 from hgg_pyg.data.layouts.mvhumannet_poses import _read_smpl, _read_smplx
@@ -37,6 +37,7 @@ from hgg_pyg.evaluation.lpips import LPIPS
 from hgg_pyg.io.splats import read_ply, write_ply
 from hgg_pyg.model.config import ModelConfig
 from hgg_pyg.model.network import HGGNet
+from hgg_pyg.prepare.given import read_landmarks, read_points3d
 from hgg_pyg.training.run import TrainConfig, read_config
 from hgg_pyg.types import Gaussians, UserError
 from tests.avatar.avatars import small_avatar
@@ -328,6 +329,52 @@ def _avatars(folder: Path) -> Sequence[bytes]:
     return [(folder / "valid.avatar").read_bytes()]
 
 
+def _landmarks() -> Sequence[bytes]:
+    """Two cameras' landmarks in three images of 64 x 64, by a set's name and by names of points."""
+    points = np.random.default_rng(0).uniform(1, 60, (3, 2, 17, 3)) * (1, 1, 1 / 64)
+    given = {"points2d": points, "cameras": np.array(["a", "b"])}
+    frames = {"axes": "VFJ", "frames": np.array([0, 2, 5])}
+    names = np.array(["left_hip", "right_hip", "left_knee", "right_knee", *"abcdefghijklm"])
+    return [
+        _npz(**given, landmarks="coco17"),
+        _npz(**given | {"points2d": points.swapaxes(0, 1)}, landmarks=names, **frames),
+    ]
+
+
+def _points3d() -> Sequence[bytes]:
+    points = np.random.default_rng(0).uniform(-0.6, 0.6, (3, 17, 3)) * (0.3, 1, 0.3) + (0, 0, 1)
+    return [_npz(points3d=points, landmarks="coco17"), _npz(points3d=points, landmarks="coco17", frames=np.arange(3))]
+
+
+@functools.cache
+def _two_cameras() -> Calibration:
+    K = np.array(_K) * ((0.1,), (0.1,), (1,)) + np.array([[0, 0, 28.8], [0, 0, 28.8], [0, 0, 0]])
+    return make_calibration([Entry(name, name, K, np.eye(3), [x, 0, 2]) for x, name in ((0.0, "a"), (0.5, "b"))])
+
+
+def _keypoints(form: str) -> Callable[[Path], Sequence[bytes]]:
+    """OpenPose's file of one frame, or MMPose's of one camera; the other camera's is whole."""
+    rows = (np.random.default_rng(0).uniform(1, 60, (17, 3)) * (1, 1, 1 / 64)).tolist()
+    person = {"keypoints": [row[:2] for row in rows], "keypoint_scores": [row[2] for row in rows]}
+    frames = [{"frame_id": 1, "instances": [person, person]}, {"frame_id": 2, "instances": []}]
+    content = {
+        "openpose": _text({"version": 1.3, "people": [{"pose_keypoints_2d": np.ravel(rows).tolist()}]}),
+        "mmpose": _text({"meta_info": {}, "instance_info": frames}),
+    }[form]
+
+    def valid(folder: Path) -> Sequence[bytes]:
+        whole = folder / "given" / ("b/0_keypoints.json" if form == "openpose" else "b.json")
+        whole.parent.mkdir(parents=True, exist_ok=True)
+        whole.write_bytes(content)
+        return [content]
+
+    return valid
+
+
+def _read_keypoints(folder: Path) -> object:
+    return read_landmarks(folder / "given", ("a", "b"), [(64, 64)] * 2, [6] * 2)
+
+
 _EASYMOCAP = {
     key: [[0.1] * count] for key, count in {"Rh": 3, "Th": 3, "poses": 87, "expression": 10, "shapes": 10}.items()
 }
@@ -384,6 +431,20 @@ READERS: dict[str, Reader] = {
     "similarity": Reader(
         _always(*_similarity()), "move.txt", lambda folder: read_similarity(folder / "move.txt"), (bytes_changed,)
     ),
+    "landmarks": Reader(
+        _always(*_landmarks()),
+        "a.npz",
+        lambda folder: read_landmarks(folder / "a.npz", ("a", "b"), [(64, 64)] * 2),
+        _NPZ,
+    ),
+    "points3d": Reader(
+        _always(*_points3d()),
+        "a.npz",
+        lambda folder: read_points3d(folder / "a.npz", _two_cameras(), [(64, 64)] * 2),
+        _NPZ,
+    ),
+    "openpose": Reader(_keypoints("openpose"), "given/a/0_keypoints.json", _read_keypoints, _JSON),
+    "mmpose": Reader(_keypoints("mmpose"), "given/a.json", _read_keypoints, _JSON),
     "motion_bvh": _motion(_bvhs, bvh.FORMAT, "a.bvh", (bytes_changed,)),
     "motion_smpl": _motion(_always(*_motion_rows()), smpl_npz.FORMAT, "a.npz", _NPZ),
     "motion_easymocap": _motion(_always(*_captured(2)), easymocap.FORMAT, "a.json", _JSON),

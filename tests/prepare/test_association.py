@@ -150,4 +150,8 @@ def test_what_is_wrong_is_said_in_a_line() -> None:
     elsewhere = points.copy()
     elsewhere[:, 3] = nobody(calibration, 5)[:, 3]
     assert said(elsewhere).startswith("camera cam03: expected a person where cam00, cam01, cam02 see one")
+    exchanged = calibration.select([1, 0, 2, 3])
+    names = said(points, replace(exchanged, names=calibration.names))
+    assert names.startswith("camera cam00, cam01: expected a person where cam02, cam03 see one")
+    assert "look exchanged" in names
     assert "found millimetres" in said(points, replace(calibration, T=calibration.T * 1000))

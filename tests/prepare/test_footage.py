@@ -148,6 +148,7 @@ def test_images_keep_their_numbers(tmp_path):
     moments = choose_moments([whole.timeline(), other.timeline()], Sampling())
     assert moments.times.tolist() == [0, 5, 15, 20]
     assert moments.frames.tolist() == [[0, 0], [1, 1], [3, 2], [4, 3]]
+    assert moments.numbers[:, 0].tolist() == moments.numbers[:, 1].tolist() == [0, 5, 15, 20]
     (folder / "0005.png").write_bytes(b"broken")
     assert [frame for frame, _ in whole.images([0, 1, 2])] == [0, 2]
 

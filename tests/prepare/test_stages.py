@@ -5,7 +5,7 @@ import pytest
 
 from hgg_pyg.prepare.landmark_sets import COCO_17
 from hgg_pyg.prepare.landmarks import Sighting
-from hgg_pyg.prepare.people import see_people
+from hgg_pyg.prepare.people import mask_path, see_people
 from hgg_pyg.prepare.stages import Stage
 from hgg_pyg.types import UserError
 
@@ -31,6 +31,9 @@ def test_a_folder_that_cannot_be_made_is_one_line(tmp_path):
         Stage.open(tmp_path / "file", "one")
 
 
+PERSON = np.random.default_rng(0).uniform(0, 8, (17, 3))
+
+
 class Counting:
     """A network that finds as many people as the image is bright."""
 
@@ -44,9 +47,11 @@ class Counting:
         if self.images == self.stops_at:
             raise KeyboardInterrupt
         count = int(image[0, 0, 0])
-        return [
-            Sighting(np.full((17, 3), 10.0 * count + n), np.full(image.shape[:2], n, np.uint8)) for n in range(count)
-        ]
+        return [Sighting(PERSON + 10.0 * count + n, np.full(image.shape[:2], n, np.uint8)) for n in range(count)]
+
+
+def quiet(total):
+    return lambda count: None
 
 
 def images(frame, camera):
@@ -56,19 +61,23 @@ def images(frame, camera):
 def test_sightings_are_kept_and_only_missing_images_are_looked_at_again(tmp_path):
     stage, shape = Stage.open(tmp_path, "people", "x"), (40, 2)
     with pytest.raises(KeyboardInterrupt):
-        see_people(stage, lambda: Counting(stops_at=50), images, shape, 4, lambda count: None)
+        see_people(stage, lambda: Counting(stops_at=50), images, shape, 4, quiet)
     network, told = Counting(), []
-    found = see_people(stage, lambda: network, images, shape, 4, told.append)
+    found = see_people(stage, lambda: network, images, shape, 4, lambda total: told.append)
     assert network.images == 40  # those of the first camera were kept
     assert sum(told) == 80
     assert [len(found.of(frame, 1)) for frame in range(5)] == [1, 2, 0, 1, 2]
-    assert found.of(1, 1)[1].points[0, 0] == 21
-    assert found.mask(1, 1, 1).is_file()
-    assert found.mask(1, 1, 2) is None
-    again = see_people(stage, lambda: pytest.fail("no image is missing"), images, shape, 4, told.append)
+    assert found.of(1, 1)[1].points[0, 0] == PERSON[0, 0] + 21
+    mask_of = found.mask_of(COCO_17)
+    assert mask_of(1, 1, PERSON + 20.2) == mask_path(stage.folder, 1, 1, 0)
+    assert mask_of(1, 1, PERSON + 21.1) == mask_path(stage.folder, 1, 1, 1)
+    assert mask_of(1, 1, PERSON + 60.0) is None
+    assert mask_of(1, 1, PERSON * np.nan) is None
+    assert mask_of(2, 1, PERSON + 20.0) is None
+    again = see_people(stage, lambda: pytest.fail("no image is missing"), images, shape, 4, quiet)
     np.testing.assert_array_equal(again.points[39][0], found.points[39][0])
 
 
 def test_only_as_many_people_as_asked_for(tmp_path):
-    found = see_people(Stage.open(tmp_path, "people"), Counting, images, (3, 1), 1, lambda count: None)
+    found = see_people(Stage.open(tmp_path, "people"), Counting, images, (3, 1), 1, quiet)
     assert [len(found.of(frame, 0)) for frame in range(3)] == [0, 1, 1]

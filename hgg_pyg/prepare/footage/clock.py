@@ -58,10 +58,16 @@ class Timeline:
     """When the n frames of one camera were taken, by its own clock."""
 
     camera: str
-    times: np.ndarray  # [n] seconds, increasing, 0 the first
+    times: np.ndarray  # [n] seconds, increasing
     rate: float  # frames a second, gaps aside
     size: tuple[int, int]  # width and height of the upright images
     notes: tuple[str, ...] = ()  # what is odd about it, to be said and kept
+    numbers: np.ndarray | None = None  # [n] what the frames are called; None: 0, 1, 2, ...
+
+    @property
+    def names(self) -> np.ndarray:
+        """What the frames are called, by numbers. [n]"""
+        return np.arange(len(self.times)) if self.numbers is None else self.numbers
 
     @staticmethod
     def of(camera: str, times: np.ndarray, stated_rate: float | None, **more) -> Timeline:
@@ -77,7 +83,8 @@ class Moments:
     """F moments and the frames of V cameras that show them."""
 
     times: np.ndarray  # [F] seconds on the common clock, which is that of the cameras without an offset
-    frames: np.ndarray  # [F, V] which of a camera's frames
+    frames: np.ndarray  # [F, V] positions in each camera's timeline
+    numbers: np.ndarray  # [F, V] what these frames are called
     fps: float  # moments a second
     left_out: tuple[LeftOut, ...] = ()
 
@@ -103,51 +110,63 @@ def choose_moments(timelines: Sequence[Timeline], sampling: Sampling) -> Moments
         if camera not in names:
             raise UserError(f"--offset: expected one of the cameras {', '.join(names)}; found {camera!r}")
     rate = _rate(timelines, sampling.fps)
-    clocks = []
-    for line in timelines:
-        offset = sampling.offsets.get(line.camera)
-        clocks.append(line.times - (0.0 if offset is None else offset.in_seconds(line.rate)))
-    first, last = max(clock[0] for clock in clocks), min(clock[-1] for clock in clocks)
+    clocks = [line.times - _late_by(line, sampling) for line in timelines]
+    first, last = _common_part(names, clocks)
+    ticks = _ticks(sampling, rate, first, last)
+    times = ticks / rate
+    frames = np.stack([_nearest(clock, times) for clock in clocks], 1)
+    away = [
+        abs(clock[column] - times) * line.rate for clock, column, line in zip(clocks, frames.T, timelines, strict=True)
+    ]
+    seen = (np.stack(away) <= _NEAR).all(0)
+    left_out = [
+        *(_outside(line, clock, first, last) for line, clock in zip(timelines, clocks, strict=True)),
+        *(_gaps(line, ticks[far > _NEAR]) for line, far in zip(timelines, away, strict=True)),
+    ]
+    if not seen.any():
+        raise UserError("expected a moment of which each camera has a frame, found none: see --offset and --fps")
+    numbers = np.stack([line.names[column] for line, column in zip(timelines, frames.T, strict=True)], 1)
+    return Moments(
+        times[seen],
+        frames[seen],
+        numbers[seen],
+        rate / sampling.every,
+        tuple(item for item in left_out if item is not None),
+    )
+
+
+def _late_by(line: Timeline, sampling: Sampling) -> float:
+    offset = sampling.offsets.get(line.camera)
+    return 0.0 if offset is None else offset.in_seconds(line.rate)
+
+
+def _common_part(names: Sequence[str], clocks: Sequence[np.ndarray]) -> tuple[float, float]:
+    """From when on until when all cameras filmed, seconds on the common clock."""
+    begins, ends = [clock[0] for clock in clocks], [clock[-1] for clock in clocks]
+    first, last = max(begins), min(ends)
     if last < first:
-        late, early = (
-            names[int(pick([clock[at] for clock in clocks]))] for pick, at in ((np.argmax, 0), (np.argmin, -1))
-        )
+        late, early = names[begins.index(first)], names[ends.index(last)]
         raise UserError(
             f"expected a moment that all cameras saw, found none: {early} ends at {last:.2f} s, before {late} begins "
             f"at {first:.2f} s; see --offset"
         )
-    wanted_first, wanted_last = first, last
+    return first, last
+
+
+def _ticks(sampling: Sampling, rate: float, first: float, last: float) -> np.ndarray:
+    """The moments that are wanted, in frames of the common clock."""
+    begin, stop = first, last
     if sampling.start is not None:
-        wanted_first = max(first, sampling.start.in_seconds(rate))
+        begin = max(first, sampling.start.in_seconds(rate))
     if sampling.end is not None:
-        wanted_last = min(last, sampling.end.in_seconds(rate) - 1e-6 - _SLACK / rate)
-    numbers = np.arange(
-        math.ceil(wanted_first * rate - _SLACK), math.floor(wanted_last * rate + _SLACK) + 1, sampling.every
-    )
-    if not len(numbers):
+        stop = min(last, sampling.end.in_seconds(rate) - 1e-6 - _SLACK / rate)
+    ticks = np.arange(math.ceil(begin * rate - _SLACK), math.floor(stop * rate + _SLACK) + 1, sampling.every)
+    if not len(ticks):
         raise UserError(
             f"--start, --end: expected a moment within the part that all cameras saw, {first:.2f} s to {last:.2f} s "
             f"(frames {first * rate:.0f} to {last * rate:.0f}), found none"
         )
-    times = numbers / rate
-    frames = np.stack([_nearest(clock, times) for clock in clocks], 1)
-    off = np.stack(
-        [
-            abs(clock[column] - times) * line.rate
-            for clock, column, line in zip(clocks, frames.T, timelines, strict=True)
-        ],
-        1,
-    )
-    seen = (off <= _NEAR).all(1)
-    left_out = [_outside(line, clock, first, last) for line, clock in zip(timelines, clocks, strict=True)]
-    for column, line in enumerate(timelines):
-        if gaps := [f"{number}" for number in numbers[off[:, column] > _NEAR]]:
-            left_out.append(LeftOut("frame", tuple(gaps), f"{line.camera} has a gap there"))
-    if not seen.any():
-        raise UserError("expected a moment of which each camera has a frame, found none: see --offset and --fps")
-    return Moments(
-        times[seen], frames[seen], rate / sampling.every, tuple(item for item in left_out if item is not None)
-    )
+    return ticks
 
 
 def _rate(timelines: Sequence[Timeline], fps: float | None) -> float:
@@ -180,7 +199,12 @@ def _nearest(clock: np.ndarray, times: np.ndarray) -> np.ndarray:
 def _outside(line: Timeline, clock: np.ndarray, first: float, last: float) -> LeftOut | None:
     """The frames of a camera that were taken before all others had begun, or after one had ended."""
     slack = _NEAR / line.rate
-    numbers = np.flatnonzero((clock < first - slack) | (clock > last + slack))
+    numbers = line.names[(clock < first - slack) | (clock > last + slack)]
     if not len(numbers):
         return None
     return LeftOut("frame", tuple(map(str, numbers)), f"{line.camera}: not all cameras saw these moments")
+
+
+def _gaps(line: Timeline, ticks: np.ndarray) -> LeftOut | None:
+    """Moments of which a camera has no frame."""
+    return LeftOut("frame", tuple(map(str, ticks)), f"{line.camera} has a gap there") if len(ticks) else None

@@ -12,7 +12,7 @@ from PIL import Image
 from hgg_pyg.data.calibration import Calibration
 from hgg_pyg.data.capture import LeftOut
 from hgg_pyg.io.files import writing
-from hgg_pyg.prepare.footage.clock import Moments, Sampling, choose_moments
+from hgg_pyg.prepare.footage.clock import Moments, Sampling, Timeline, choose_moments
 from hgg_pyg.prepare.footage.sizes import Framing, plan_sizes
 from hgg_pyg.prepare.footage.source import Source
 from hgg_pyg.types import UserError
@@ -25,6 +25,7 @@ class Plan:
     """Which frames become images, and how."""
 
     sources: tuple[Source, ...]  # V, in the order of the calibration
+    timelines: tuple[Timeline, ...]  # V
     calibration: Calibration  # for the images as they are filed
     moments: Moments
     framings: tuple[Framing, ...]  # V
@@ -52,7 +53,7 @@ def plan_images(sources: Sequence[Source], calibration: Calibration, sampling: S
     framings, placed, notes = plan_sizes(calibration, [line.size for line in timelines], longest)
     moments = choose_moments(timelines, sampling)
     said = (*(note for line in timelines for note in line.notes), *notes)
-    return Plan(tuple(sources), placed, moments, framings, said)
+    return Plan(tuple(sources), tuple(timelines), placed, moments, framings, said)
 
 
 def image_path(folder: Path, camera: str, frame: int) -> Path:
@@ -130,5 +131,9 @@ def keep_whole(moments: Moments, present: Sequence[Sequence[int]], names: Sequen
             f"expected a moment of which every camera has an image, found none: {'; '.join(map(str, lost))}"
         )
     return kept, replace(
-        moments, times=moments.times[kept], frames=moments.frames[kept], left_out=(*moments.left_out, *lost)
+        moments,
+        times=moments.times[kept],
+        frames=moments.frames[kept],
+        numbers=moments.numbers[kept],
+        left_out=(*moments.left_out, *lost),
     )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -14,6 +13,8 @@ from hgg_pyg.data.capture import LeftOut
 from hgg_pyg.prepare.footage.clock import Sampling
 from hgg_pyg.prepare.footage.extract import extract_camera, image_path, keep_whole, plan_images
 from hgg_pyg.prepare.footage.opening import Opened
+from hgg_pyg.prepare.footage.sizes import Framing
+from hgg_pyg.prepare.progress import Bar
 from hgg_pyg.prepare.stages import Stage
 
 _ARRAYS = "moments.npz"
@@ -29,9 +30,16 @@ class Filmed:
     sources: np.ndarray  # [F, V] number of the frame in each camera's footage
     calibration: Calibration  # V, K for these images
     size: tuple[int, int]
+    framings: tuple[Framing, ...]  # V, from the footage's images to these
+    counts: tuple[int, ...]  # V, frames of the footage: one more than the largest number
     fps: float  # moments a second, gaps aside
     left_out: tuple[LeftOut, ...]
     notes: tuple[str, ...]
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """F and V."""
+        return len(self.times), len(self.framings)
 
     def path(self, frame: int, camera: int) -> Path:
         """The file of an image, both by position."""
@@ -43,9 +51,7 @@ class Filmed:
             return np.asarray(image.convert("RGB"))
 
 
-def film(
-    opened: Opened, sampling: Sampling, longest: int | None, work: Path, bar: Callable[[int], Callable[[int], object]]
-) -> tuple[Stage, Filmed]:
+def film(opened: Opened, sampling: Sampling, longest: int | None, work: Path, bar: Bar) -> tuple[Stage, Filmed]:
     """Decode the images, unless they are there.
 
     Args:
@@ -53,7 +59,7 @@ def film(
         sampling: which moments are wanted.
         longest: side of the images, pixels; None: as large as they are.
         work: folder of the stages.
-        bar: given a number of images, returns what is called with the number of those done.
+        bar: of the progress, in images.
 
     Raises:
         UserError: as `plan_images`, `extract_camera` and `keep_whole`.
@@ -74,11 +80,21 @@ def film(
             present.append(stage.record(part)["present"])
         kept, moments = keep_whole(plan.moments, present, cameras.names)
         scale = plan.calibration.K[:, [0, 1], [0, 1]] / cameras.K[:, [0, 1], [0, 1]]
-        stage.save(_ARRAYS, numbers=np.array(kept), times=moments.times, sources=moments.frames, scale=scale)
+        framings = np.array([(framing.found, framing.padded, framing.final) for framing in plan.framings])
+        stage.save(
+            _ARRAYS,
+            numbers=np.array(kept),
+            times=moments.times,
+            sources=moments.numbers,
+            framings=framings,
+            counts=np.array([line.names[-1] + 1 for line in plan.timelines]),
+            scale=scale,
+        )
         left_out = [[item.what, item.names, item.reason] for item in moments.left_out]
-        stage.finish({"size": plan.size, "fps": moments.fps, "notes": plan.notes, "left_out": left_out})
+        stage.finish({"fps": moments.fps, "notes": plan.notes, "left_out": left_out})
     record, arrays = stage.record(), stage.load(_ARRAYS)
-    size = (record["size"][0], record["size"][1])
+    framings = tuple(Framing(*map(tuple, sizes)) for sizes in arrays["framings"].tolist())
+    size = framings[0].final
     # Intrinsics may have changed since, where sizes have not
     K = np.stack([np.diag([*scale, 1.0]) @ K for scale, K in zip(arrays["scale"], cameras.K, strict=True)])
     return stage, Filmed(
@@ -88,6 +104,8 @@ def film(
         sources=arrays["sources"],
         calibration=replace(cameras, K=K, sizes=(size,) * len(cameras.names)),
         size=size,
+        framings=framings,
+        counts=tuple(arrays["counts"].tolist()),
         fps=record["fps"],
         left_out=tuple(LeftOut(what, tuple(names), why) for what, names, why in record["left_out"]),
         notes=tuple(record["notes"]),

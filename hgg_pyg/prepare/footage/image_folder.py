@@ -11,7 +11,6 @@ import numpy as np
 from PIL import Image, ImageOps
 
 from hgg_pyg.data.layouts.base import FrameNames, Listing, list_files
-from hgg_pyg.io.shown import shown
 from hgg_pyg.prepare.footage.clock import Timeline
 from hgg_pyg.types import UserError
 
@@ -49,7 +48,8 @@ class ImageFolder:
             raise UserError(f"{self.path}: expected images, found none that can be read")
         height, width = first[1].shape[:2]
         times = np.array(self._numbers, np.float64) / self.rate
-        return Timeline.of(self.camera, times, self.rate, size=(width, height))
+        numbers = np.array(self._numbers)
+        return Timeline.of(self.camera, times, self.rate, size=(width, height), numbers=numbers)
 
     def images(self, wanted: Sequence[int]) -> Iterator[tuple[int, np.ndarray]]:
         """Read some of the images; those that are broken do not come. See `Source.images`."""
@@ -65,4 +65,4 @@ class ImageFolder:
     def stamp(self) -> str:
         """Names, sizes and times of change of its files."""
         files = [f"{name} {self._listing.stamps[number]}" for number, name in sorted(self._listing.names.items())]
-        return "\n".join([shown(self.path.absolute(), 1000), *files])
+        return "\n".join(files)

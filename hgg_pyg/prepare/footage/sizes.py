@@ -16,14 +16,19 @@ _SAME_SHAPE = 0.005  # relative difference of width / height: sizes are rounded
 
 @dataclass(frozen=True)
 class Framing:
-    """How the images of one camera become those of the capture."""
+    """How the images, or the masks, of one camera become those of the capture."""
 
     found: tuple[int, int]  # width and height of what was filmed
     padded: tuple[int, int]  # with black on the right and below
     final: tuple[int, int]  # shrunk
 
+    @property
+    def scale(self) -> tuple[float, float]:
+        """Pixels of the capture for one of the footage, along x and y."""
+        return self.final[0] / self.padded[0], self.final[1] / self.padded[1]
+
     def apply(self, image: np.ndarray) -> np.ndarray:
-        """An image [H, W, 3] of `found` as one of `final`.
+        """An image [H, W, 3], or a mask [H, W], of `found` as one of `final`.
 
         Raises:
             ValueError: it is of another size.
@@ -32,7 +37,7 @@ class Framing:
             raise ValueError(f"expected an image of {_said(self.found)}, found one of {_said(image.shape[1::-1])}")
         (width, height), (wide, high) = self.found, self.padded
         if self.padded != self.found:
-            image = np.pad(image, ((0, high - height), (0, wide - width), (0, 0)))
+            image = np.pad(image, ((0, high - height), (0, wide - width), *[(0, 0)] * (image.ndim - 2)))
         if self.final != self.padded:
             import cv2
 

@@ -24,8 +24,15 @@ log = logging.getLogger("hgg_pyg")
 class Source(Protocol):
     """What one camera filmed."""
 
-    camera: str
-    path: Path
+    @property
+    def camera(self) -> str:
+        """The camera's name."""
+        ...
+
+    @property
+    def path(self) -> Path:
+        """The video, or the folder."""
+        ...
 
     def timeline(self) -> Timeline:
         """When its frames were taken.

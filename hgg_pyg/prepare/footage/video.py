@@ -83,7 +83,7 @@ class VideoSource:
     def stamp(self) -> str:
         """Its size and time of change."""
         status = self.path.stat()
-        return f"{self.path.absolute()} {status.st_size} {status.st_mtime_ns}"
+        return f"{self.path.name} {status.st_size} {status.st_mtime_ns}"
 
     def _decoded(self, start: int) -> Iterator[tuple[int, VideoFrame]]:
         """All frames that can be decoded from a stamp on, each with how many came before it."""

@@ -30,6 +30,7 @@ EXPECTED = "landmarks in images"
 _KEYS = ("points2d", "cameras", "landmarks", "axes", "frames")
 _SUREST = 10  # the peaks of heat maps go beyond 1, AlphaPose's to 6; percents do further
 _INSIDE = 0.5  # share of the landmarks that must be in the image: people stand at edges, units are off by hundreds
+_LAST_CHARACTER = 0x10FFFF  # of Unicode
 _KNOWN = {*MEDIAPIPE_33.points, *OPENPOSE_25.points}
 _FEWEST = 4  # points of names that we know: shoulders and hips
 
@@ -191,9 +192,13 @@ def read_frames(path: Path, value: np.ndarray | None, rows: int, counts: Sequenc
 def _texts(path: Path, key: str, value: np.ndarray) -> list[str]:
     if value.dtype.kind not in "US" or value.ndim > 1 or not value.size:
         raise UserError(f"{path}: key '{key}': expected text, found {value.dtype} {list(value.shape)}")
-    return [
-        one.decode("utf-8", "replace") if isinstance(one, bytes) else str(one) for one in np.atleast_1d(value).tolist()
-    ]
+    flat = np.atleast_1d(value)
+    if flat.dtype.kind == "S":
+        return [one.decode("utf-8", "replace") for one in flat.tolist()]
+    codes = np.ascontiguousarray(flat.astype(flat.dtype.newbyteorder("="))).view(np.uint32)
+    if (codes > _LAST_CHARACTER).any() or ((codes >= 0xD800) & (codes < 0xE000)).any():
+        raise UserError(f"{path}: key '{key}': expected text, found what is no character")
+    return flat.tolist()
 
 
 def _frames_first(path: Path, points: np.ndarray, views: int, axes: np.ndarray | None) -> np.ndarray:

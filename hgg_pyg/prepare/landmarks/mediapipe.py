@@ -19,7 +19,7 @@ from hgg_pyg.prepare.landmarks import detector as people
 from hgg_pyg.prepare.landmarks import pose
 from hgg_pyg.prepare.landmarks.base import Sighting
 from hgg_pyg.prepare.landmarks.crop import Square
-from hgg_pyg.prepare.landmarks.mask import full_size_mask
+from hgg_pyg.prepare.landmarks.mask import full_size_mask, own_parts
 from hgg_pyg.prepare.landmarks.network import Network
 
 FIRST, SECOND = 1.25, 1.15  # sides of the squares, by the diameter of the circle around the person
@@ -70,31 +70,42 @@ class MediaPipe:
     def find(self, image: np.ndarray, most: int) -> list[Sighting]:
         """The people in an image, the largest first. See `Landmarker`."""
         found: list[tuple[Square, np.ndarray, np.ndarray]] = []
-        for square in self._people(image)[:most]:
-            seen = self._look(image, square)
+        for windows in people.windows(image.shape[1], image.shape[0]):
+            found = self._seen_in(image, windows, most)
+            if found:
+                break
+        found.sort(key=lambda person: -person[0].side)
+        return [Sighting(points, full_size_mask(mask, square, image)) for square, points, mask in found]
+
+    def _seen_in(
+        self, image: np.ndarray, windows: Sequence[Square], most: int
+    ) -> list[tuple[Square, np.ndarray, np.ndarray]]:
+        """People that windows of an image show: the square, landmarks [33, 3] in the image, the mask in the square."""
+        found: list[tuple[Square, np.ndarray, np.ndarray]] = []
+        for square in self._people(image, windows):
+            seen = self._look(image, square) if len(found) < most else None
             if seen is None:
                 continue
-            points, logits, square = seen
+            points, mask, square = seen
             apart = (np.linalg.norm((other - points)[:, :2], axis=1).mean() for _, other, _ in found)
             if all(distance > _SAME_PERSON * square.side for distance in apart):
-                found.append((square, points, logits))
-        found.sort(key=lambda person: -person[0].side)
-        return [
-            Sighting(points, full_size_mask(probability, square, points, image))
-            for square, points, probability in found
-        ]
+                found.append((square, points, mask))
+        return found
 
-    def _people(self, image: np.ndarray) -> list[Square]:
+    def _people(self, image: np.ndarray, windows: Sequence[Square]) -> list[Square]:
+        """The squares of the people whom windows show, the largest first."""
         height, width = image.shape[:2]
-        whole = Square(width / 2, height / 2, max(width, height))
-        raw, logits = self._detector(whole.cut(image, people.SIZE).astype(np.float32) / 127.5 - 1.0)
-        found = people.merge(people.decode(raw, logits[:, 0], self._anchors))
-        middles_and_reaches = whole.points_to_image(found.points[:, :2], people.SIZE)
-        squares = [Square.around(middle, reach, FIRST) for middle, reach in middles_and_reaches]
+        found = []
+        for window in windows:
+            raw, logits = self._detector(window.cut(image, people.SIZE).astype(np.float32) / 127.5 - 1.0)
+            seen = people.decode(raw, logits[:, 0], self._anchors)
+            found.append(people.whole_in(seen, window, width, height))
+        merged = people.merge(people.together(found))
+        squares = [Square.around(middle, reach, FIRST) for middle, reach in merged.points[:, :2]]
         return sorted(squares, key=lambda square: -square.side)
 
     def _look(self, image: np.ndarray, square: Square) -> tuple[np.ndarray, np.ndarray, Square] | None:
-        """Landmarks [33, 3] in the image, probabilities of the mask in the square, and the square."""
+        """Landmarks [33, 3] in the image, the mask in the square, and the square."""
         first = self._see(square.cut(image, pose.SIZE))
         if first is None:
             return None
@@ -106,8 +117,9 @@ class MediaPipe:
             return None
         points, probability = ((a + b) / 2 for a, b in zip(plain, _mirrored(*mirrored), strict=True))
         points = points[: len(self.landmarks)]
+        mask = own_parts(probability, points)
         points[:, :2] = square.points_to_image(points[:, :2], pose.SIZE)
-        return points, probability, square
+        return points, mask, square
 
     def _see(self, picture: np.ndarray) -> tuple[np.ndarray, np.ndarray] | None:
         """Landmarks [39, 3] and probabilities of the mask [S, S] in a picture [S, S, 3]; None: there is nobody."""
