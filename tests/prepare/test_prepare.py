@@ -61,6 +61,7 @@ def test_videos_become_a_capture_whose_body_is_where_it_was(person, films, netwo
     np.testing.assert_allclose(made.cameras.viewmats, true.cameras.viewmats, atol=1e-6)
     assert (out / "body.txt").read_text() == "open\n"
     assert (out / "check.png").is_file()
+    assert (out / "report.html").is_file()
     assert "trainable" in capsys.readouterr().out
 
     looked_at = network.looked_at
