@@ -55,7 +55,7 @@ def fit(
     """
     stage = Stage.open(work, "fit", space.key, body.digest, config)
     if not stage.done:
-        reached, moved = 0, bar(config.steps + config.mask_steps)
+        reached, moved = 0, bar(config.all_steps(located.seen.size))
 
         def progress(step: int, total: int) -> None:
             nonlocal reached

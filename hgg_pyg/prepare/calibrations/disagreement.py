@@ -28,6 +28,7 @@ class Views:
     points2d: np.ndarray  # [F, V, J, 3]
     calibration: Calibration
     sizes: tuple[tuple[int, int], ...]  # V
+    partners: tuple[int, ...] | None = None  # J, each landmark's on the other side of the body; None: not known
 
     @property
     def sides(self) -> np.ndarray:
@@ -37,7 +38,7 @@ class Views:
     def seen_by(self, cameras: list[int]) -> Views:
         """Some of the cameras."""
         sizes = tuple(self.sizes[camera] for camera in cameras)
-        return Views(self.points2d[:, cameras], self.calibration.select(cameras), sizes)
+        return Views(self.points2d[:, cameras], self.calibration.select(cameras), sizes, self.partners)
 
     def with_cameras(self, **changes: np.ndarray) -> Views:
         """With other K, R, T or distortion."""

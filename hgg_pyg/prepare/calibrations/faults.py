@@ -11,6 +11,7 @@ from hgg_pyg.data.calibration import Calibration
 from hgg_pyg.prepare.calibrations.disagreement import Views, disagreement, extent, surest_part
 from hgg_pyg.prepare.calibrations.mistakes import Mistake, of_all_cameras, of_some_cameras, of_time
 from hgg_pyg.prepare.calibrations.reading import UNITS
+from hgg_pyg.prepare.landmark_sets import LandmarkSet
 
 _GOOD = 0.012  # of the longer side, 23 pixels of 1920: views that agree as well need no explanation
 _CERTAIN = 0.003  # as near as landmarks are right: nothing can explain more
@@ -30,6 +31,7 @@ def calibration_faults(
     calibration: Calibration,
     sizes: Sequence[tuple[int, int]],
     every: int = 1,
+    landmarks: LandmarkSet | None = None,
     least_confidence: float = 0.5,
 ) -> str | None:
     """The likely fault of a calibration, in one line; None if the views agree, or too little is seen to say.
@@ -39,9 +41,11 @@ def calibration_faults(
         calibration: V cameras; K in the same pixels.
         sizes: V, (width, height) of the images.
         every: frames of the videos from one of F to the next, for the words about a camera that is late.
+        landmarks: J points: left and right change places in mirrored images.
         least_confidence: of landmarks that are looked at.
     """
-    views = surest_part(Views(points2d, calibration, tuple(sizes)), least_confidence)
+    partners = None if landmarks is None else landmarks.mirror
+    views = surest_part(Views(points2d, calibration, tuple(sizes), partners), least_confidence)
     if (np.isfinite(views.points2d[..., 0]).sum(1) >= 2).sum() < _FEWEST:
         return None
     before = _error(views)

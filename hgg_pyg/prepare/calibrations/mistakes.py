@@ -210,9 +210,11 @@ def _turned_back(cameras: tuple[int, ...], turns: int, views: Views) -> Views:
 
 
 def _mirrored(cameras: tuple[int, ...], views: Views) -> Views:
+    """A network calls the right hand of somebody in a mirror the left one."""
     points2d = views.points2d.copy()
     for camera in cameras:
-        points2d[:, camera, :, 0] = views.sizes[camera][0] - points2d[:, camera, :, 0]
+        own = points2d[:, camera] if views.partners is None else points2d[:, camera][:, list(views.partners)]
+        points2d[:, camera] = own * [-1, 1, 1] + [views.sizes[camera][0], 0, 0]
     return replace(views, points2d=points2d)
 
 

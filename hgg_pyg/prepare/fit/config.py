@@ -24,7 +24,9 @@ class FitConfig:
     steps: Steps = 600
     """steps of Adam towards the landmarks, all frames at once"""
     mask_steps: Steps = 400
-    """steps of Adam towards the masks as well, some images at a time; 0 for landmarks alone"""
+    """steps of Adam towards the masks as well, some images at a time, or more for many images; 0 for landmarks alone"""
+    mask_looks: Annotated[int, Bounds(1, 10_000)] = 30
+    """how often each image is compared with its mask, at least"""
     mask_batch: Annotated[int, Bounds(1, 4096)] = 24
     """images compared with their masks in each of these"""
     mask_size: Annotated[int, Bounds(32, 1024)] = 160
@@ -33,7 +35,7 @@ class FitConfig:
     """metres by which landmarks are off at the person's distance; what is off by a multiple of it counts less"""
     edge_sigma: Sigma = 0.02
     """metres by which the edges of masks are off where they lie within the body"""
-    clothes_sigma: Sigma = 0.05
+    clothes_sigma: Sigma = 0.08
     """the same where they lie outside it, as clothes and hair do"""
     acceleration_sigma: Sigma = 15.0
     """metres per square second by which points of the body accelerate"""
@@ -44,3 +46,11 @@ class FitConfig:
 
     def __post_init__(self) -> None:
         check_choices(self)
+
+    def steps_towards_masks(self, images: int) -> int:
+        """For so many images, of all cameras together."""
+        return max(self.mask_steps, -(-images * self.mask_looks // self.mask_batch)) if self.mask_steps else 0
+
+    def all_steps(self, images: int) -> int:
+        """Towards landmarks and masks."""
+        return self.steps + self.steps_towards_masks(images)

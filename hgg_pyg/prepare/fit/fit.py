@@ -77,7 +77,8 @@ def fit_body(
     figure = Figure(body, anchors, prior, torch.from_numpy(orient).float(), torch.from_numpy(transl).float())
     images = None if points2d is None else images_of(points2d[:, :, anchors.columns.numpy()], calibration)
     energy = Energy(figure, prior, target, images, times, config)
-    total = config.steps + (config.mask_steps if masks is not None else 0)
+    mask_steps = 0 if masks is None else config.steps_towards_masks(len(points3d) * len(calibration.names))
+    total = config.steps + mask_steps
 
     def towards_landmarks(step: int) -> Tensor:
         energy.tail = TAIL * (FIRST_TAIL / TAIL) ** max(0.0, 1 - 2 * step / config.steps)
@@ -88,7 +89,7 @@ def fit_body(
     energy.tail = TAIL
     figure.offsets.requires_grad_(True)
     squares = None
-    if masks is not None and config.mask_steps:
+    if masks is not None and mask_steps:
         squares = cut_squares(masks, calibration, figure.transl.detach().numpy() + root, config.mask_size)
     if squares is not None:
         skin, order = Skin(body), torch.Generator().manual_seed(0)
@@ -98,7 +99,7 @@ def fit_body(
             posed = figure()
             return energy.of_landmarks(posed) + energy.of_masks(posed, skin, squares, chosen)
 
-        descend(figure, towards_both, config.mask_steps, lambda step: progress(config.steps + step, total), _MASK_PACE)
+        descend(figure, towards_both, mask_steps, lambda step: progress(config.steps + step, total), _MASK_PACE)
     with torch.no_grad():
         found = figure().anchors
     return Fit(

@@ -11,6 +11,7 @@ import pytest
 
 from hgg_pyg.data.calibration import Calibration
 from hgg_pyg.prepare.calibrations.faults import calibration_faults
+from hgg_pyg.prepare.landmark_sets import COCO_17
 from tests.prepare.scenes import SIZE, person, ring, seen
 
 RIG = ring(7).select([0, 1, 3])
@@ -41,7 +42,9 @@ def turned(points: np.ndarray) -> np.ndarray:
 
 
 def mirrored(points: np.ndarray) -> np.ndarray:
+    """The third camera's; the network takes left for right."""
     points = points.copy()
+    points[:, 2] = points[:, 2][:, list(COCO_17.mirror)]
     points[:, 2, :, 0] = SIZE[0] - points[:, 2, :, 0]
     return points
 
@@ -80,7 +83,7 @@ MOVED = RIG.T + np.array([[0, 0, 0], [0.5, 0.2, 0], [0, 0, 0]])
 def test_the_mistake_is_named(
     change: Callable[[np.ndarray], np.ndarray], calibration: Calibration, expected: str, landmarks: np.ndarray
 ) -> None:
-    found = calibration_faults(change(landmarks), calibration, (SIZE,) * 3, every=2)
+    found = calibration_faults(change(landmarks), calibration, (SIZE,) * 3, 2, COCO_17)
     assert found is not None
     assert "\n" not in found
     assert re.search(expected, found), found
