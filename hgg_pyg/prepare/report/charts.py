@@ -12,7 +12,8 @@ import numpy as np
 
 from hgg_pyg.io.shown import drawable
 from hgg_pyg.prepare.prepared import Prepared
-from hgg_pyg.prepare.report.numbers import Numbers, bone_lengths, per_camera
+from hgg_pyg.prepare.report.numbers import Numbers, bone_lengths, median, per_camera
+from hgg_pyg.prepare.report.silhouettes import Overlaps
 from hgg_pyg.prepare.triangulation import SURE
 
 matplotlib.use("Agg")
@@ -47,6 +48,8 @@ def svg(figure: Figure, title: str) -> str:
     text = buffer.getvalue()
     text = text[text.index("<svg") :].replace(TEXT, "currentColor")
     text = re.sub(r"<metadata>.*?</metadata>", "", text, flags=re.DOTALL)
+    text = re.sub(r'<g id="[^"]*"', "<g", text)  # the same in every chart
+    text = re.sub(r'(?<= d=")[^"]*', lambda found: re.sub(r"(\.\d\d)\d+", r"\1", found[0]), text)
     text = re.sub(r"font(-family)?: [^;\"]*(sans-serif)", lambda found: found[0].replace("'DejaVu Sans', ", ""), text)
     return text.replace("<svg ", f'<svg role="img" aria-label="{_attribute(title)}" class="chart" ', 1)
 
@@ -74,21 +77,15 @@ def reprojection_of_landmarks(prepared: Prepared) -> Figure | None:
 
 def reprojection_over_time(prepared: Prepared) -> Figure | None:
     """The median error of each moment, a line per camera; one line of all where there are many cameras."""
-    errors, names = _sure(prepared), prepared.calibration.names
-    if not np.isfinite(errors).any():
-        return None
-    figure, axis = _chart(7.2, 2.8)
-    lines = {name: errors[:, view] for view, name in enumerate(names)}
-    if len(names) > _MOST_LINES:
-        lines = {f"all {len(names)} cameras": errors}
-    for color, (name, values) in zip(COLORS, lines.items(), strict=False):
-        medians = np.array([np.median(of[np.isfinite(of)]) if np.isfinite(of).any() else np.nan for of in values])
-        _line(axis, prepared.times, medians, color=color, label=drawable(name))
-    axis.set_ylim(bottom=0)
-    axis.set_ylabel("median of the landmarks, pixels")
-    _time_axis(axis)
-    axis.legend(fontsize=9, ncols=4, loc="lower left", bbox_to_anchor=(0, 1), frameon=False, labelcolor=TEXT)
-    return figure
+    return _by_camera(
+        prepared.calibration.names, prepared.times, _sure(prepared), "median of the landmarks, pixels", lowest=0
+    )
+
+
+def iou_over_time(prepared: Prepared, overlap: Overlaps) -> Figure | None:
+    """How body and mask overlap in each moment, lines as above."""
+    times = prepared.times[list(overlap.frames)]
+    return _by_camera(prepared.calibration.names, times, overlap.iou[..., None], "IoU of body and mask", highest=1)
 
 
 def bones_over_time(prepared: Prepared) -> Figure | None:
@@ -175,6 +172,25 @@ def _chart(width: float, height: float) -> tuple[Figure, Axes]:
     return figure, axis
 
 
+def _by_camera(
+    names: Sequence[str], times: np.ndarray, values: np.ndarray, label: str, **limits: float
+) -> Figure | None:
+    """Medians of values [K, V, N] over time, a line per camera; of all where these are many. None without values."""
+    if not np.isfinite(values).any():
+        return None
+    figure, axis = _chart(7.2, 2.8)
+    lines = {name: values[:, view] for view, name in enumerate(names)}
+    if len(names) > _MOST_LINES:
+        lines = {f"all {len(names)} cameras": values.reshape(len(values), -1)}
+    for color, (name, line) in zip(COLORS, lines.items(), strict=False):
+        _line(axis, times, np.array([median(moment) for moment in line]), color=color, label=drawable(name))
+    axis.set_ylim(bottom=limits.get("lowest"), top=limits.get("highest"))
+    axis.set_ylabel(label)
+    axis.set_xlabel("seconds")
+    axis.legend(fontsize=9, ncols=4, loc="lower left", bbox_to_anchor=(0, 1), frameon=False, labelcolor=TEXT)
+    return figure
+
+
 def _sure(prepared: Prepared) -> np.ndarray:
     """Errors of the landmarks that count in a summary, [F, V, J] pixels; NaN for others."""
     found = prepared.found
@@ -221,10 +237,6 @@ def _line(axis: Axes, times: np.ndarray, values: np.ndarray, **looks: Any) -> No
         times = np.array([times[part].mean() for part in parts])
         values = np.array([np.median(values[part]) for part in parts])
     axis.plot(times, values, lw=1.5, marker="." if len(times) < 60 else "", ms=4, **looks)
-
-
-def _time_axis(axis: Axes) -> None:
-    axis.set_xlabel("seconds")
 
 
 def _attribute(text: str) -> str:
