@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 
@@ -10,7 +10,9 @@ import numpy as np
 
 from hgg_pyg.data.calibration import Calibration
 from hgg_pyg.prepare.association import choose_person
+from hgg_pyg.prepare.calibrations import calibration_faults
 from hgg_pyg.prepare.camera_refinement import CameraRefinementConfig, refine_cameras
+from hgg_pyg.prepare.footage.clock import Span
 from hgg_pyg.prepare.footage.filming import Filmed
 from hgg_pyg.prepare.landmark_sets import LandmarkSet
 from hgg_pyg.prepare.landmarks import Sighting
@@ -18,10 +20,12 @@ from hgg_pyg.prepare.progress import Bar
 from hgg_pyg.prepare.rays import project
 from hgg_pyg.prepare.selection import Selection, select
 from hgg_pyg.prepare.stages import Stage
-from hgg_pyg.prepare.triangulation import Triangulated, TriangulationConfig, triangulate
+from hgg_pyg.prepare.synchrony import late_cameras
+from hgg_pyg.prepare.triangulation import Triangulated, TriangulationConfig, reprojection, triangulate
 from hgg_pyg.types import UserError
 
 _ARRAYS = "points.npz"
+_AGREE = 0.5  # share of the landmarks that must agree with their point, and of a camera's people who are the person
 
 MaskOf = Callable[[int, int, np.ndarray], Path | None]
 """The file of the mask of somebody with these landmarks [J, 3], by frame and camera; None if there is none"""
@@ -52,6 +56,7 @@ def locate(
     person: int | None,
     config: TriangulationConfig,
     refinement: CameraRefinementConfig,
+    offsets: Mapping[str, Span],
     mask_of: MaskOf,
     bar: Bar,
 ) -> Located:
@@ -65,23 +70,34 @@ def locate(
         person: which of the people, from 1; None is the first.
         config: when views agree.
         refinement: how far cameras may be from where the calibration has them.
+        offsets: of cameras, that were taken into account when they were filmed.
         mask_of: where masks are.
         bar: of the progress.
 
     Raises:
-        UserError: as `choose_person` and `select`, or there are no masks.
+        UserError: as `choose_person` and `select`, there are no masks, or views disagree; with the mistake that
+            would explain it, if one does.
     """
     if not stage.done:
         done, cameras = bar(3), filmed.calibration
-        chosen = choose_person(sightings, cameras, landmarks, person)
+        try:
+            chosen = choose_person(sightings, cameras, landmarks, person)
+        except UserError:
+            _refuse_faults(_surest(sightings, len(landmarks)), filmed)
+            raise
         points = np.full((*chosen.shape, len(landmarks), 3), np.nan)
         for frame, camera in np.argwhere(chosen >= 0).tolist():
             points[frame, camera] = sightings[frame][camera][chosen[frame, camera]].points
         done(1)
         found = triangulate(points, cameras, landmarks, config)
         done(1)
+        somebody = np.array([[bool(people) for people in row] for row in sightings])
+        strange = ((chosen >= 0).sum(0) < _AGREE * somebody.sum(0)).any()
+        if strange or reprojection(found).agreeing < _AGREE:
+            _refuse_faults(_surest(sightings, len(landmarks)) if strange else points, filmed)
+        already = {name: span.in_seconds(filmed.rate) * filmed.rate for name, span in offsets.items()}
+        notes = list(late_cameras(points, cameras, filmed.ticks.tolist(), already))
         better = refine_cameras(found, cameras, refinement)
-        notes = []
         if better.calibration is not cameras:
             found = triangulate(points, better.calibration, landmarks, config)
             notes.append(
@@ -126,6 +142,24 @@ def place(
         )
         _save(stage, found, np.concatenate([seen, np.ones_like(seen[..., :1])], -1), filmed.calibration, ())
     return _kept(stage, landmarks, filmed, mask_of)
+
+
+def _surest(sightings: Sequence[Sequence[Sequence[Sighting]]], points: int) -> np.ndarray:
+    """The landmarks of the first person of each image. [F, V, J, 3], NaN for nobody"""
+    nobody = np.full((points, 3), np.nan)
+    return np.array([[people[0].points if people else nobody for people in row] for row in sightings])
+
+
+def _refuse_faults(points: np.ndarray, filmed: Filmed) -> None:
+    """End with the mistake that explains why views disagree, if there is one.
+
+    Raises:
+        UserError: there is.
+    """
+    steps = np.diff(filmed.ticks)
+    every = int(np.median(steps)) if len(steps) else 1
+    if fault := calibration_faults(points, filmed.calibration, [filmed.size] * filmed.shape[1], every):
+        raise UserError(f"likely fault: {fault}")
 
 
 def _save(

@@ -44,6 +44,13 @@ def network(person, monkeypatch):
     return network
 
 
+@pytest.fixture
+def no_pages(monkeypatch):
+    """Pages and their pictures take longer than the small captures that they show."""
+    monkeypatch.setattr("hgg_pyg.prepare.pipeline.write_report", lambda folder, prepared: None)
+    monkeypatch.setattr("hgg_pyg.prepare.verdict.save_sheet", lambda *_: None)
+
+
 def options(films, out, **more):
     return PrepareConfig(out=out, videos=(films[0],), calibration=(films[1],), fit=FIT, **more)
 
@@ -61,6 +68,7 @@ def test_videos_become_a_capture_whose_body_is_where_it_was(person, films, netwo
     np.testing.assert_allclose(made.cameras.viewmats, true.cameras.viewmats, atol=1e-6)
     assert (out / "body.txt").read_text() == "open\n"
     assert (out / "check.png").is_file()
+    assert (out / "report.html").is_file()
     assert "trainable" in capsys.readouterr().out
 
     looked_at = network.looked_at
@@ -71,7 +79,9 @@ def test_videos_become_a_capture_whose_body_is_where_it_was(person, films, netwo
         prepare(options(films, out, every=2))
 
 
-def test_it_goes_on_where_it_stopped_and_redoes_only_what_depends_on_a_change(films, network, tmp_path, monkeypatch):
+def test_it_goes_on_where_it_stopped_and_redoes_only_what_depends_on_a_change(
+    films, network, no_pages, tmp_path, monkeypatch
+):
     out = tmp_path / "me"
     with monkeypatch.context() as patch:
         patch.setattr("hgg_pyg.prepare.fitting.fit_body", lambda **_: (_ for _ in ()).throw(KeyboardInterrupt))
@@ -91,7 +101,7 @@ def test_it_goes_on_where_it_stopped_and_redoes_only_what_depends_on_a_change(fi
     assert len(open_capture(out).frames) == 3
 
 
-def test_images_and_all_that_is_the_users_own_need_no_network(person, network, tmp_path, monkeypatch):
+def test_images_and_all_that_is_the_users_own_need_no_network(person, network, no_pages, tmp_path, monkeypatch):
     """Landmarks, masks and images of another size than the calibration is for, which cameras' names find."""
     true = network.capture
     monkeypatch.setattr(finding, "find_landmarker", lambda name: pytest.fail("nobody has to be found"))
