@@ -1,4 +1,4 @@
-"""Videos of a synthetic capture, and a landmark network that knows its true landmarks, so tests need no files of one."""
+"""Videos of a synthetic capture, and a landmark network that knows its true landmarks: tests need no real one."""
 
 from __future__ import annotations
 
