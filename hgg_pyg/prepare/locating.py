@@ -25,6 +25,7 @@ from hgg_pyg.prepare.triangulation import Triangulated, TriangulationConfig, rep
 from hgg_pyg.types import UserError
 
 _ARRAYS = "points.npz"
+_TOLD = "told."
 _AGREE = 0.5  # share of the landmarks that must agree with their point, and of a camera's people who are the person
 _TURN, _MOVE = 0.05, 0.001  # degrees and metres, from which on it is said that cameras were put right
 
@@ -42,6 +43,7 @@ class Located:
     found: Triangulated  # [F, V, J]
     masks: tuple[tuple[Path | None, ...], ...]  # F x V; None where the person was not found
     notes: tuple[str, ...]  # what was done to the cameras, in sentences
+    told: Mapping[str, np.ndarray]  # the same in numbers, as the report takes them
 
     @property
     def seen(self) -> np.ndarray:
@@ -108,7 +110,13 @@ def locate(
                 f"{better.after:.1f} pixels of where they are seen in the median"
             )
         done(1)
-        _save(stage, found, points, better.calibration, notes)
+        told = {
+            "camera_turned": better.turned,
+            "camera_moved": better.moved,
+            "reprojection_before": np.array(better.before),
+            "reprojection_after": np.array(better.after),
+        }
+        _save(stage, found, points, better.calibration, notes, told)
     return _kept(stage, landmarks, filmed, mask_of)
 
 
@@ -142,7 +150,7 @@ def place(
             swapped=np.zeros((frames, cameras, 3), bool),
             dropped=np.zeros(points3d.shape[:2], bool),
         )
-        _save(stage, found, np.concatenate([seen, np.ones_like(seen[..., :1])], -1), filmed.calibration, ())
+        _save(stage, found, np.concatenate([seen, np.ones_like(seen[..., :1])], -1), filmed.calibration)
     return _kept(stage, landmarks, filmed, mask_of)
 
 
@@ -165,9 +173,15 @@ def _refuse_faults(points: np.ndarray, filmed: Filmed) -> None:
 
 
 def _save(
-    stage: Stage, found: Triangulated, looked_for: np.ndarray, cameras: Calibration, notes: Sequence[str]
+    stage: Stage,
+    found: Triangulated,
+    looked_for: np.ndarray,
+    cameras: Calibration,
+    notes: Sequence[str] = (),
+    told: Mapping[str, np.ndarray] | None = None,
 ) -> None:
     arrays = {item.name: getattr(found, item.name) for item in fields(found)}
+    arrays |= {f"{_TOLD}{name}": values for name, values in (told or {}).items()}
     stage.save(_ARRAYS, looked_for=looked_for, R=cameras.R, T=cameras.T, **arrays)
     stage.finish({"notes": notes})
 
@@ -176,6 +190,7 @@ def _kept(stage: Stage, landmarks: LandmarkSet, filmed: Filmed, mask_of: MaskOf)
     arrays = stage.load(_ARRAYS)
     looked_for = arrays.pop("looked_for")
     cameras = replace(filmed.calibration, R=arrays.pop("R"), T=arrays.pop("T"))
+    told = {name.removeprefix(_TOLD): arrays.pop(name) for name in list(arrays) if name.startswith(_TOLD)}
     found = Triangulated(**arrays)
     frames = [
         [mask_of(frame, camera, points) for camera, points in enumerate(row)] for frame, row in enumerate(looked_for)
@@ -192,6 +207,7 @@ def _kept(stage: Stage, landmarks: LandmarkSet, filmed: Filmed, mask_of: MaskOf)
         found=_selected(found, kept),
         masks=masks,
         notes=tuple(stage.record()["notes"]),
+        told={name: values[kept.cameras] if values.ndim else values for name, values in told.items()},
     )
 
 

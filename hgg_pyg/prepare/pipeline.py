@@ -96,7 +96,7 @@ def _make(config: PrepareConfig, opened: Opened, work: Path) -> Prepared:
         seen=located.seen,
         body=body,
         pose=fitted.pose,
-        fit=fitted.told,
+        fit={**fitted.told, **located.told},
         left_out=(*opened.left_out, *filmed.left_out, *kept.left_out),
         notes=(*filmed.notes, *located.notes),
         settings=settings_of(config),

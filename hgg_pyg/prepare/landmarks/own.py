@@ -63,9 +63,8 @@ class OwnLandmarker:
             raise UserError(f"{self._name}: expected {expected}, found {list(points.shape)} of {points.dtype}")
         if mask is not None and (np.shape(mask) != size or getattr(mask, "dtype", None) != np.uint8):
             found = f"{list(np.shape(mask))} of {getattr(mask, 'dtype', type(mask).__name__)}"
-            raise UserError(
-                f"{self._name}: expected a mask of {list(size)} uint8, as large as the image, found {found}"
-            )
+            expected = f"a mask of {list(size)} uint8, as large as the image"
+            raise UserError(f"{self._name}: expected {expected}, found {found}")
         return Sighting(points.astype(np.float64), mask)
 
 

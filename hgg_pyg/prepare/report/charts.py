@@ -12,7 +12,8 @@ import numpy as np
 
 from hgg_pyg.io.shown import drawable
 from hgg_pyg.prepare.prepared import Prepared
-from hgg_pyg.prepare.report.numbers import Numbers, bone_lengths, per_camera
+from hgg_pyg.prepare.report.numbers import Numbers, bone_lengths, median, per_camera
+from hgg_pyg.prepare.report.silhouettes import Overlaps
 from hgg_pyg.prepare.triangulation import SURE
 
 matplotlib.use("Agg")
@@ -47,6 +48,8 @@ def svg(figure: Figure, title: str) -> str:
     text = buffer.getvalue()
     text = text[text.index("<svg") :].replace(TEXT, "currentColor")
     text = re.sub(r"<metadata>.*?</metadata>", "", text, flags=re.DOTALL)
+    text = re.sub(r'<g id="[^"]*"', "<g", text)  # the same in every chart
+    text = re.sub(r'(?<= d=")[^"]*', lambda found: re.sub(r"(\.\d\d)\d+", r"\1", found[0]), text)
     text = re.sub(r"font(-family)?: [^;\"]*(sans-serif)", lambda found: found[0].replace("'DejaVu Sans', ", ""), text)
     return text.replace("<svg ", f'<svg role="img" aria-label="{_attribute(title)}" class="chart" ', 1)
 
@@ -74,21 +77,15 @@ def reprojection_of_landmarks(prepared: Prepared) -> Figure | None:
 
 def reprojection_over_time(prepared: Prepared) -> Figure | None:
     """The median error of each moment, a line per camera; one line of all where there are many cameras."""
-    errors, names = _sure(prepared), prepared.calibration.names
-    if not np.isfinite(errors).any():
-        return None
-    figure, axis = _chart(7.2, 2.8)
-    lines = {name: errors[:, view] for view, name in enumerate(names)}
-    if len(names) > _MOST_LINES:
-        lines = {f"all {len(names)} cameras": errors}
-    for color, (name, values) in zip(COLORS, lines.items(), strict=False):
-        medians = np.array([np.median(of[np.isfinite(of)]) if np.isfinite(of).any() else np.nan for of in values])
-        _line(axis, prepared.times, medians, color=color, label=drawable(name))
-    axis.set_ylim(bottom=0)
-    axis.set_ylabel("median of the landmarks, pixels")
-    _time_axis(axis)
-    axis.legend(fontsize=9, ncols=4, loc="lower left", bbox_to_anchor=(0, 1), frameon=False, labelcolor=TEXT)
-    return figure
+    return _by_camera(
+        prepared.calibration.names, prepared.times, _sure(prepared), "median of the landmarks, pixels", lowest=0
+    )
+
+
+def iou_over_time(prepared: Prepared, overlap: Overlaps) -> Figure | None:
+    """How body and mask overlap in each moment, lines as above."""
+    times = prepared.times[list(overlap.frames)]
+    return _by_camera(prepared.calibration.names, times, overlap.iou[..., None], "IoU of body and mask", highest=1)
 
 
 def bones_over_time(prepared: Prepared) -> Figure | None:
@@ -113,7 +110,7 @@ def bones_over_time(prepared: Prepared) -> Figure | None:
             _line(axis, prepared.times, 100 * lengths, color=color, label=side)
         # Always as wide as a third of the length: what looks level is level.
         axis.set_ylim(min(axis.get_ylim()[0], 0.85 * middle), max(axis.get_ylim()[1], 1.15 * middle))
-        axis.set_title(drawable(title))
+        axis.set_title(short(title, 34))
         axis.grid(alpha=0.3)
     for axis in axes.flat[len(panels) :]:
         axis.set_visible(False)
@@ -146,7 +143,7 @@ def camera_changes(prepared: Prepared) -> Figure | None:
         axis.barh(range(len(chosen)), np.nan_to_num(values[chosen]), color=color, height=0.6)
         axis.set_xlabel(label)
         axis.grid(alpha=0.3, axis="x")
-    axes[0].set_yticks(range(len(chosen)), [drawable(names[view]) for view in chosen])
+    axes[0].set_yticks(range(len(chosen)), [short(names[view]) for view in chosen])
     axes[0].invert_yaxis()
     return figure
 
@@ -159,12 +156,18 @@ def distances_of_landmarks(numbers: Numbers) -> Figure | None:
         return None
     figure, axis = _chart(7.2, 0.9 + 0.22 * len(known))
     axis.barh(range(len(known)), [landmark.distance for landmark in known], color=COLORS[0], height=0.65)
-    axis.set_yticks(range(len(known)), [drawable(landmark.name.replace("_", " ")) for landmark in known])
+    axis.set_yticks(range(len(known)), [short(landmark.name.replace("_", " ")) for landmark in known])
     axis.invert_yaxis()
     axis.set_xlabel("mean distance from landmark in space to body, mm")
     axis.grid(visible=False, axis="y")
     axis.margins(y=0.01)
     return figure
+
+
+def short(name: str, letters: int = 22) -> str:
+    """A name that leaves room for the chart: beginning and end of a long one."""
+    cut = letters // 2
+    return drawable(name if len(name) <= letters else f"{name[:cut]}...{name[-cut:]}")
 
 
 def _chart(width: float, height: float) -> tuple[Figure, Axes]:
@@ -173,6 +176,25 @@ def _chart(width: float, height: float) -> tuple[Figure, Axes]:
         axis = figure.subplots()
     axis.grid(alpha=0.3)
     return figure, axis
+
+
+def _by_camera(
+    names: Sequence[str], times: np.ndarray, values: np.ndarray, label: str, **limits: float
+) -> Figure | None:
+    """Medians of values [K, V, N] over time, a line per camera; of all where these are many. None without values."""
+    if not np.isfinite(values).any():
+        return None
+    figure, axis = _chart(7.2, 2.8)
+    lines = {name: values[:, view] for view, name in enumerate(names)}
+    if len(names) > _MOST_LINES:
+        lines = {f"all {len(names)} cameras": values.reshape(len(values), -1)}
+    for color, (name, line) in zip(COLORS, lines.items(), strict=False):
+        _line(axis, times, np.array([median(moment) for moment in line]), color=color, label=short(name))
+    axis.set_ylim(bottom=limits.get("lowest"), top=limits.get("highest"))
+    axis.set_ylabel(label)
+    axis.set_xlabel("seconds")
+    axis.legend(fontsize=9, ncols=4, loc="lower left", bbox_to_anchor=(0, 1), frameon=False, labelcolor=TEXT)
+    return figure
 
 
 def _sure(prepared: Prepared) -> np.ndarray:
@@ -206,7 +228,7 @@ def _boxes(parts: Sequence[np.ndarray], names: Sequence[str]) -> Figure | None:
         whiskerprops={"color": "#808080"},
         capprops={"color": "#808080"},
     )
-    axis.set_yticklabels([drawable(name) for name in names])
+    axis.set_yticklabels([short(name) for name in names])
     axis.invert_yaxis()
     axis.set_xlim(left=0)
     axis.set_xlabel("pixels between landmark and point; median, quartiles, 5 % to 95 %")
@@ -221,10 +243,6 @@ def _line(axis: Axes, times: np.ndarray, values: np.ndarray, **looks: Any) -> No
         times = np.array([times[part].mean() for part in parts])
         values = np.array([np.median(values[part]) for part in parts])
     axis.plot(times, values, lw=1.5, marker="." if len(times) < 60 else "", ms=4, **looks)
-
-
-def _time_axis(axis: Axes) -> None:
-    axis.set_xlabel("seconds")
 
 
 def _attribute(text: str) -> str:

@@ -6,17 +6,17 @@ import math
 from collections.abc import Callable
 from pathlib import Path
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 from matplotlib.figure import Figure
 
+from hgg_pyg.evaluation.reporting.page import page_environment
 from hgg_pyg.evaluation.reporting.tables import NONE, Table
 from hgg_pyg.io.files import write_text
 from hgg_pyg.prepare.prepared import Prepared
 from hgg_pyg.prepare.report import charts
 from hgg_pyg.prepare.report.grade import grade
 from hgg_pyg.prepare.report.numbers import Numbers, count
-from hgg_pyg.prepare.report.silhouettes import overlaps, views_of
+from hgg_pyg.prepare.report.silhouettes import Overlaps, overlaps, views_of
 from hgg_pyg.prepare.report.stage_view import stage_view
 from hgg_pyg.prepare.report.tiles import HEIGHT, WIDTH, make_strips
 
@@ -38,22 +38,21 @@ def write_report(folder: Path, prepared: Prepared) -> Path:
     """
     views = views_of(prepared)
     overlap = overlaps(prepared, views)
-    numbers = count(prepared, overlap)
-    worst = sorted(range(len(overlap)), key=lambda view: _or_infinite(numbers.cameras[view].iou))
-    parts = Path(__file__).parent
-    environment = Environment(
-        loader=FileSystemLoader(parts), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
-    )
-    text = environment.get_template("page.html").render(
-        n=numbers,
-        grade=grade(numbers, overlap),
-        facts=_facts(numbers),
-        cameras=_cameras(numbers),
-        strips=make_strips(prepared, views, worst[: len(worst) // 2]),
-        width=WIDTH,
-        height=HEIGHT,
-        stage=_chart(lambda: stage_view(prepared), "Cameras and the person's path, from above and from the side"),
-        sections=_sections(prepared, numbers),
+    numbers = count(prepared, overlap.of_cameras)
+    text = (
+        page_environment(Path(__file__).parent)
+        .get_template("page.html")
+        .render(
+            n=numbers,
+            grade=grade(numbers, overlap.of_cameras),
+            facts=_facts(numbers),
+            cameras=_cameras(numbers),
+            strips=make_strips(prepared, views, overlap),
+            width=WIDTH,
+            height=HEIGHT,
+            stage=_chart(lambda: stage_view(prepared), "Cameras and the person's path, from above and from the side"),
+            sections=_sections(prepared, numbers, overlap),
+        )
     )
     page = folder / PAGE
     write_text(folder / NUMBERS, numbers.json())
@@ -112,7 +111,7 @@ def _cameras(n: Numbers) -> Table:
     return Table("", (*columns, *(("turned", "moved") if changed else ())), tuple(map(tuple, rows)))
 
 
-def _sections(prepared: Prepared, numbers: Numbers) -> list[tuple[str, str, Markup | None, str]]:
+def _sections(prepared: Prepared, numbers: Numbers, overlap: Overlaps) -> list[tuple[str, str, Markup | None, str]]:
     """Heading, what to look for, the chart, and what is said where there is none."""
     none = "There are no landmarks in images to compare with."
     drawn = (
@@ -133,6 +132,12 @@ def _sections(prepared: Prepared, numbers: Numbers) -> list[tuple[str, str, Mark
             "A hill is a moment in which people are mixed up, or a fast motion that clocks do not agree on.",
             lambda: charts.reprojection_over_time(prepared),
             none,
+        ),
+        (
+            "Body and mask over time",
+            "Where one camera falls, its mask or its clock is wrong; where all do, the pose is.",
+            lambda: charts.iou_over_time(prepared, overlap),
+            "There are no masks that the body could be compared with.",
         ),
         (
             "Length of limbs over time",
@@ -164,7 +169,3 @@ def _chart(make: Callable[[], Figure | None], title: str) -> Markup | None:
 
 def _number(value: float, form: str, unit: str = "") -> str:
     return format(value, form) + unit if math.isfinite(value) else NONE
-
-
-def _or_infinite(value: float) -> float:
-    return value if math.isfinite(value) else -math.inf

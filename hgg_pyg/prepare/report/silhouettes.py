@@ -56,19 +56,34 @@ def evenly(count: int, wanted: int) -> list[int]:
     return np.unique(np.linspace(0, count - 1, min(count, wanted)).round().astype(int)).tolist() if count else []
 
 
-def overlaps(prepared: Prepared, views: Views) -> tuple[Overlap | None, ...]:
-    """How the body lies on the masks, of each camera over evenly spaced frames.
+@dataclass(frozen=True, eq=False)
+class Overlaps:
+    """How the body lies on the masks in K frames of V cameras."""
+
+    frames: tuple[int, ...]  # K positions
+    counts: np.ndarray  # [K, V, 5] what `capture_check.scene.overlap_of` takes; zeros where no mask is usable
+
+    @property
+    def of_cameras(self) -> tuple[Overlap | None, ...]:
+        """Of each camera over all frames; None where no mask is usable. V"""
+        return tuple(overlap_of(total) for total in self.counts.sum(0))
+
+    @property
+    def iou(self) -> np.ndarray:
+        """Of each image, [K, V]; NaN where no mask is usable."""
+        return np.where(self.counts[..., 1] > 0, self.counts[..., 0] / self.counts[..., 1].clip(1), np.nan)
+
+
+def overlaps(prepared: Prepared, views: Views) -> Overlaps:
+    """Compare body and masks in evenly spaced frames.
 
     Images in which the person was not found do not count, nor those whose mask cannot be read; the log names these.
-
-    Returns:
-        V; None where no mask is usable.
     """
     count, size = len(views.Ks), fitted_size(*prepared.size, _LONGEST)
     frames = evenly(len(prepared.times), max(1, _COMPARED // count))
     whole = Window(0, 0, *prepared.size)
-    totals = np.zeros((count, 5), np.int64)
-    for frame in frames:
+    counts = np.zeros((len(frames), count, 5), np.int64)
+    for row, frame in enumerate(frames):
         vertices = posed_vertices(prepared.body, prepared.pose, frame)
         for camera in np.flatnonzero(prepared.seen[frame]).tolist():
             mask = read_mask(prepared, views, frame, camera, whole, size)
@@ -79,8 +94,8 @@ def overlaps(prepared: Prepared, views: Views) -> tuple[Overlap | None, ...]:
             if body.mean() >= _WHOLE:
                 body[:] = False
             rows = [int(shape.any(1).sum()) for shape in (inside, body)]
-            totals[camera] += [(body & inside).sum(), (body | inside).sum(), body.sum(), *rows]
-    return tuple(overlap_of(total) for total in totals)
+            counts[row, camera] = [(body & inside).sum(), (body | inside).sum(), body.sum(), *rows]
+    return Overlaps(tuple(frames), counts)
 
 
 def read_mask(

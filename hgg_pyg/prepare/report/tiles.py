@@ -5,7 +5,6 @@ Photograph and lines are without the lens. Lines are SVG, so that they stay shar
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 
@@ -19,6 +18,7 @@ from hgg_pyg.kernels.raster import silhouette
 from hgg_pyg.prepare.prepared import Prepared
 from hgg_pyg.prepare.rays import normalised
 from hgg_pyg.prepare.report.silhouettes import (
+    Overlaps,
     Views,
     box_of,
     evenly,
@@ -30,6 +30,7 @@ from hgg_pyg.prepare.report.silhouettes import (
 matplotlib.use("Agg")
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.path import Path
 
 WIDTH, HEIGHT = 300, 400  # pixels
 _MOST = 60  # tiles, so that the page stays small
@@ -38,6 +39,7 @@ _MARGIN = 1.15
 _LEAST_SHARE = 0.15  # of the image's height that is shown at least
 _SEEN = 0.3  # confidence from which on landmarks are drawn
 _QUALITY = 80
+_BENT, _SPECK = 0.3, 4  # pixels: by which outlines may be simplified, and up to which parts of a mask have none
 
 
 @dataclass(frozen=True)
@@ -55,13 +57,13 @@ class Tile:
     """An image of a camera in a frame, `WIDTH` x `HEIGHT`."""
 
     frame: int
-    time: float
     photograph: str | None  # data URI; None where it cannot be read
     mask: str  # outlines as SVG's path, empty for none
     body: str
     marks: tuple[Mark, ...]
     bones: tuple[tuple[Mark, Mark, bool], ...]  # ends, and whether both are used
     text: str  # what it shows, in words
+    caption: str
 
 
 @dataclass(frozen=True)
@@ -72,35 +74,45 @@ class Strip:
     tiles: tuple[Tile, ...]
 
 
-def make_strips(prepared: Prepared, views: Views, first: Sequence[int] = ()) -> tuple[Strip, ...]:
-    """Evenly spaced frames of each camera; of some cameras only where there are very many.
+def make_strips(prepared: Prepared, views: Views, overlap: Overlaps) -> tuple[Strip, ...]:
+    """Evenly spaced frames of each camera, and the one in which body and mask overlap least.
 
-    Args:
-        prepared: what is shown.
-        views: its cameras.
-        first: cameras that are shown before others where not all can be, the worst for example.
+    Where there are very many cameras, half of those shown are the worst, the others evenly spaced.
     """
-    count = len(views.Ks)
-    order = [*first, *(camera for camera in evenly(count, count) if camera not in first)]
-    cameras = sorted(order[:_MOST])
-    frames = evenly(len(prepared.times), min(_A_CAMERA, max(1, _MOST // max(len(cameras), 1))))
-    vertices = [posed_vertices(prepared.body, prepared.pose, frame) for frame in frames]
-    undistorted = normalised(prepared.found.points2d[frames][..., :2], prepared.calibration)
+    cameras = _cameras(overlap)
+    wanted = min(_A_CAMERA, max(1, _MOST // max(len(cameras), 1)))
+    undistorted = normalised(prepared.found.points2d[..., :2], prepared.calibration)
     ideal = np.concatenate([undistorted, np.ones_like(undistorted[..., :1])], -1)
-    return tuple(
-        Strip(
-            camera,
-            tuple(
-                _tile(prepared, views, frame, camera, vertices[row], ideal[row, camera])
-                for row, frame in enumerate(frames)
-            ),
-        )
-        for camera in cameras
-    )
+    posed = cache(lambda frame: posed_vertices(prepared.body, prepared.pose, frame))
+    strips = []
+    for camera in cameras:
+        iou = overlap.iou[:, camera]
+        rows = evenly(len(iou), wanted)
+        worst = int(np.nanargmin(iou)) if np.isfinite(iou).any() else rows[0]
+        if len(rows) > 1 and worst not in rows:
+            rows = sorted([*evenly(len(iou), wanted - 1), worst]) if wanted > 2 else [rows[0], worst]
+        said = {row: f"{'lowest ' * (row == worst)}IoU {iou[row]:.2f}" for row in rows if np.isfinite(iou[row])}
+        tiles = []
+        for row in rows:
+            frame = overlap.frames[row]
+            fits = said.get(row, "no mask" if prepared.seen[frame, camera] else "not found")
+            tiles.append(_tile(prepared, views, frame, camera, posed(frame), ideal[frame, camera], fits))
+        strips.append(Strip(camera, tuple(tiles)))
+    return tuple(strips)
 
 
-def _tile(prepared: Prepared, views: Views, frame: int, camera: int, vertices: np.ndarray, rays: np.ndarray) -> Tile:
-    """rays: [J, 3] of the landmarks, one metre before the camera."""
+def _cameras(overlap: Overlaps) -> list[int]:
+    """Those that are shown, in order."""
+    found = [of_camera.iou if of_camera else -1.0 for of_camera in overlap.of_cameras]
+    worst = sorted(range(len(found)), key=lambda camera: found[camera])[: _MOST // 2]
+    others = [camera for camera in range(len(found)) if camera not in worst]
+    return sorted([*worst, *(others[number] for number in evenly(len(others), _MOST - len(worst)))])
+
+
+def _tile(
+    prepared: Prepared, views: Views, frame: int, camera: int, vertices: np.ndarray, rays: np.ndarray, fits: str
+) -> Tile:
+    """rays: [J, 3] of the landmarks, one metre before the camera; fits: how the body does, in words."""
     found, faces, viewmat = prepared.found, prepared.body.faces.numpy(), views.viewmats[camera]
     K = views.Ks[camera]
     shown = np.nan_to_num(found.points2d[frame, camera, :, 2]) >= _SEEN
@@ -125,18 +137,16 @@ def _tile(prepared: Prepared, views: Views, frame: int, camera: int, vertices: n
     )
     used = sum(mark.used for mark in marks.values())
     name, time = prepared.calibration.names[camera], float(prepared.times[frame])
-    text = f"{name}, frame {frame}: {used} landmarks used, {len(marks) - used} dropped" + (
-        "" if prepared.seen[frame, camera] else "; the person was not found"
-    )
+    text = f"{name}, frame {frame}: {fits}; {used} landmarks used, {len(marks) - used} dropped"
     return Tile(
         frame=frame,
-        time=time,
         photograph=None if photograph is None else image_uri(Image.fromarray(photograph), "JPEG", quality=_QUALITY),
         mask="" if mask is None else _outline(mask),
         body=_outline(silhouette(vertices, faces, viewmat, K, (WIDTH, HEIGHT)).astype(np.float32)),
         marks=tuple(marks.values()),
         bones=bones,
         text=text,
+        caption=f"frame {frame}, {time:.2f} s; {fits}",
     )
 
 
@@ -175,7 +185,9 @@ def _outline(values: np.ndarray) -> str:
     contour.remove()
     lines = []
     for line in contour.allsegs[0]:
-        thin = line[:: max(1, min(3, len(line) // 8))] - 0.5
-        if len(thin) > 3:
-            lines.append("M" + "L".join(f"{x:.1f} {y:.1f}" for x, y in thin) + "Z")
+        path = Path(line - 0.5)
+        path.should_simplify, path.simplify_threshold = True, _BENT
+        ends = np.asarray(path.cleaned(simplify=True).vertices)[:-1]  # behind the last is a mark of the end
+        if np.ptp(line, axis=0).max() > _SPECK:
+            lines.append("M" + "L".join(f"{x:.1f} {y:.1f}" for x, y in ends) + "Z")
     return "".join(lines)
