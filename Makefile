@@ -1,5 +1,6 @@
-# Two commands do everything: `make train` and `make test`; `make quick` is for every change. All of them set up .venv
-# first, step by step: each finished step leaves a stamp in .venv/, so an interrupted set-up goes on where it stopped.
+# Two commands do everything: `make train` and `make test`; `make real` shows a real man, `make quick` is for every
+# change. All of them set up .venv first, step by step: each finished step leaves a stamp in .venv/, so an interrupted
+# set-up goes on where it stopped.
 PYTHON ?= python3
 VENV   ?= .venv
 TORCH  ?= torch==2.13.0
@@ -9,11 +10,25 @@ BIN    := $(VENV)/bin
 STEP   := $(VENV)/steps
 PIP    := $(BIN)/python -m pip --disable-pip-version-check
 
-.PHONY: setup train test quick check format clean
+.PHONY: setup train real test quick check format clean
 .DELETE_ON_ERROR:
 
+# Where LPIPS's networks are (python -m hgg_pyg.weights lpips), LPIPS is in the loss: of one image a clip, since of all
+# a step takes eleven times as long.
 train: setup
-	$(BIN)/python -m hgg_pyg.train --preset recommended --resume $(ARGS)
+	$(BIN)/python -m hgg_pyg.train --preset recommended --loss.lpips-views 1 --resume $(ARGS)
+
+# A real man on a beam, filmed by four cameras: from his videos to an avatar, without training.
+CLIP := captures/balancing_clip
+REAL := runs/real
+real: setup
+	$(BIN)/python -m hgg_pyg.weights clip
+	$(BIN)/python -m hgg_pyg.prepare --videos $(CLIP)/videos --calibration $(CLIP)/calibration/Calib.qca.txt \
+	    --every 2 --out $(REAL)/balancing $(ARGS)
+	$(BIN)/python -m hgg_pyg.avatar $(REAL)/balancing --fps 30 --out $(REAL)/balancing.avatar
+	$(BIN)/python -m hgg_pyg.export $(REAL)/balancing.avatar --to html --out $(REAL)/avatar.html
+	$(BIN)/python -m hgg_pyg.evaluate hgg_pyg/shipped --data $(REAL) --cache $(REAL)/cache --out $(REAL)/scores
+	@echo "$(REAL): avatar.html to move him, scores/report.html and scores/sheet.png beside ground truth"
 
 # Files of tests are shared out among as many processes as there are cores, in the order of tests/conftest.py;
 # ARGS="-n 0 --pdb" stays in one.

@@ -249,8 +249,11 @@ class _Evaluation:
                     rendered.append(None)
                     continue
                 rendered.append(torch.from_numpy(np.stack([folder.read(name) for name in names])).to(self.device))
-            seen = [network.features(truth) for network in self.lpips]
-            rows = [None if images is None else self._scores(images, truth, alpha, seen) for images in rendered]
+            perceived = self._perceived(rendered, truth)
+            rows = [
+                None if images is None else self._scores(images, truth, alpha, columns)
+                for images, columns in zip(rendered, perceived, strict=True)
+            ]
             after = target.frame - input_range(capture) + 1
             for i, name in enumerate(names):
                 psnrs: list[float | None] = []
@@ -272,12 +275,21 @@ class _Evaluation:
                 self.saved.add_cameras(names, cameras)
             done += len(names)
 
-    def _scores(self, rendered: Tensor, truth: Tensor, alpha: Tensor, seen: Sequence[Sequence[Tensor]]) -> list[Values]:
-        """The metrics of V images; `seen` is what each network of LPIPS makes of the truth."""
-        columns: dict[str, Tensor] = {
-            network_column(network): network.distance(network.features(rendered), features)
-            for network, features in zip(self.lpips, seen, strict=True)
-        }
+    def _perceived(self, rendered: Sequence[Tensor | None], truth: Tensor) -> list[dict[str, Tensor]]:
+        """LPIPS of V images by method and network; of one image at a time, whose features take much memory."""
+        found = [{network_column(network): truth.new_zeros(len(truth)) for network in self.lpips} for _ in rendered]
+        for network in self.lpips:
+            for i in range(len(truth)):
+                seen = network.features(truth[i : i + 1])
+                for images, columns in zip(rendered, found, strict=True):
+                    if images is not None:
+                        features = network.features(images[i : i + 1])
+                        columns[network_column(network)][i] = network.distance(features, seen)[0]
+        return found
+
+    def _scores(self, rendered: Tensor, truth: Tensor, alpha: Tensor, perceived: dict[str, Tensor]) -> list[Values]:
+        """The metrics of V images, LPIPS by column among them."""
+        columns = dict(perceived)
         if self.extras.regions:
             found = region_scores(rendered, truth, alpha)
             columns |= {"psnr": found.image.psnr, "ssim": found.image.ssim}

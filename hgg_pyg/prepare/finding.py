@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
 from hgg_pyg.prepare.config import PrepareConfig
 from hgg_pyg.prepare.destination import stamp
+from hgg_pyg.prepare.footage.clock import Span
 from hgg_pyg.prepare.footage.filming import Filmed
 from hgg_pyg.prepare.landmarks import Landmarker, find_landmarker
 from hgg_pyg.prepare.locating import Located, locate, place
@@ -24,6 +26,7 @@ class Finder:
     """Finds the person as the options say."""
 
     config: PrepareConfig
+    offsets: Mapping[str, Span]  # by camera as the calibration calls it
     work: Path
 
     @cached_property
@@ -82,6 +85,7 @@ class Finder:
                 person=config.person,
                 config=config.triangulation,
                 refinement=config.cameras,
+                offsets=self.offsets,
                 mask_of=mask_of,
                 bar=bar,
             )
@@ -96,8 +100,7 @@ class Finder:
 
     def _on_time(self, filmed: Filmed) -> int:
         """A camera without an offset, whose frames those of landmarks in space are counted as."""
-        late = self.config.sampling.offsets
-        return next((n for n, name in enumerate(filmed.calibration.names) if name not in late), 0)
+        return next((n for n, name in enumerate(filmed.calibration.names) if name not in self.offsets), 0)
 
 
 def _numbers(filmed: Filmed) -> str:

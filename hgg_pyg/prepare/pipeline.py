@@ -21,6 +21,7 @@ from hgg_pyg.prepare.footage.filming import film
 from hgg_pyg.prepare.footage.opening import Opened, open_footage
 from hgg_pyg.prepare.prepared import Prepared
 from hgg_pyg.prepare.progress import progress_bars
+from hgg_pyg.prepare.report import write_report
 from hgg_pyg.prepare.verdict import judge
 from hgg_pyg.prepare.writer import write_capture
 from hgg_pyg.training.claim import claimed
@@ -51,14 +52,17 @@ def prepare(config: PrepareConfig) -> Path:
         opened = open_footage(config.videos, config.images, config.fps, find_calibration(config, work))
         prepared = _make(config, opened, work)
         write_settings(prepared, config, inputs)
+        write_report(prepared.folder, prepared)
         judge(prepared)
         with writing(config.out):
             if config.out.is_dir():
                 config.out.rmdir()  # it is empty
             prepared.folder.rename(config.out)
+            prepared.folder.parent.rmdir()
     print(f"{config.out}: {len(prepared.times)} frames, {len(prepared.calibration.names)} cameras")
     for item in prepared.left_out:
         print(f"  {item}")
+    print(f"{config.out / 'report.html'} shows it")
     print(f"{work} keeps what other options can go on from; remove it when there will be none")
     return config.out
 
@@ -68,7 +72,7 @@ def _make(config: PrepareConfig, opened: Opened, work: Path) -> Prepared:
     body = load_body(config.body)
     offsets = {opened.names.get(name, name): span for name, span in sorted(config.sampling.offsets.items())}
     sampling = replace(config.sampling, offsets=offsets)
-    finder = Finder(config, work)
+    finder = Finder(config, offsets, work)
     finder.make_ready()
     with progress_bars("1/5 images", "image") as bar:
         images, filmed = film(opened, sampling, config.longest, work, bar)
@@ -92,7 +96,7 @@ def _make(config: PrepareConfig, opened: Opened, work: Path) -> Prepared:
         seen=located.seen,
         body=body,
         pose=fitted.pose,
-        fit=fitted.told,
+        fit={**fitted.told, **located.told},
         left_out=(*opened.left_out, *filmed.left_out, *kept.left_out),
         notes=(*filmed.notes, *located.notes),
         settings=settings_of(config),

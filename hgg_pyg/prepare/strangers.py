@@ -92,8 +92,8 @@ def _flipped(seen: SightedJoints, calibration: Calibration, views: Iterable[int]
 def _mirrored(name: str) -> UserError:
     """What to say of a camera whose images are turned left to right."""
     return UserError(
-        f"camera {name}: its images are mirrored, as of a selfie camera: people fit the other cameras only when turned "
-        "left to right; turn the video back (ffmpeg -vf hflip), or record it anew"
+        f"camera {name}: mirrored images, as of a selfie camera: people fit the other cameras only when turned left to "
+        "right; turn the video back (ffmpeg -vf hflip), or record it anew"
     )
 
 
@@ -111,22 +111,21 @@ def nobody_agrees(seen: SightedJoints, calibration: Calibration, fault: Fault) -
         )
     frames = frames[:: -(-len(frames) // _LOOKS)]
     seen = replace(seen, plane=seen.plane[frames], sure=seen.sure[frames], size=seen.size[frames])
-    most = AGREES * len(frames)
+    most, three = AGREES * len(frames), min(3, len(looking))  # two may agree by chance
     for scale, unit in _UNITS:
-        if _moments(seen, replace(calibration, T=calibration.T * scale)) >= most:
+        if _moments(seen, replace(calibration, T=calibration.T * scale), three) >= most:
             return UserError(f"calibration: expected T in metres, found {unit}: only so do the cameras agree on people")
-    both = [looking] if len(looking) == 2 else []
-    for views in [*([view] for view in looking), *both]:
-        if _moments(_flipped(seen, calibration, views), calibration) >= most:
-            if len(looking) > 2:
-                return _mirrored(calibration.names[views[0]])
-            return _mirrored(" or ".join(names))
+    # Of more than two cameras a mirrored one would leave two that agree
+    for views in [*([view] for view in looking if len(looking) == 2), looking]:
+        if _moments(_flipped(seen, calibration, views), calibration, three) >= most:
+            return _mirrored(" or ".join(names) if len(views) == 1 else " and ".join(names))
     return UserError(
         f"cameras that do not see each other: expected a person whom two of {', '.join(names)} see, found none on whom "
         f"any two agree. {fault() or _ASK}"
     )
 
 
-def _moments(seen: SightedJoints, calibration: Calibration) -> int:
-    """How many frames the person has whom two cameras agree on most often."""
-    return max((len(known.groups) for known in tracks_of(seen, calibration)), default=0)
+def _moments(seen: SightedJoints, calibration: Calibration, views: int) -> int:
+    """How many frames the person has on whom so many cameras agree most often."""
+    found = tracks_of(seen, calibration)
+    return max((sum((one.votes > 0).sum() >= views for one in known.groups.values()) for known in found), default=0)

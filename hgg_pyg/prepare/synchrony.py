@@ -1,4 +1,8 @@
-"""Cameras that do not start together, told from the person: rays of two cameras meet only at the same moment."""
+"""Cameras that do not start together, told from the person: rays of two cameras meet only at the same moment.
+
+How far rays pass each other in the mean says little: a calibration that is half a degree off looks like a camera that
+is late, as long as somebody walks one way. What is looked at is how that varies as limbs swing to and fro.
+"""
 
 from __future__ import annotations
 
@@ -16,9 +20,10 @@ _MOST = 15  # frames by which two cameras may be apart
 _SPARSE = 20  # frames for each that there is: with fewer nothing can be compared
 _COMPARED = 150  # frames of a camera at most that are compared
 _FEWEST = 30  # landmarks that two cameras must share at an offset, for it to be looked at
+_ALONG = 8  # frames in which both must see a landmark
 _FAR = 0.3  # metres: rays that pass at a larger distance are of something else
 _ROUNDS = 20  # of trying another offset for each camera in turn
-_WORTH = 0.95  # of the distance without offsets: what falls by less is not worth a word
+_WORTH = 0.9  # of the variation without the offset: what falls by less is not worth a word
 _AS_LATE = 1  # frames by which the two halves of a clip may differ
 
 
@@ -28,13 +33,13 @@ class Offset:
 
     camera: str
     frames: int  # frame `frames` of the camera shows what frame 0 of one without an offset shows, as --offset takes it
-    before: float  # metres at which its rays pass those of the others, in the median, as they are
-    after: float  # and with all offsets
+    before: float  # metres by which the way of its rays past those of the others varies, in the median, as they are
+    after: float  # and with its offset
     halves: tuple[int, int]  # frames as the two halves of the clip have them, each for itself
 
     @property
     def clear(self) -> bool:
-        """Whether it is worth a word: distances fall, and both halves of the clip say so."""
+        """Whether it is worth a word: rays pass more evenly, and both halves of the clip say so."""
         alike = all(half * self.frames > 0 and abs(half - self.frames) <= _AS_LATE for half in self.halves)
         return alike and self.after < _WORTH * self.before
 
@@ -48,8 +53,8 @@ class Offset:
         frames = self.frames * every
         much = f"{abs(frames)} frame{'s' if abs(frames) > 1 else ''} {'late' if frames > 0 else 'early'}"
         return (
-            f"{self.camera} seems {much}: --offset {self.camera}={frames + already:g} brings its rays from "
-            f"{self.before * 1e3:.0f} to {self.after * 1e3:.0f} mm off the others'"
+            f"{self.camera} seems {much}: with --offset {self.camera}={frames + already:g} its rays pass the others' "
+            f"more evenly, within {self.after * 1e3:.0f} mm and not {self.before * 1e3:.0f}"
         )
 
 
@@ -79,9 +84,9 @@ def late_cameras(
 
 
 def estimate_offsets(points2d: Sequence[np.ndarray], calibration: Calibration, most: int = _MOST) -> tuple[Offset, ...]:
-    """The offsets with which the rays of all pairs of cameras pass nearest to each other.
+    """The offsets with which the rays of all pairs of cameras pass each other most evenly.
 
-    Whoever hardly moves tells nothing: then all offsets are 0. Most cameras are taken to be in time.
+    Whoever hardly moves tells nothing: then none of them is `clear`. Most cameras are taken to be in time.
 
     Args:
         points2d: for each of V cameras [F_v, J, 3], one row for each frame on its own clock, x and y in the pixels that
@@ -110,7 +115,7 @@ def estimate_offsets(points2d: Sequence[np.ndarray], calibration: Calibration, m
         Offset(
             name,
             int(late[view]),
-            _mean(apart, view, np.zeros(views, int), most),
+            _mean(apart, view, np.where(np.arange(views) == view, 0, late), most),
             _mean(apart, view, late, most),
             (int(halves[0][view]), int(halves[1][view])),
         )
@@ -131,15 +136,26 @@ def _distances(centres: Sequence[np.ndarray], directions: Sequence[np.ndarray], 
 
 
 def _apart(center_a: np.ndarray, center_b: np.ndarray, a: np.ndarray, b: np.ndarray, shift: int) -> float:
-    """Median metres between rays of frame f and frame f + shift. [3], [3], [F, J, 3], [G, J, 3]; NaN for too few"""
+    """By how much the way between rays of frame f and frame f + shift varies, the median in metres; NaN for too few.
+
+    Of each landmark its median along the clip is subtracted: what stays the same is a calibration that is a little off,
+    or a landmark that is elsewhere from the front than from the side. [3], [3], [F, J, 3], [G, J, 3]
+    """
     first, last = max(0, -shift), min(len(a), len(b) - shift)
     if last <= first:
         return np.nan
     some = -(-(last - first) // _COMPARED)
     u, v = a[first:last:some], b[first + shift : last + shift : some]
     _, distance = nearest_points((center_a, center_b), (u, v), LEAST_SINE)
-    known = distance[np.isfinite(distance)]
-    return float(np.median(np.minimum(known, _FAR))) if len(known) >= _FEWEST else np.nan
+    across = np.cross(u, v)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        way = np.where(distance < _FAR, across @ (center_b - center_a) / np.linalg.norm(across, axis=-1), np.nan)
+    way = way[:, np.isfinite(way).sum(0) >= _ALONG]
+    count = np.isfinite(way).sum(0)
+    if count.sum() < _FEWEST:
+        return np.nan
+    # What is subtracted takes a share of the variation with it, most where few frames overlap
+    return float(np.nanmedian(abs(way - np.nanmedian(way, 0)) * np.sqrt(count / (count - 1))))
 
 
 def _mean(apart: np.ndarray, view: int, late: np.ndarray, most: int) -> float:

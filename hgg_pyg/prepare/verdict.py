@@ -24,4 +24,4 @@ def judge(prepared: Prepared) -> None:
         save_sheet(prepared.folder / SHEET, [found], _SHEET_SIZE)
     if found.diagnoses:
         fault = next(item.text for item in found.findings if item.serious and "likely fault" in item.text)
-        raise UserError(f"{fault}; what was made is in {prepared.folder}, see {SHEET} there")
+        raise UserError(f"{fault}; what was made is in {prepared.folder}, see report.html there")

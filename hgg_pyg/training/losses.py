@@ -60,6 +60,8 @@ def describe_loss(config: LossConfig, lpips: bool) -> str:
 def say_loss(config: LossConfig, lpips: bool) -> None:
     """Log what a run is trained by, and how to come by LPIPS where it is wanted and missing."""
     log.info("loss: %s", describe_loss(config, lpips))
+    if lpips and config.lpips_views is None and not torch.cuda.is_available():
+        log.info("LPIPS of all images is most of a step's time on a CPU: --loss.lpips-views 1 has it see one of a clip")
     if config.lpips and find_lpips_weights() is None:
         log.info("LPIPS is left out, its networks are not here: python -m hgg_pyg.weights lpips fetches them")
 

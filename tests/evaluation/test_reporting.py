@@ -75,8 +75,8 @@ def test_a_page_escapes_what_it_is_told(tmp_path):
     assert text.startswith("<!doctype html>")
     assert "<title>Evaluation of a&amp;b</title>" in text
     assert "<caption>&#39;title&#39;</caption>" in text
-    assert "<tr><th></th><th>&lt;c&gt;</th></tr>" in text
-    assert "<tr><td>row</td><td>1 &lt; 2</td></tr>\n<tr><td>longer</td><td>3</td></tr>" in text
+    assert '<tr><th scope="col"></th><th scope="col">&lt;c&gt;</th></tr>' in text
+    assert '<tr><th scope="row">row</th><td>1 &lt; 2</td></tr>\n<tr><th scope="row">longer</th><td>3</td></tr>' in text
     assert "<ul><li>&lt;script&gt;</li></ul>" in text
     assert text.count("<table>") == 2
     assert text.count("<caption>") == 1

@@ -37,6 +37,7 @@ from hgg_pyg.evaluation.lpips import LPIPS
 from hgg_pyg.io.splats import read_ply, write_ply
 from hgg_pyg.model.config import ModelConfig
 from hgg_pyg.model.network import HGGNet
+from hgg_pyg.prepare.calibrations import read_calibrations
 from hgg_pyg.prepare.given import read_landmarks, read_points3d
 from hgg_pyg.training.run import TrainConfig, read_config
 from hgg_pyg.types import Gaussians, UserError
@@ -44,6 +45,18 @@ from tests.avatar.avatars import small_avatar
 from tests.avatar.motions.people import SOURCES, bandai_namco, movement, write_bvh
 from tests.fuzz.mutations import bytes_changed, json_changed, npz_changed, pickle_changed, safetensors_changed
 from tests.fuzz.running import Reader
+from tests.prepare.calibrations.files import (
+    Write,
+    colmap_writer,
+    rig,
+    write_caliscope,
+    write_easymocap,
+    write_opencv,
+    write_opencv_in_one,
+    write_opencv_json,
+    write_pose2sim,
+    write_qualisys,
+)
 
 _JSON, _NPZ, _PICKLE = (json_changed, bytes_changed), (npz_changed, bytes_changed), (pickle_changed, bytes_changed)
 _K = [[100.0, 0, 32], [0, 100.0, 32], [0, 0, 1]]
@@ -375,6 +388,19 @@ def _read_keypoints(folder: Path) -> object:
     return read_landmarks(folder / "given", ("a", "b"), [(64, 64)] * 2, [6] * 2)
 
 
+def _written(write: Write, file: str) -> Reader:
+    """A calibration of three cameras, of which one file is damaged."""
+    bends = 0 if file in ("cameras.txt", "images.txt") else 5
+
+    def valid(folder: Path) -> Sequence[bytes]:
+        (folder / "given").mkdir(parents=True, exist_ok=True)
+        write(folder / "given", rig(bends))
+        return [(folder / "given" / file).read_bytes()]
+
+    mutations = _JSON if file.endswith(".json") else (bytes_changed,)
+    return Reader(valid, f"given/{file}", lambda folder: read_calibrations(folder / "given", unit="cm"), mutations)
+
+
 _EASYMOCAP = {
     key: [[0.1] * count] for key, count in {"Rh": 3, "Th": 3, "poses": 87, "expression": 10, "shapes": 10}.items()
 }
@@ -404,6 +430,16 @@ READERS: dict[str, Reader] = {
     "calibration": Reader(
         _always(*_cameras()), "calibration.json", lambda folder: read_calibration(folder / "calibration.json"), _JSON
     ),
+    "opencv": _written(write_opencv, "cam02.yml"),
+    "opencv in one": _written(write_opencv_in_one, "cameras.yml"),
+    "opencv json": _written(write_opencv_json, "rig.json"),
+    "qualisys": _written(write_qualisys, "Calib.qca.txt"),
+    "pose2sim": _written(write_pose2sim, "Calib_scene.toml"),
+    "caliscope": _written(write_caliscope, "camera_array.toml"),
+    "easymocap lenses": _written(write_easymocap, "intri.yml"),
+    "easymocap places": _written(write_easymocap, "extri.yml"),
+    "colmap lenses": _written(colmap_writer("PINHOLE"), "cameras.txt"),
+    "colmap places": _written(colmap_writer("PINHOLE"), "images.txt"),
     "extrinsics": _mvhumannet_cameras("camera_extrinsics.json"),
     "intrinsics": _mvhumannet_cameras("camera_intrinsics.json"),
     "scale": _mvhumannet_cameras("camera_scale.pkl"),

@@ -1,5 +1,4 @@
-"""Videos of a synthetic capture, and a landmark network that knows its true landmarks: networks trained on photographs
-see nobody in such images."""
+"""Videos of a synthetic capture, and a landmark network that knows its true landmarks: tests need no real one."""
 
 from __future__ import annotations
 

@@ -115,7 +115,7 @@ def test_a_mirrored_camera_is_named(views: int, place: tuple[float, float]) -> N
     calibration = ring(views)
     points = seen(person(FRAMES, 4, place), calibration)
     points[:, 1] = turned(points[:, 1])
-    with pytest.raises(UserError, match=r"^camera cam01: its images are mirrored"):
+    with pytest.raises(UserError, match=r"^camera cam01: mirrored images"):
         choose_person(scene([points])[0], calibration, COCO_17)
 
 
@@ -123,8 +123,18 @@ def test_of_two_cameras_either_may_be_mirrored() -> None:
     calibration = ring(2)
     points = seen(person(FRAMES, 4, (0.8, 0.3)), calibration)
     points[:, 1] = turned(points[:, 1])
-    with pytest.raises(UserError, match=r"^camera cam00 or cam01: its images are mirrored"):
+    with pytest.raises(UserError, match=r"^camera cam00 or cam01: mirrored images"):
         choose_person(scene([points])[0], calibration, COCO_17)
+
+
+def test_all_cameras_may_be_mirrored_and_small_images_are_not() -> None:
+    calibration = ring(4)
+    points = seen(person(FRAMES), calibration)
+    mirrored = np.stack([turned(points[:, view]) for view in range(4)], 1)
+    with pytest.raises(UserError, match=r"images of all cameras: they look mirrored|cam02 and cam03: mirrored images"):
+        choose_person(scene([mirrored])[0], calibration, COCO_17)
+    with pytest.raises(UserError, match=r"^cameras that do not see each other: .* images 2 times as large"):
+        choose_person(scene([points * (0.5, 0.5, 1)])[0], calibration, COCO_17)
 
 
 def test_what_is_wrong_is_said_in_a_line() -> None:

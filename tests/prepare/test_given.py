@@ -126,6 +126,7 @@ LINES = [
     ({"points2d": POINTS * (4, 4, 1)}, "expected pixels of images of 1000x1200, found x from"),
     ({"points2d": POINTS * (1, 1, 100)}, "expected confidences from 0 to 1, found 90"),
     ({"points2d": np.where(POINTS > 500, np.inf, POINTS)}, "expected finite numbers or NaN, found Inf"),
+    ({"points2d": POINTS * np.nan}, "expected landmarks of somebody, found none: all are NaN"),
     ({"points2d": POINTS.astype(object)}, "own.npz"),
 ]  # fmt: skip
 

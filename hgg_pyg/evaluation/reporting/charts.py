@@ -1,8 +1,7 @@
-"""Images of a report as data URIs, so that one file holds all of them."""
+"""Images of a report as data URIs."""
 
 from __future__ import annotations
 
-import base64
 import io
 from collections import defaultdict
 from collections.abc import Sequence
@@ -13,6 +12,7 @@ import numpy as np
 from PIL import Image
 
 from hgg_pyg.evaluation.scores import ImageScore
+from hgg_pyg.io.data_uris import data_uri, image_uri
 from hgg_pyg.io.shown import drawable
 
 matplotlib.use("Agg")
@@ -31,7 +31,7 @@ def jpeg(image: np.ndarray) -> str:
     """A photograph-like image as a data URI. [H, W, 3] uint8"""
     shown = Image.fromarray(image)
     shown.thumbnail((_LONGEST, _LONGEST), Image.Resampling.LANCZOS)
-    return _uri(shown, "JPEG", quality=88, subsampling=0)
+    return image_uri(shown, "JPEG", quality=88, subsampling=0)
 
 
 def error_map(rendered: np.ndarray, truth: np.ndarray) -> np.ndarray:
@@ -56,9 +56,9 @@ def image_file(path: Path) -> str:
     with Image.open(path) as image:
         shown = image.convert("RGB")
     shown.thumbnail((_WIDEST, 4 * _WIDEST), Image.Resampling.LANCZOS)
-    png = _uri(shown, "PNG", optimize=True)
+    png = image_uri(shown, "PNG", optimize=True)
     # Line plots are smaller as PNG, renders are many times smaller as JPEG.
-    return png if len(png) < 400_000 else min(png, _uri(shown, "JPEG", quality=88, subsampling=0), key=len)
+    return png if len(png) < 400_000 else min(png, image_uri(shown, "JPEG", quality=88, subsampling=0), key=len)
 
 
 def psnr_over_frames(scores: Sequence[ImageScore], tasks: Sequence[str], methods: Sequence[str]) -> str:
@@ -92,10 +92,4 @@ def _figure(figure: Figure, dpi: int) -> str:
     buffer = io.BytesIO()
     figure.savefig(buffer, dpi=dpi)
     plt.close(figure)
-    return "data:image/png;base64," + base64.b64encode(buffer.getvalue()).decode()
-
-
-def _uri(image: Image.Image, form: str, **options: object) -> str:
-    buffer = io.BytesIO()
-    image.save(buffer, form, **options)
-    return f"data:image/{form.lower()};base64," + base64.b64encode(buffer.getvalue()).decode()
+    return data_uri(buffer.getvalue(), "image/png")

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from jinja2 import Environment, StrictUndefined
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from PIL import Image
 
 from hgg_pyg.evaluation.reporting.charts import ERROR_LIMIT, colour_bar, error_map, image_file, jpeg, psnr_over_frames
@@ -36,16 +36,22 @@ class Page:
 
 def page(content: Page) -> str:
     """The whole file as text."""
-    environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+    environment = page_environment(Path(__file__).parent)
     charts = (colour_bar, error_map, jpeg, psnr_over_frames, _spread_out, zip)
     environment.globals.update((function.__name__.lstrip("_"), function) for function in charts)
-    template = environment.from_string(Path(__file__).with_suffix(".html").read_text(encoding="utf-8"), vars(content))
+    template = environment.get_template("page.html", globals=vars(content))
     return template.render(
         name=content.run.resolve().name,
         curves=_shown([content.run / "curves.png"]),
         inspected=_shown(sorted((content.run / "inspect").glob("*.png"))),
         error_limit=ERROR_LIMIT,
     )
+
+
+def page_environment(*folders: Path) -> Environment:
+    """Templates of pages in these folders, `parts.html` of this one among them; texts are escaped."""
+    loader = FileSystemLoader([*folders, Path(__file__).parent])
+    return Environment(loader=loader, autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
 
 
 def _shown(paths: Sequence[Path]) -> dict[str, str]:

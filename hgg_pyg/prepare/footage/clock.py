@@ -85,7 +85,7 @@ class Moments:
     times: np.ndarray  # [F] seconds on the common clock, which is that of the cameras without an offset
     frames: np.ndarray  # [F, V] positions in each camera's timeline
     numbers: np.ndarray  # [F, V] what these frames are called
-    fps: float  # moments a second
+    rate: float  # frames of the common clock a second, of which each or each N-th is a moment
     left_out: tuple[LeftOut, ...] = ()
 
 
@@ -130,7 +130,7 @@ def choose_moments(timelines: Sequence[Timeline], sampling: Sampling) -> Moments
         times[seen],
         frames[seen],
         numbers[seen],
-        rate / sampling.every,
+        rate,
         tuple(item for item in left_out if item is not None),
     )
 

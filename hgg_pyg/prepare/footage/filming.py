@@ -32,9 +32,14 @@ class Filmed:
     size: tuple[int, int]
     framings: tuple[Framing, ...]  # V, from the footage's images to these
     counts: tuple[int, ...]  # V, frames of the footage: one more than the largest number
-    fps: float  # moments a second, gaps aside
+    rate: float  # frames of the common clock a second
     left_out: tuple[LeftOut, ...]
     notes: tuple[str, ...]
+
+    @property
+    def ticks(self) -> np.ndarray:
+        """When the moments are, in frames of the common clock. [F] int"""
+        return np.round(self.times * self.rate).astype(int)
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -91,7 +96,7 @@ def film(opened: Opened, sampling: Sampling, longest: int | None, work: Path, ba
             scale=scale,
         )
         left_out = [[item.what, item.names, item.reason] for item in moments.left_out]
-        stage.finish({"fps": moments.fps, "notes": plan.notes, "left_out": left_out})
+        stage.finish({"rate": moments.rate, "notes": plan.notes, "left_out": left_out})
     record, arrays = stage.record(), stage.load(_ARRAYS)
     framings = tuple(Framing(*map(tuple, sizes)) for sizes in arrays["framings"].tolist())
     size = framings[0].final
@@ -106,7 +111,7 @@ def film(opened: Opened, sampling: Sampling, longest: int | None, work: Path, ba
         size=size,
         framings=framings,
         counts=tuple(arrays["counts"].tolist()),
-        fps=record["fps"],
+        rate=record["rate"],
         left_out=tuple(LeftOut(what, tuple(names), why) for what, names, why in record["left_out"]),
         notes=tuple(record["notes"]),
     )

@@ -92,6 +92,8 @@ def read_landmarks(
         if everyone:
             _check_pixels(where, np.concatenate(everyone), size)
     given = tuple({number: _tidy(one) for number, one in by_frame.items()} for by_frame in people)
+    if not any(len(one) for by_frame in given for one in by_frame.values()):
+        raise UserError(f"{path}: expected landmarks of somebody, found none: all are NaN, or of confidence 0")
     if counts is not None:
         for name, by_frame, count in zip(cameras, given, counts, strict=True):
             if by_frame and max(by_frame) >= count:

@@ -1,27 +1,32 @@
 """Where people are in an image: a single-shot detector's boxes decoded, and those of one person averaged.
 
 The network looks at a square of 224 pixels and gives, for each of 2254 anchors, a box and four points of the person:
-the middle of the hips, a point of the circle around the whole body, and the same two for the upper body.
+the middle of the hips, a point of the circle around the whole body, and the same two for the upper body. People smaller
+than about a quarter of what the network looks at are missed, so it looks at windows of the image, too.
 """
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
+
+from hgg_pyg.prepare.landmarks.crop import Square
 
 SIZE = 224  # pixels of the network's input
 STRIDES = (8, 16, 32, 32, 32)  # of its layers; two anchors a cell and layer
 SURE = 0.5  # least score of a box
 SAME = 0.3  # least overlap of two boxes of one person
+OVERHANG = 0.15  # of a person's circle that may lie outside of a window
 
 
 @dataclass(frozen=True, eq=False)
 class Detections:
     """N people, the surest first."""
 
-    boxes: np.ndarray  # [N, 4] left, top, right, bottom in pixels of the network's input
-    points: np.ndarray  # [N, 4, 2] middle of the hips, whole body, middle of the shoulders, upper body; the same pixels
+    boxes: np.ndarray  # [N, 4] left, top, right, bottom in pixels
+    points: np.ndarray  # [N, 4, 2] middle of the hips, whole body, middle of the shoulders, upper body; in pixels
     scores: np.ndarray  # [N] 0..1
 
 
@@ -87,3 +92,51 @@ def merge(found: Detections, same: float = SAME) -> Detections:
     return Detections(
         np.array(boxes).reshape(-1, 4), np.array(points).reshape(-1, 4, 2), np.array(scores, dtype=np.float64)
     )
+
+
+def windows(width: int, height: int) -> list[list[Square]]:
+    """What of an image to look at: all of it and squares as wide as its short side; if nobody is there, half as wide.
+
+    Neighbours overlap by half at least.
+    """
+    short = min(width, height)
+    levels = []
+    for side in (short, short / 2):
+        columns, rows = (
+            np.linspace(side / 2, length - side / 2, 1 + math.ceil((length - side) / (side / 2)))
+            for length in (width, height)
+        )
+        levels.append([Square(float(x), float(y), side) for y in rows for x in columns])
+    if width != height:
+        levels[0].insert(0, Square(width / 2, height / 2, max(width, height)))
+    return levels
+
+
+def whole_in(found: Detections, square: Square, width: int, height: int) -> Detections:
+    """Detections in pixels of a window, in those of the image; without people whom the window cuts off.
+
+    Args:
+        found: in pixels of the network's input.
+        square: the window, upright.
+        width: of the image.
+        height: of the image.
+    """
+    scale = square.side / SIZE
+    corner = np.array([square.x, square.y]) - square.side / 2
+    boxes, points = found.boxes * scale + np.tile(corner, 2), found.points * scale + corner
+    radius = np.linalg.norm(points[:, 1] - points[:, 0], axis=1, keepdims=True)
+    reach = (1 - 2 * OVERHANG) * radius
+    low, high = points[:, 0] - reach, points[:, 0] + reach
+    size = np.array([width, height])
+    kept = (((low >= corner) | (corner <= 0)) & ((high <= corner + square.side) | (corner + square.side >= size))).all(
+        1
+    )
+    return Detections(boxes[kept], points[kept], found.scores[kept])
+
+
+def together(parts: list[Detections]) -> Detections:
+    """All detections, the surest first."""
+    scores = np.concatenate([part.scores for part in parts])
+    order = np.argsort(-scores, kind="stable")
+    boxes, points = np.concatenate([part.boxes for part in parts]), np.concatenate([part.points for part in parts])
+    return Detections(boxes[order], points[order], scores[order])

@@ -70,24 +70,38 @@ class MediaPipe:
     def find(self, image: np.ndarray, most: int) -> list[Sighting]:
         """The people in an image, the largest first. See `Landmarker`."""
         found: list[tuple[Square, np.ndarray, np.ndarray]] = []
-        for square in self._people(image)[:most]:
-            seen = self._look(image, square)
+        for windows in people.windows(image.shape[1], image.shape[0]):
+            found = self._seen_in(image, windows, most)
+            if found:
+                break
+        found.sort(key=lambda person: -person[0].side)
+        return [Sighting(points, full_size_mask(mask, square, image)) for square, points, mask in found]
+
+    def _seen_in(
+        self, image: np.ndarray, windows: Sequence[Square], most: int
+    ) -> list[tuple[Square, np.ndarray, np.ndarray]]:
+        """People that windows of an image show: the square, landmarks [33, 3] in the image, the mask in the square."""
+        found: list[tuple[Square, np.ndarray, np.ndarray]] = []
+        for square in self._people(image, windows):
+            seen = self._look(image, square) if len(found) < most else None
             if seen is None:
                 continue
             points, mask, square = seen
             apart = (np.linalg.norm((other - points)[:, :2], axis=1).mean() for _, other, _ in found)
             if all(distance > _SAME_PERSON * square.side for distance in apart):
                 found.append((square, points, mask))
-        found.sort(key=lambda person: -person[0].side)
-        return [Sighting(points, full_size_mask(mask, square, image)) for square, points, mask in found]
+        return found
 
-    def _people(self, image: np.ndarray) -> list[Square]:
+    def _people(self, image: np.ndarray, windows: Sequence[Square]) -> list[Square]:
+        """The squares of the people whom windows show, the largest first."""
         height, width = image.shape[:2]
-        whole = Square(width / 2, height / 2, max(width, height))
-        raw, logits = self._detector(whole.cut(image, people.SIZE).astype(np.float32) / 127.5 - 1.0)
-        found = people.merge(people.decode(raw, logits[:, 0], self._anchors))
-        middles_and_reaches = whole.points_to_image(found.points[:, :2], people.SIZE)
-        squares = [Square.around(middle, reach, FIRST) for middle, reach in middles_and_reaches]
+        found = []
+        for window in windows:
+            raw, logits = self._detector(window.cut(image, people.SIZE).astype(np.float32) / 127.5 - 1.0)
+            seen = people.decode(raw, logits[:, 0], self._anchors)
+            found.append(people.whole_in(seen, window, width, height))
+        merged = people.merge(people.together(found))
+        squares = [Square.around(middle, reach, FIRST) for middle, reach in merged.points[:, :2]]
         return sorted(squares, key=lambda square: -square.side)
 
     def _look(self, image: np.ndarray, square: Square) -> tuple[np.ndarray, np.ndarray, Square] | None:

@@ -7,9 +7,9 @@ from collections.abc import Callable
 
 from hgg_pyg.avatar.brought import brought
 from hgg_pyg.io.shown import shown
-from hgg_pyg.prepare.landmark_sets import LandmarkSet
 from hgg_pyg.prepare.landmarks.base import Landmarker
 from hgg_pyg.prepare.landmarks.mediapipe import MediaPipe
+from hgg_pyg.prepare.landmarks.own import OwnLandmarker
 from hgg_pyg.types import UserError
 from hgg_pyg.weights import heavy_landmark_model, landmark_models
 
@@ -60,20 +60,4 @@ def find_landmarker(name: str = DEFAULT_LANDMARKER) -> Landmarker:
     if ":" not in name:
         expected = f"one of {', '.join(LANDMARKERS)}, or module:NAME of a network of yours"
         raise UserError(f"--landmarker: expected {expected}; found {shown(repr(name))}")
-    return _made_ready(name, brought("--landmarker", name, object, "a landmark network"))
-
-
-def _made_ready(name: str, found: object) -> Landmarker:
-    made = found
-    if isinstance(found, type) or (callable(found) and not hasattr(found, "find")):
-        try:
-            made = found()
-        except UserError:
-            raise
-        except Exception as error:  # a network of somebody else's may fail in any way
-            message = f"--landmarker: {shown(repr(name))} cannot be made ready ({shown(error, 200)})"
-            raise UserError(message) from error
-    if not callable(getattr(made, "find", None)) or not isinstance(getattr(made, "landmarks", None), LandmarkSet):
-        expected = f"{shown(repr(name))} to have landmarks (a LandmarkSet) and find(image, most)"
-        raise UserError(f"--landmarker: expected {expected}, found {type(made).__name__}")
-    return made  # type: ignore[return-value]
+    return OwnLandmarker(name, brought("--landmarker", name, object, "a landmark network"))

@@ -66,3 +66,43 @@ def test_nobody_is_no_detection() -> None:
 def test_a_box_without_area_ends() -> None:
     flat = detector.Detections(np.array([[5.0, 5, 5, 5], [5, 5, 5, 5]]), np.zeros((2, 4, 2)), np.array([0.9, 0.8]))
     assert len(detector.merge(flat).scores) == 2
+
+
+@pytest.mark.parametrize(("width", "height"), [(1920, 1080), (1088, 1920), (700, 700), (3, 1000), (1, 1)])
+def test_windows_cover_the_image_and_anybody_in_it(width: int, height: int) -> None:
+    first, second = detector.windows(width, height)
+    assert first[0].side == max(width, height)
+    sides = {window.side for window in first}
+    assert sides == {max(width, height), min(width, height)}
+    for windows, side in ((first, min(width, height)), (second, min(width, height) / 2)):
+        edges = np.array([(w.x - w.side / 2, w.y - w.side / 2) for w in windows if w.side == side])
+        assert edges.min(0) == pytest.approx([0, 0])
+        assert edges.max(0) == pytest.approx([width - side, height - side])
+        for axis in (0, 1):  # half a window further there is the next, so what is half as large is whole in one of them
+            steps = np.diff(np.unique(edges[:, axis]))
+            assert (steps <= side / 2 + 1e-9).all()
+
+
+def test_people_of_a_window_are_where_they_are_in_the_image_unless_it_cuts_them_off() -> None:
+    middle = detector.windows(1120, 2240)[0][2]
+    assert (middle.x, middle.y, middle.side) == (560, 1120, 1120)
+
+    def person(hips: tuple[float, float], radius: float) -> np.ndarray:
+        return np.array([hips, (hips[0], hips[1] - radius), hips, hips])
+
+    points = np.array([person((112, 112), 60), person((112, 30), 60), person((20, 112), 60), person((112, 190), 20)])
+    boxes = np.tile([10.0, 20, 30, 40], (4, 1))
+    found = detector.whole_in(detector.Detections(boxes, points, np.array([0.9, 0.8, 0.7, 0.6])), middle, 1120, 2240)
+    assert found.scores == pytest.approx([0.9, 0.7, 0.6])  # the second goes on above; the third is cut by the image
+    assert found.boxes[0] == pytest.approx([50, 660, 150, 760])
+    assert found.points[0] == pytest.approx(np.array([[560, 1120], [560, 820], [560, 1120], [560, 1120]]))
+
+
+def test_parts_are_put_together_by_score() -> None:
+    parts = [
+        detector.Detections(np.full((len(scores), 4), scores[0]), np.zeros((len(scores), 4, 2)), np.array(scores))
+        for scores in ([0.7, 0.5], [0.9], [0.6])
+    ]
+    merged = detector.together([*parts, detector.decode(*tensors({}), ANCHORS)])
+    assert merged.scores == pytest.approx([0.9, 0.7, 0.6, 0.5])
+    assert merged.boxes[:, 0] == pytest.approx([0.9, 0.7, 0.6, 0.7])

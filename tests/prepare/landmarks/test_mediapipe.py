@@ -67,16 +67,16 @@ class SpotLandmarker:
         return [raw.ravel(), np.array([self.present], np.float32), mask, heat, np.zeros(117, np.float32)]
 
 
-LEFT, RIGHT = np.array([260.0, 180.0]), np.array([150.0, 210.0])
+LEFT, RIGHT = np.array([260.0, 204.0]), np.array([150.0, 234.0])
 
 
 @pytest.fixture
 def image() -> np.ndarray:
-    y, x = np.mgrid[:400, :448] + 0.5
-    picture = np.zeros((400, 448, 3), np.uint8)
+    y, x = np.mgrid[:448, :448] + 0.5
+    picture = np.zeros((448, 448, 3), np.uint8)
     for channel, (at_x, at_y) in enumerate((LEFT, RIGHT)):
         picture[..., channel] = 255 * np.exp(-((x - at_x) ** 2 + (y - at_y) ** 2) / (2 * 12.0**2))
-    picture[120:280, 180:230, 2] = 255
+    picture[144:304, 180:230, 2] = 255
     return picture
 
 
@@ -84,7 +84,7 @@ def found_by(people: list, image: np.ndarray, most: int = 5, **kwargs) -> list:
     return MediaPipe(SpotDetector(people), SpotLandmarker(**kwargs)).find(image, most)
 
 
-# In the detector's letterboxed input, half as large, 12 pixels lie above the image.
+# The detector's input is half as large as the image.
 PERSON = ((102.0, 112.0), (102.0, 40.0))
 
 
@@ -93,13 +93,13 @@ def test_landmarks_and_mask_are_in_pixels_of_the_image(image: np.ndarray) -> Non
     assert sighting.points.shape == (33, 3)
     assert sighting.points[MEDIAPIPE_33.index("left_wrist"), :2] == pytest.approx(LEFT, abs=0.5)
     assert sighting.points[MEDIAPIPE_33.index("right_wrist"), :2] == pytest.approx(RIGHT, abs=0.5)
-    assert sighting.points[0] == pytest.approx([204.0, 200.0, 1 / (1 + np.exp(-3))], abs=1e-3)
+    assert sighting.points[0] == pytest.approx([204.0, 224.0, 1 / (1 + np.exp(-3))], abs=1e-3)
     mask = sighting.mask
     assert mask is not None
     assert mask.shape == image.shape[:2]
     assert mask.dtype == np.uint8
     inside = np.zeros(mask.shape, bool)
-    inside[120:280, 180:230] = True
+    inside[144:304, 180:230] = True
     assert ((mask > 127) == inside).mean() > 0.99
 
 
@@ -111,8 +111,8 @@ def test_two_detections_of_one_person_are_one_sighting(image: np.ndarray) -> Non
 def test_several_people_come_the_largest_first_and_no_more_than_asked_for(image: np.ndarray) -> None:
     small = ((30.0, 60.0), (30.0, 30.0))
     first, second = found_by([small, PERSON], image)
-    assert first.points[0, :2] == pytest.approx([204.0, 200.0], abs=1e-3)
-    assert second.points[0, :2] == pytest.approx([60.0, 96.0], abs=1e-3)
+    assert first.points[0, :2] == pytest.approx([204.0, 224.0], abs=1e-3)
+    assert second.points[0, :2] == pytest.approx([60.0, 120.0], abs=1e-3)
     assert len(found_by([small, PERSON], image, most=1)) == 1
     assert found_by([], image) == []
 

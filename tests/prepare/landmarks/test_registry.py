@@ -1,5 +1,6 @@
 """Networks by name, and the user's own."""
 
+import re
 import sys
 from pathlib import Path
 from types import ModuleType
@@ -50,9 +51,9 @@ def test_a_users_own_network_is_found(name: str) -> None:
         ("openpose", f"expected one of {', '.join(LANDMARKERS)}, or module:NAME .* found 'openpose'"),
         ("nowhere:Own", "'nowhere:Own' cannot be imported"),
         ("own_landmarks:Other", "'own_landmarks:Other' cannot be imported"),
-        ("own_landmarks:without", "to have landmarks .* and find.* found str"),
-        ("own_landmarks:Points", "to have landmarks .* and find.* found Points"),
-        ("own_landmarks:Broken", "cannot be made ready .*weights.onnx"),
+        ("own_landmarks:without", "'own_landmarks:without': expected an object with landmarks .* and find.* found str"),
+        ("own_landmarks:Points", "expected an object with landmarks .* and find.* found Points"),
+        ("own_landmarks:Broken", "cannot be made ready .FileNotFoundError: weights.onnx"),
         ("", "expected one of .* found ''"),
         ("a\nb", "expected one of"),
     ],
@@ -93,3 +94,52 @@ def test_the_smaller_network_stands_in_for_the_larger_and_says_so(
     )
     with pytest.raises(UserError, match="landmarks-heavy: no network"):
         find_landmarker("mediapipe-heavy")
+
+
+def failing(*_: object) -> list[Sighting]:
+    raise ValueError("two\nlines")
+
+
+MASK = np.zeros((4, 6), np.uint8)
+POINTS = np.zeros((17, 3))
+
+
+@pytest.mark.parametrize(
+    ("find", "said"),
+    [
+        (failing, r"find\(image, most\) failed \(ValueError: two"),
+        (lambda image, most: None, r"failed \(TypeError"),
+        (lambda image, most: [POINTS], "expected find to give Sightings, found ndarray"),
+        (lambda image, most: [Sighting(POINTS[:, :2])], r"points of \[17, 3\] numbers, .* found \[17, 2\] of float64"),
+        (lambda image, most: [Sighting(POINTS.astype(str))], r"points of \[17, 3\] numbers, .* found \[17, 3\] of <U"),
+        (lambda image, most: [Sighting(POINTS, MASK.T)], r"a mask of \[4, 6\] uint8, .* found \[6, 4\] of uint8"),
+        (lambda image, most: [Sighting(POINTS, MASK > 0)], r"found \[4, 6\] of bool"),
+        (lambda image, most: [Sighting(POINTS, "mask")], r"found \[\] of str"),  # type: ignore[arg-type]
+    ],
+)
+def test_what_an_own_network_does_wrong_is_said_in_a_line(find, said: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Own, "find", lambda self, image, most: find(image, most))
+    with pytest.raises(UserError, match=said) as raised:
+        find_landmarker("own_landmarks:Own").find(np.zeros((4, 6, 3), np.uint8), 1)
+    assert "\n" not in str(raised.value)
+    assert str(raised.value).startswith("--landmarker 'own_landmarks:Own': ")
+
+
+def test_an_own_network_gives_no_more_people_than_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Own, "find", lambda self, image, most: [Sighting(POINTS.astype(np.float32), MASK)] * 3)
+    people = find_landmarker("own_landmarks:Own").find(np.zeros((4, 6, 3), np.uint8), 2)
+    assert [person.points.dtype for person in people] == [np.float64] * 2
+
+
+def test_the_example_of_the_page_runs(monkeypatch: pytest.MonkeyPatch) -> None:
+    page = (Path(__file__).parents[3] / "docs" / "prepare.md").read_text("utf-8")
+    (example,) = (block for block in re.findall(r"```python\n(.*?)```", page, re.S) if "rtmlib" in block)
+    rtmlib, module = ModuleType("rtmlib"), ModuleType("my_landmarks")
+    body = np.array([[[3.0, 4.0]] * 17, [[1.0, 2.0]] * 17]), np.array([[0.9] * 17, [1.7] * 17])
+    vars(rtmlib).update(Body=lambda **_: lambda image: body)
+    monkeypatch.setitem(sys.modules, "rtmlib", rtmlib)
+    exec(example, vars(module))
+    monkeypatch.setitem(sys.modules, "my_landmarks", module)
+    (person, other) = find_landmarker("my_landmarks:RTMPose").find(np.zeros((8, 8, 3), np.uint8), most=2)
+    assert person.points[0] == pytest.approx([1.5, 2.5, 1.0])
+    assert other.points[0] == pytest.approx([3.5, 4.5, 0.9])
