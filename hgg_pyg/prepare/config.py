@@ -11,6 +11,8 @@ from typing import Annotated, ClassVar
 import tyro
 
 from hgg_pyg.config import Bounds, FrameCount, check_choices
+from hgg_pyg.io.files import is_folder_name
+from hgg_pyg.io.shown import shown
 from hgg_pyg.prepare.camera_refinement import CameraRefinementConfig
 from hgg_pyg.prepare.fit import FitConfig
 from hgg_pyg.prepare.footage.clock import Sampling, Span
@@ -87,6 +89,8 @@ class PrepareConfig:
 
     def __post_init__(self) -> None:
         check_choices(self)
+        if not is_folder_name(self.out.name):
+            raise ValueError(f"out: expected the name of a new folder, found {shown(self.out)!a}")
         if bool(self.videos) == (self.images is not None):
             raise ValueError("videos: expected either it or --images, found " + ("both" if self.videos else "neither"))
         if bool(self.calibration) == (self.board is not None):

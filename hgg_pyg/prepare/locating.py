@@ -28,6 +28,7 @@ from hgg_pyg.types import UserError
 _ARRAYS = "points.npz"
 _TOLD = "told."
 _AGREE = 0.5  # share of the landmarks that must agree with their point, and of a camera's people who are the person
+_TURN, _MOVE = 0.05, 0.001  # degrees and metres, from which on it is said that cameras were put right
 
 MaskOf = Callable[[int, int, np.ndarray], Path | None]
 """The file of the mask of somebody with these landmarks [J, 3], by frame and camera; None if there is none"""
@@ -112,6 +113,7 @@ def locate(
         better = refine_cameras(found, cameras, refinement)
         if better.calibration is not cameras:
             found = triangulate(points, better.calibration, landmarks, config)
+        if better.turned.max() > _TURN or better.moved.max() > _MOVE:
             notes.append(
                 f"cameras are turned by up to {better.turned.max():.2f} degrees and moved by up to "
                 f"{100 * better.moved.max():.1f} cm, by which landmarks come from {better.before:.1f} to "

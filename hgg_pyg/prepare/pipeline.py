@@ -58,6 +58,7 @@ def prepare(config: PrepareConfig) -> Path:
             if config.out.is_dir():
                 config.out.rmdir()  # it is empty
             prepared.folder.rename(config.out)
+            prepared.folder.parent.rmdir()
     print(f"{config.out}: {len(prepared.times)} frames, {len(prepared.calibration.names)} cameras")
     for item in prepared.left_out:
         print(f"  {item}")

@@ -23,6 +23,7 @@ from tests.prepare.films import counting, write_video
 from tests.prepare.stand_in import LANDMARKS, StandIn, film_capture, open_capture, true_landmarks
 
 FIT = FitConfig(steps=150, mask_steps=0)
+SHORT = FitConfig(steps=10, mask_steps=0)
 
 
 @pytest.fixture(scope="module")
@@ -47,9 +48,13 @@ def network(person, monkeypatch):
 
 @pytest.fixture
 def no_pages(monkeypatch):
-    """Pages and their pictures take longer than the small captures that they show."""
+    """To look at a capture takes longer than to make a small one."""
     monkeypatch.setattr("hgg_pyg.prepare.pipeline.write_report", lambda folder, prepared: None)
-    monkeypatch.setattr("hgg_pyg.prepare.verdict.save_sheet", lambda *_: None)
+    monkeypatch.setattr("hgg_pyg.prepare.pipeline.judge", lambda prepared: None)
+
+
+def interrupted(**_):
+    raise KeyboardInterrupt
 
 
 def options(films, out, **more):
@@ -84,20 +89,21 @@ def test_it_goes_on_where_it_stopped_and_redoes_only_what_depends_on_a_change(
     films, network, no_pages, tmp_path, monkeypatch
 ):
     out = tmp_path / "me"
+    short = replace(options(films, out), fit=SHORT)
     with monkeypatch.context() as patch:
-        patch.setattr("hgg_pyg.prepare.fitting.fit_body", lambda **_: (_ for _ in ()).throw(KeyboardInterrupt))
+        patch.setattr("hgg_pyg.prepare.fitting.fit_body", interrupted)
         with pytest.raises(KeyboardInterrupt):
-            prepare(options(films, out))
+            prepare(short)
     assert not out.exists()
     assert network.looked_at == 24
-    prepare(options(films, out))
+    prepare(short)
     first = np.load(out / "smpl_params.npz")["body_pose"]
     shutil.rmtree(out)
-    prepare(replace(options(films, out), fit=FitConfig(steps=20, mask_steps=0)))
+    prepare(replace(short, fit=FitConfig(steps=9, mask_steps=0)))
     assert network.looked_at == 24
     assert not np.array_equal(np.load(out / "smpl_params.npz")["body_pose"], first)
     shutil.rmtree(out)
-    prepare(options(films, out, every=2))
+    prepare(replace(short, every=2))
     assert network.looked_at == 36
     assert len(open_capture(out).frames) == 3
 
@@ -167,6 +173,8 @@ def test_wrong_options_are_one_line(films, tmp_path, monkeypatch, capsys):
     assert "expected frames (12) or seconds (0.35s), found 'soon'" in said("--start", "soon")
     assert "--offset: expected CAMERA=FRAMES, found 'cam00'" in said("--offset", "cam00")
     assert "--every" in said("--every", "0")
+    assert "--out: expected the name of a new folder, found '.'" in said("--out", ".")
+    assert "--landmarks-3d: expected either it or" in said("--landmarks-3d", "a.npz", "--landmarks-2d", "b.npz")
     assert "--landmarker: expected one of" in said("--landmarker", "unknown")
     assert "no such file or folder" in said(calibration=tmp_path / "none.json")
     assert "expected a folder that can be written" in run(
