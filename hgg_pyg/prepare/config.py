@@ -11,6 +11,8 @@ from typing import Annotated, ClassVar
 import tyro
 
 from hgg_pyg.config import Bounds, FrameCount, check_choices
+from hgg_pyg.io.files import is_folder_name
+from hgg_pyg.io.shown import shown
 from hgg_pyg.prepare.camera_refinement import CameraRefinementConfig
 from hgg_pyg.prepare.fit import FitConfig
 from hgg_pyg.prepare.footage.clock import Sampling, Span
@@ -38,6 +40,9 @@ class PrepareConfig:
     """instead of a calibration: a chessboard by its inner corners and the side of a square, 9x6:25mm"""
     board_images: Path | None = None
     """folder of the board's images: intrinsics/ where it is shown to each camera, extrinsics/ where it lies still"""
+    height: Annotated[float, Bounds(0.5, 2.6)] | None = None
+    """the person's, metres: places the cameras by the person, who walks about; where a calibration has them is not
+    looked at, and extrinsics/ of the board are not needed"""
     calibration_format: str | None = None
     """format of the calibration, or module:NAME of yours; by default what the files look like"""
     unit: str | None = None
@@ -75,7 +80,7 @@ class PrepareConfig:
 
     MAIN_OPTIONS: ClassVar[Mapping[str, tuple[str, ...]]] = MappingProxyType(
         {
-            "input": ("videos", "images", "calibration", "unit", "board", "board-images", "out"),
+            "input": ("videos", "images", "calibration", "unit", "board", "board-images", "height", "out"),
             "time": ("offset", "every", "start", "end", "fps"),
             "person": ("landmarker", "people", "person", "body", "longest"),
             "of your own": ("masks", "landmarks-2d", "landmarks-3d", "calibration-format"),
@@ -84,6 +89,8 @@ class PrepareConfig:
 
     def __post_init__(self) -> None:
         check_choices(self)
+        if not is_folder_name(self.out.name):
+            raise ValueError(f"out: expected the name of a new folder, found {shown(self.out)!a}")
         if bool(self.videos) == (self.images is not None):
             raise ValueError("videos: expected either it or --images, found " + ("both" if self.videos else "neither"))
         if bool(self.calibration) == (self.board is not None):
@@ -93,6 +100,8 @@ class PrepareConfig:
             raise ValueError("board_images: expected it with --board, and only then")
         if self.landmarks_2d is not None and self.landmarks_3d is not None:
             raise ValueError("landmarks_3d: expected either it or --landmarks-2d, found both")
+        if self.landmarks_3d is not None and self.height is not None:
+            raise ValueError("landmarks_3d: expected cameras in the same world, found --height, which makes a new one")
         self.sampling  # noqa: B018  (its texts are looked at)
 
     @property

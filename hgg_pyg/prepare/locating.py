@@ -11,6 +11,7 @@ import numpy as np
 from hgg_pyg.data.calibration import Calibration
 from hgg_pyg.prepare.association import choose_person
 from hgg_pyg.prepare.calibrations import calibration_faults
+from hgg_pyg.prepare.calibrations.from_person import cameras_from_landmarks
 from hgg_pyg.prepare.camera_refinement import CameraRefinementConfig, refine_cameras
 from hgg_pyg.prepare.footage.clock import Span
 from hgg_pyg.prepare.footage.filming import Filmed
@@ -25,7 +26,9 @@ from hgg_pyg.prepare.triangulation import Triangulated, TriangulationConfig, rep
 from hgg_pyg.types import UserError
 
 _ARRAYS = "points.npz"
+_TOLD = "told."
 _AGREE = 0.5  # share of the landmarks that must agree with their point, and of a camera's people who are the person
+_TURN, _MOVE = 0.05, 0.001  # degrees and metres, from which on it is said that cameras were put right
 
 MaskOf = Callable[[int, int, np.ndarray], Path | None]
 """The file of the mask of somebody with these landmarks [J, 3], by frame and camera; None if there is none"""
@@ -41,6 +44,7 @@ class Located:
     found: Triangulated  # [F, V, J]
     masks: tuple[tuple[Path | None, ...], ...]  # F x V; None where the person was not found
     notes: tuple[str, ...]  # what was done to the cameras, in sentences
+    told: Mapping[str, np.ndarray]  # the same in numbers, as the report takes them
 
     @property
     def seen(self) -> np.ndarray:
@@ -54,6 +58,7 @@ def locate(
     landmarks: LandmarkSet,
     filmed: Filmed,
     person: int | None,
+    height: float | None,
     config: TriangulationConfig,
     refinement: CameraRefinementConfig,
     offsets: Mapping[str, Span],
@@ -68,6 +73,7 @@ def locate(
         landmarks: that they have.
         filmed: the images.
         person: which of the people, from 1; None is the first.
+        height: the person's, metres, by which the cameras are placed; None: they stand where the calibration has them.
         config: when views agree.
         refinement: how far cameras may be from where the calibration has them.
         offsets: of cameras, that were taken into account when they were filmed.
@@ -75,15 +81,22 @@ def locate(
         bar: of the progress.
 
     Raises:
-        UserError: as `choose_person` and `select`, there are no masks, or views disagree; with the mistake that
-            would explain it, if one does.
+        UserError: as `cameras_from_landmarks`, `choose_person` and `select`, there are no masks, or views disagree;
+            with the mistake that would explain it, if one does.
     """
     if not stage.done:
-        done, cameras = bar(3), filmed.calibration
+        done, cameras, notes = bar(3), filmed.calibration, []
+        if height is not None:
+            placed = cameras_from_landmarks(cameras, _surest(sightings, len(landmarks)), landmarks, height)
+            cameras = placed.calibration
+            notes.append(
+                f"cameras are placed by {placed.used} landmarks of a person of {height:g} m, which lie "
+                f"{max(placed.error):.1f} pixels off in the worst camera's median"
+            )
         try:
             chosen = choose_person(sightings, cameras, landmarks, person)
         except UserError:
-            _refuse_faults(_surest(sightings, len(landmarks)), filmed)
+            _refuse_faults(_surest(sightings, len(landmarks)), landmarks, cameras, filmed)
             raise
         points = np.full((*chosen.shape, len(landmarks), 3), np.nan)
         for frame, camera in np.argwhere(chosen >= 0).tolist():
@@ -94,19 +107,26 @@ def locate(
         somebody = np.array([[bool(people) for people in row] for row in sightings])
         strange = ((chosen >= 0).sum(0) < _AGREE * somebody.sum(0)).any()
         if strange or reprojection(found).agreeing < _AGREE:
-            _refuse_faults(_surest(sightings, len(landmarks)) if strange else points, filmed)
+            _refuse_faults(_surest(sightings, len(landmarks)) if strange else points, landmarks, cameras, filmed)
         already = {name: span.in_seconds(filmed.rate) * filmed.rate for name, span in offsets.items()}
-        notes = list(late_cameras(points, cameras, filmed.ticks.tolist(), already))
+        notes += late_cameras(points, cameras, filmed.ticks.tolist(), already)
         better = refine_cameras(found, cameras, refinement)
         if better.calibration is not cameras:
             found = triangulate(points, better.calibration, landmarks, config)
+        if better.turned.max() > _TURN or better.moved.max() > _MOVE:
             notes.append(
                 f"cameras are turned by up to {better.turned.max():.2f} degrees and moved by up to "
                 f"{100 * better.moved.max():.1f} cm, by which landmarks come from {better.before:.1f} to "
                 f"{better.after:.1f} pixels of where they are seen in the median"
             )
         done(1)
-        _save(stage, found, points, better.calibration, notes)
+        told = {
+            "camera_turned": better.turned,
+            "camera_moved": better.moved,
+            "reprojection_before": np.array(better.before),
+            "reprojection_after": np.array(better.after),
+        }
+        _save(stage, found, points, better.calibration, notes, told)
     return _kept(stage, landmarks, filmed, mask_of)
 
 
@@ -140,7 +160,7 @@ def place(
             swapped=np.zeros((frames, cameras, 3), bool),
             dropped=np.zeros(points3d.shape[:2], bool),
         )
-        _save(stage, found, np.concatenate([seen, np.ones_like(seen[..., :1])], -1), filmed.calibration, ())
+        _save(stage, found, np.concatenate([seen, np.ones_like(seen[..., :1])], -1), filmed.calibration)
     return _kept(stage, landmarks, filmed, mask_of)
 
 
@@ -150,7 +170,7 @@ def _surest(sightings: Sequence[Sequence[Sequence[Sighting]]], points: int) -> n
     return np.array([[people[0].points if people else nobody for people in row] for row in sightings])
 
 
-def _refuse_faults(points: np.ndarray, filmed: Filmed) -> None:
+def _refuse_faults(points: np.ndarray, landmarks: LandmarkSet, cameras: Calibration, filmed: Filmed) -> None:
     """End with the mistake that explains why views disagree, if there is one.
 
     Raises:
@@ -158,14 +178,20 @@ def _refuse_faults(points: np.ndarray, filmed: Filmed) -> None:
     """
     steps = np.diff(filmed.ticks)
     every = int(np.median(steps)) if len(steps) else 1
-    if fault := calibration_faults(points, filmed.calibration, [filmed.size] * filmed.shape[1], every):
+    if fault := calibration_faults(points, cameras, [filmed.size] * filmed.shape[1], every, landmarks):
         raise UserError(f"likely fault: {fault}")
 
 
 def _save(
-    stage: Stage, found: Triangulated, looked_for: np.ndarray, cameras: Calibration, notes: Sequence[str]
+    stage: Stage,
+    found: Triangulated,
+    looked_for: np.ndarray,
+    cameras: Calibration,
+    notes: Sequence[str] = (),
+    told: Mapping[str, np.ndarray] | None = None,
 ) -> None:
     arrays = {item.name: getattr(found, item.name) for item in fields(found)}
+    arrays |= {f"{_TOLD}{name}": values for name, values in (told or {}).items()}
     stage.save(_ARRAYS, looked_for=looked_for, R=cameras.R, T=cameras.T, **arrays)
     stage.finish({"notes": notes})
 
@@ -174,6 +200,7 @@ def _kept(stage: Stage, landmarks: LandmarkSet, filmed: Filmed, mask_of: MaskOf)
     arrays = stage.load(_ARRAYS)
     looked_for = arrays.pop("looked_for")
     cameras = replace(filmed.calibration, R=arrays.pop("R"), T=arrays.pop("T"))
+    told = {name.removeprefix(_TOLD): arrays.pop(name) for name in list(arrays) if name.startswith(_TOLD)}
     found = Triangulated(**arrays)
     frames = [
         [mask_of(frame, camera, points) for camera, points in enumerate(row)] for frame, row in enumerate(looked_for)
@@ -190,6 +217,7 @@ def _kept(stage: Stage, landmarks: LandmarkSet, filmed: Filmed, mask_of: MaskOf)
         found=_selected(found, kept),
         masks=masks,
         notes=tuple(stage.record()["notes"]),
+        told={name: values[kept.cameras] if values.ndim else values for name, values in told.items()},
     )
 
 

@@ -58,6 +58,7 @@ def prepare(config: PrepareConfig) -> Path:
             if config.out.is_dir():
                 config.out.rmdir()  # it is empty
             prepared.folder.rename(config.out)
+            prepared.folder.parent.rmdir()
     print(f"{config.out}: {len(prepared.times)} frames, {len(prepared.calibration.names)} cameras")
     for item in prepared.left_out:
         print(f"  {item}")
@@ -95,7 +96,7 @@ def _make(config: PrepareConfig, opened: Opened, work: Path) -> Prepared:
         seen=located.seen,
         body=body,
         pose=fitted.pose,
-        fit=fitted.told,
+        fit={**fitted.told, **located.told},
         left_out=(*opened.left_out, *filmed.left_out, *kept.left_out),
         notes=(*filmed.notes, *located.notes),
         settings=settings_of(config),

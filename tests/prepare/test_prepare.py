@@ -11,6 +11,7 @@ from PIL import Image
 from hgg_pyg.body import load_body
 from hgg_pyg.prepare import finding
 from hgg_pyg.prepare.__main__ import main
+from hgg_pyg.prepare.calibrations.person_frame import stature
 from hgg_pyg.prepare.config import PrepareConfig
 from hgg_pyg.prepare.fit import FitConfig
 from hgg_pyg.prepare.pipeline import prepare
@@ -22,6 +23,7 @@ from tests.prepare.films import counting, write_video
 from tests.prepare.stand_in import LANDMARKS, StandIn, film_capture, open_capture, true_landmarks
 
 FIT = FitConfig(steps=150, mask_steps=0)
+SHORT = FitConfig(steps=10, mask_steps=0)
 
 
 @pytest.fixture(scope="module")
@@ -46,9 +48,13 @@ def network(person, monkeypatch):
 
 @pytest.fixture
 def no_pages(monkeypatch):
-    """Pages and their pictures take longer than the small captures that they show."""
+    """To look at a capture takes longer than to make a small one."""
     monkeypatch.setattr("hgg_pyg.prepare.pipeline.write_report", lambda folder, prepared: None)
-    monkeypatch.setattr("hgg_pyg.prepare.verdict.save_sheet", lambda *_: None)
+    monkeypatch.setattr("hgg_pyg.prepare.pipeline.judge", lambda prepared: None)
+
+
+def interrupted(**_):
+    raise KeyboardInterrupt
 
 
 def options(films, out, **more):
@@ -83,20 +89,21 @@ def test_it_goes_on_where_it_stopped_and_redoes_only_what_depends_on_a_change(
     films, network, no_pages, tmp_path, monkeypatch
 ):
     out = tmp_path / "me"
+    short = replace(options(films, out), fit=SHORT)
     with monkeypatch.context() as patch:
-        patch.setattr("hgg_pyg.prepare.fitting.fit_body", lambda **_: (_ for _ in ()).throw(KeyboardInterrupt))
+        patch.setattr("hgg_pyg.prepare.fitting.fit_body", interrupted)
         with pytest.raises(KeyboardInterrupt):
-            prepare(options(films, out))
+            prepare(short)
     assert not out.exists()
     assert network.looked_at == 24
-    prepare(options(films, out))
+    prepare(short)
     first = np.load(out / "smpl_params.npz")["body_pose"]
     shutil.rmtree(out)
-    prepare(replace(options(films, out), fit=FitConfig(steps=20, mask_steps=0)))
+    prepare(replace(short, fit=FitConfig(steps=9, mask_steps=0)))
     assert network.looked_at == 24
     assert not np.array_equal(np.load(out / "smpl_params.npz")["body_pose"], first)
     shutil.rmtree(out)
-    prepare(options(films, out, every=2))
+    prepare(replace(short, every=2))
     assert network.looked_at == 36
     assert len(open_capture(out).frames) == 3
 
@@ -166,6 +173,8 @@ def test_wrong_options_are_one_line(films, tmp_path, monkeypatch, capsys):
     assert "expected frames (12) or seconds (0.35s), found 'soon'" in said("--start", "soon")
     assert "--offset: expected CAMERA=FRAMES, found 'cam00'" in said("--offset", "cam00")
     assert "--every" in said("--every", "0")
+    assert "--out: expected the name of a new folder, found '.'" in said("--out", ".")
+    assert "--landmarks-3d: expected either it or" in said("--landmarks-3d", "a.npz", "--landmarks-2d", "b.npz")
     assert "--landmarker: expected one of" in said("--landmarker", "unknown")
     assert "no such file or folder" in said(calibration=tmp_path / "none.json")
     assert "expected a folder that can be written" in run(
@@ -207,3 +216,28 @@ def test_footage_that_cannot_be_used_is_one_line(films, network, tmp_path, monke
 
 def _pictures(capture, camera):
     return [(255 * capture.image(frame, camera)).round().astype(np.uint8) for frame in range(len(capture.frames))]
+
+
+def test_cameras_are_placed_by_a_person_of_known_height(films, network, tmp_path, monkeypatch):
+    """Where a calibration has only lenses that are right."""
+    lenses = json.loads(films[1].read_text())
+    for number, lens in enumerate(lenses.values()):
+        lens["R"], lens["T"] = np.eye(3).tolist(), [float(number), 0, 0]
+    (tmp_path / "lenses.json").write_text(json.dumps(lenses))
+    body, true = load_body(), network.capture
+    rest = body.rest_joints(true.poses.betas).numpy()
+    joints = {name: rest[body.joint_names.index(name)] for name in LANDMARKS.points if name in body.joint_names}
+    points = np.array([[joints.get(name, np.full(3, np.nan)) for name in LANDMARKS.points]])
+
+    placed = []
+    monkeypatch.setattr("hgg_pyg.prepare.pipeline.fit", lambda space, filmed, located, *_: placed.append(located))
+    config = replace(options(films, tmp_path / "me"), height=stature(points, LANDMARKS))
+    with pytest.raises(AttributeError):  # nothing is fitted
+        prepare(replace(config, calibration=(tmp_path / "lenses.json",)))
+    (located,) = placed
+    assert located.notes[0].startswith("cameras are placed by 1")
+    own = -(located.calibration.R.transpose(0, 2, 1) @ located.calibration.T[:, :, None])[..., 0]
+    apart, true_apart = (
+        np.linalg.norm(centers[:, None] - centers, axis=-1) for centers in (own, true.cameras.centers.numpy())
+    )
+    assert np.abs(apart - true_apart).max() < 0.02 * true_apart.max()

@@ -110,7 +110,7 @@ def bones_over_time(prepared: Prepared) -> Figure | None:
             _line(axis, prepared.times, 100 * lengths, color=color, label=side)
         # Always as wide as a third of the length: what looks level is level.
         axis.set_ylim(min(axis.get_ylim()[0], 0.85 * middle), max(axis.get_ylim()[1], 1.15 * middle))
-        axis.set_title(drawable(title))
+        axis.set_title(short(title, 34))
         axis.grid(alpha=0.3)
     for axis in axes.flat[len(panels) :]:
         axis.set_visible(False)
@@ -143,7 +143,7 @@ def camera_changes(prepared: Prepared) -> Figure | None:
         axis.barh(range(len(chosen)), np.nan_to_num(values[chosen]), color=color, height=0.6)
         axis.set_xlabel(label)
         axis.grid(alpha=0.3, axis="x")
-    axes[0].set_yticks(range(len(chosen)), [drawable(names[view]) for view in chosen])
+    axes[0].set_yticks(range(len(chosen)), [short(names[view]) for view in chosen])
     axes[0].invert_yaxis()
     return figure
 
@@ -156,12 +156,18 @@ def distances_of_landmarks(numbers: Numbers) -> Figure | None:
         return None
     figure, axis = _chart(7.2, 0.9 + 0.22 * len(known))
     axis.barh(range(len(known)), [landmark.distance for landmark in known], color=COLORS[0], height=0.65)
-    axis.set_yticks(range(len(known)), [drawable(landmark.name.replace("_", " ")) for landmark in known])
+    axis.set_yticks(range(len(known)), [short(landmark.name.replace("_", " ")) for landmark in known])
     axis.invert_yaxis()
     axis.set_xlabel("mean distance from landmark in space to body, mm")
     axis.grid(visible=False, axis="y")
     axis.margins(y=0.01)
     return figure
+
+
+def short(name: str, letters: int = 22) -> str:
+    """A name that leaves room for the chart: beginning and end of a long one."""
+    cut = letters // 2
+    return drawable(name if len(name) <= letters else f"{name[:cut]}...{name[-cut:]}")
 
 
 def _chart(width: float, height: float) -> tuple[Figure, Axes]:
@@ -183,7 +189,7 @@ def _by_camera(
     if len(names) > _MOST_LINES:
         lines = {f"all {len(names)} cameras": values.reshape(len(values), -1)}
     for color, (name, line) in zip(COLORS, lines.items(), strict=False):
-        _line(axis, times, np.array([median(moment) for moment in line]), color=color, label=drawable(name))
+        _line(axis, times, np.array([median(moment) for moment in line]), color=color, label=short(name))
     axis.set_ylim(bottom=limits.get("lowest"), top=limits.get("highest"))
     axis.set_ylabel(label)
     axis.set_xlabel("seconds")
@@ -222,7 +228,7 @@ def _boxes(parts: Sequence[np.ndarray], names: Sequence[str]) -> Figure | None:
         whiskerprops={"color": "#808080"},
         capprops={"color": "#808080"},
     )
-    axis.set_yticklabels([drawable(name) for name in names])
+    axis.set_yticklabels([short(name) for name in names])
     axis.invert_yaxis()
     axis.set_xlim(left=0)
     axis.set_xlabel("pixels between landmark and point; median, quartiles, 5 % to 95 %")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -15,6 +16,8 @@ _PIXELS = (8 / 1080, 24 / 1080)  # of the shorter side: median reprojection that
 _DISTANCE = (40.0, 100.0)  # millimetres between landmarks and body
 _FOUND = (0.8, 0.4)  # share of images with the person
 _BONE, _LEAST_BONE = 0.15, 0.15  # spread of a limb's length from which on it is doubtful; metres: shorter ones vary
+
+_NAMED = 4  # cameras or limbs; the others are counted
 
 
 @dataclass(frozen=True)
@@ -34,12 +37,16 @@ def grade(numbers: Numbers, overlaps: tuple[Overlap | None, ...]) -> Grade:
         overlaps: of the V cameras.
     """
     bad, doubtful = [], []
-    for camera, overlap in zip(numbers.cameras, overlaps, strict=True):
-        if overlap is None:
-            doubtful.append(f"{camera.name} has no mask that the body could be compared with")
-        elif not overlap.good:
-            text = f"in {camera.name} the body does not lie well on the person: {overlap}"
-            (bad if overlap.bad else doubtful).append(text)
+    named = [(camera.name, overlap) for camera, overlap in zip(numbers.cameras, overlaps, strict=True)]
+    without = [name for name, overlap in named if overlap is None]
+    if without:
+        doubtful.append(f"no mask that the body could be compared with: {_some(without)}")
+    for reasons, is_bad in ((bad, True), (doubtful, False)):
+        off = [(name, found) for name, found in named if found and not found.good and found.bad == is_bad]
+        off.sort(key=lambda pair: pair[1].iou)
+        reasons += [f"in {name} the body does not lie well on the person: {found}" for name, found in off[:_NAMED]]
+        if len(off) > _NAMED:
+            reasons.append(f"nor does it in {_some([name for name, _ in off[_NAMED:]])}")
     side = min(numbers.width, numbers.height)
     _above(
         numbers.reprojection,
@@ -56,9 +63,14 @@ def grade(numbers: Numbers, overlaps: tuple[Overlap | None, ...]) -> Grade:
         (bad if numbers.found < _FOUND[1] * images else doubtful).append(text)
     loose = [bone.name for bone in numbers.bones if bone.spread > _BONE and bone.length > _LEAST_BONE]
     if loose:
-        doubtful.append(f"limbs change their length over time: {', '.join(loose[:4])}{', ...' * (len(loose) > 4)}")
+        doubtful.append(f"limbs change their length over time: {_some(loose)}")
     word: Word = "bad" if bad else "doubtful" if doubtful else "good"
     return Grade(word, _sentence(word, numbers), (*bad, *doubtful))
+
+
+def _some(names: Sequence[str]) -> str:
+    more = len(names) - _NAMED
+    return ", ".join(names[:_NAMED]) + (f" and {more} more" if more > 0 else "")
 
 
 def _above(value: float, limits: tuple[float, float], text: str, doubtful: list[str], bad: list[str]) -> None:

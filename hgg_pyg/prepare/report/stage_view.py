@@ -6,9 +6,8 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from hgg_pyg.io.shown import drawable
 from hgg_pyg.prepare.prepared import Prepared
-from hgg_pyg.prepare.report.charts import COLORS, TEXT, styled
+from hgg_pyg.prepare.report.charts import COLORS, TEXT, short, styled
 from hgg_pyg.prepare.report.silhouettes import evenly, posed_vertices
 
 _FIGURES = 3  # moments in which the body is drawn
@@ -87,4 +86,4 @@ def _draw(
         view.plot(*np.concatenate(edges)[:, pair].T, color=COLORS[4], lw=0.9)
         view.plot(*centre[pair], "s", color=COLORS[4], ms=4)
         if number < _MOST_NAMES:
-            view.annotate(drawable(name), centre[pair], (5, 5), textcoords="offset points", color=TEXT, fontsize=9)
+            view.annotate(short(name), centre[pair], (5, 5), textcoords="offset points", color=TEXT, fontsize=9)

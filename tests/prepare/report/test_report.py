@@ -363,7 +363,11 @@ def test_very_many_cameras_make_no_larger_a_page(
         ),
         fit={},
     )  # fmt: skip
+    many = replace(many, pose=replace(many.pose, transl=many.pose.transl + torch.tensor([0, 0.6, 0])))
     page, numbers = written(many, tmp_path)
     assert len(numbers["cameras"]) == times
+    reasons = [text for text in page.texts["li"] if "lie well" in text or text.startswith("nor does it")]
+    assert len(reasons) == 5
+    assert reasons[-1].endswith("and 2 more")
     assert len(page.all("figure")) == 8
     assert math.isfinite(numbers["iou"])
