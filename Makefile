@@ -25,8 +25,8 @@ real: setup
 	$(BIN)/python -m hgg_pyg.weights clip
 	$(BIN)/python -m hgg_pyg.prepare --videos $(CLIP)/videos --calibration $(CLIP)/calibration/Calib.qca.txt \
 	    --every 2 --out $(REAL)/balancing $(ARGS)
-	$(BIN)/python -m hgg_pyg.avatar $(REAL)/balancing --fps 30 --out $(REAL)/balancing.avatar
-	$(BIN)/python -m hgg_pyg.avatar $(REAL)/balancing --fps 30 --direct --out $(REAL)/direct.avatar
+	$(BIN)/python -m hgg_pyg.avatar $(REAL)/balancing --fps 30 --crop True --out $(REAL)/balancing.avatar
+	$(BIN)/python -m hgg_pyg.avatar $(REAL)/balancing --fps 30 --crop True --direct --out $(REAL)/direct.avatar
 	$(BIN)/python -m hgg_pyg.export $(REAL)/balancing.avatar --to html --out $(REAL)/avatar.html
 	$(BIN)/python -m hgg_pyg.animate $(REAL)/balancing.avatar --capture $(REAL)/balancing --beside $(REAL)/direct.avatar truth \
 	    --out $(REAL)/beside.mp4
