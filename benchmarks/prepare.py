@@ -62,7 +62,9 @@ class PrepareBenchmark:
     subjects: SubjectCount = 3
     """people that are prepared"""
     cameras: tuple[ViewCount, ...] = (4, 8)
-    """numbers of cameras that film them"""
+    """numbers of cameras that film them, evenly chosen of the ring's"""
+    ring: ViewCount = 8
+    """cameras around each of them"""
     frames: FrameCount = 40
     """moments, over the four seconds that a person's motion takes"""
     size: Pixels = 640
@@ -84,6 +86,8 @@ class PrepareBenchmark:
         check_choices(self)
         if self.subjects < 3:
             raise ValueError(f"subjects: expected at least 3, found {self.subjects}")
+        if max(self.cameras) > self.ring:
+            raise ValueError(f"cameras: expected at most the ring's {self.ring}, found {max(self.cameras)}")
 
 
 @dataclass(frozen=True)
@@ -238,8 +242,7 @@ def main(config: PrepareBenchmark) -> list[Nearness]:
     """Prepare videos of synthetic people and compare with the truth."""
     try_folder(config.out.parent, "--out")
     people = config.work / "people"
-    most = max(config.cameras)
-    synthesize(SynthesizeConfig(people, config.subjects, config.frames, most, config.size, config.seed))
+    synthesize(SynthesizeConfig(people, config.subjects, config.frames, config.ring, config.size, config.seed))
     subjects = [f"subject{number:03d}" for number in range(config.subjects)]
     rows = []
     for cameras in config.cameras:

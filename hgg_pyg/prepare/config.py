@@ -40,6 +40,9 @@ class PrepareConfig:
     """instead of a calibration: a chessboard by its inner corners and the side of a square, 9x6:25mm"""
     board_images: Path | None = None
     """folder of the board's images: intrinsics/ where it is shown to each camera, extrinsics/ where it lies still"""
+    height: Annotated[float, Bounds(0.5, 2.6)] | None = None
+    """the person's, metres: places the cameras by the person, who walks about; where a calibration has them is not
+    looked at, and extrinsics/ of the board are not needed"""
     calibration_format: str | None = None
     """format of the calibration, or module:NAME of yours; by default what the files look like"""
     unit: str | None = None
@@ -77,7 +80,7 @@ class PrepareConfig:
 
     MAIN_OPTIONS: ClassVar[Mapping[str, tuple[str, ...]]] = MappingProxyType(
         {
-            "input": ("videos", "images", "calibration", "unit", "board", "board-images", "out"),
+            "input": ("videos", "images", "calibration", "unit", "board", "board-images", "height", "out"),
             "time": ("offset", "every", "start", "end", "fps"),
             "person": ("landmarker", "people", "person", "body", "longest"),
             "of your own": ("masks", "landmarks-2d", "landmarks-3d", "calibration-format"),
@@ -97,6 +100,8 @@ class PrepareConfig:
             raise ValueError("board_images: expected it with --board, and only then")
         if self.landmarks_2d is not None and self.landmarks_3d is not None:
             raise ValueError("landmarks_3d: expected either it or --landmarks-2d, found both")
+        if self.landmarks_3d is not None and self.height is not None:
+            raise ValueError("landmarks_3d: expected cameras in the same world, found --height, which makes a new one")
         self.sampling  # noqa: B018  (its texts are looked at)
 
     @property

@@ -71,7 +71,15 @@ class Finder:
             given = [stamp(path) for path in (config.landmarks_2d, config.landmarks_3d) if path is not None]
             cameras = _numbers(filmed)
             stage = Stage.open(
-                work, "space", key, cameras, *given, str(config.person), config.triangulation, config.cameras
+                work,
+                "space",
+                key,
+                cameras,
+                *given,
+                str(config.person),
+                str(config.height),
+                config.triangulation,
+                config.cameras,
             )
             if own.points is not None:
                 points = own.points.at(filmed.sources[:, self._on_time(filmed)].tolist())
@@ -83,6 +91,7 @@ class Finder:
                 landmarks=source.landmarks,
                 filmed=filmed,
                 person=config.person,
+                height=config.height,
                 config=config.triangulation,
                 refinement=config.cameras,
                 offsets=self.offsets,

@@ -11,6 +11,7 @@ import numpy as np
 from hgg_pyg.data.calibration import Calibration
 from hgg_pyg.prepare.association import choose_person
 from hgg_pyg.prepare.calibrations import calibration_faults
+from hgg_pyg.prepare.calibrations.from_person import cameras_from_landmarks
 from hgg_pyg.prepare.camera_refinement import CameraRefinementConfig, refine_cameras
 from hgg_pyg.prepare.footage.clock import Span
 from hgg_pyg.prepare.footage.filming import Filmed
@@ -57,6 +58,7 @@ def locate(
     landmarks: LandmarkSet,
     filmed: Filmed,
     person: int | None,
+    height: float | None,
     config: TriangulationConfig,
     refinement: CameraRefinementConfig,
     offsets: Mapping[str, Span],
@@ -71,6 +73,7 @@ def locate(
         landmarks: that they have.
         filmed: the images.
         person: which of the people, from 1; None is the first.
+        height: the person's, metres, by which the cameras are placed; None: they stand where the calibration has them.
         config: when views agree.
         refinement: how far cameras may be from where the calibration has them.
         offsets: of cameras, that were taken into account when they were filmed.
@@ -78,15 +81,22 @@ def locate(
         bar: of the progress.
 
     Raises:
-        UserError: as `choose_person` and `select`, there are no masks, or views disagree; with the mistake that
-            would explain it, if one does.
+        UserError: as `cameras_from_landmarks`, `choose_person` and `select`, there are no masks, or views disagree;
+            with the mistake that would explain it, if one does.
     """
     if not stage.done:
-        done, cameras = bar(3), filmed.calibration
+        done, cameras, notes = bar(3), filmed.calibration, []
+        if height is not None:
+            placed = cameras_from_landmarks(cameras, _surest(sightings, len(landmarks)), landmarks, height)
+            cameras = placed.calibration
+            notes.append(
+                f"cameras are placed by {placed.used} landmarks of a person of {height:g} m, which lie "
+                f"{max(placed.error):.1f} pixels off in the worst camera's median"
+            )
         try:
             chosen = choose_person(sightings, cameras, landmarks, person)
         except UserError:
-            _refuse_faults(_surest(sightings, len(landmarks)), filmed)
+            _refuse_faults(_surest(sightings, len(landmarks)), landmarks, cameras, filmed)
             raise
         points = np.full((*chosen.shape, len(landmarks), 3), np.nan)
         for frame, camera in np.argwhere(chosen >= 0).tolist():
@@ -97,9 +107,9 @@ def locate(
         somebody = np.array([[bool(people) for people in row] for row in sightings])
         strange = ((chosen >= 0).sum(0) < _AGREE * somebody.sum(0)).any()
         if strange or reprojection(found).agreeing < _AGREE:
-            _refuse_faults(_surest(sightings, len(landmarks)) if strange else points, filmed)
+            _refuse_faults(_surest(sightings, len(landmarks)) if strange else points, landmarks, cameras, filmed)
         already = {name: span.in_seconds(filmed.rate) * filmed.rate for name, span in offsets.items()}
-        notes = list(late_cameras(points, cameras, filmed.ticks.tolist(), already))
+        notes += late_cameras(points, cameras, filmed.ticks.tolist(), already)
         better = refine_cameras(found, cameras, refinement)
         if better.calibration is not cameras:
             found = triangulate(points, better.calibration, landmarks, config)
@@ -160,7 +170,7 @@ def _surest(sightings: Sequence[Sequence[Sequence[Sighting]]], points: int) -> n
     return np.array([[people[0].points if people else nobody for people in row] for row in sightings])
 
 
-def _refuse_faults(points: np.ndarray, filmed: Filmed) -> None:
+def _refuse_faults(points: np.ndarray, landmarks: LandmarkSet, cameras: Calibration, filmed: Filmed) -> None:
     """End with the mistake that explains why views disagree, if there is one.
 
     Raises:
@@ -168,7 +178,7 @@ def _refuse_faults(points: np.ndarray, filmed: Filmed) -> None:
     """
     steps = np.diff(filmed.ticks)
     every = int(np.median(steps)) if len(steps) else 1
-    if fault := calibration_faults(points, filmed.calibration, [filmed.size] * filmed.shape[1], every):
+    if fault := calibration_faults(points, cameras, [filmed.size] * filmed.shape[1], every, landmarks):
         raise UserError(f"likely fault: {fault}")
 
 

@@ -11,6 +11,7 @@ from PIL import Image
 from hgg_pyg.body import load_body
 from hgg_pyg.prepare import finding
 from hgg_pyg.prepare.__main__ import main
+from hgg_pyg.prepare.calibrations.person_frame import stature
 from hgg_pyg.prepare.config import PrepareConfig
 from hgg_pyg.prepare.fit import FitConfig
 from hgg_pyg.prepare.pipeline import prepare
@@ -215,3 +216,28 @@ def test_footage_that_cannot_be_used_is_one_line(films, network, tmp_path, monke
 
 def _pictures(capture, camera):
     return [(255 * capture.image(frame, camera)).round().astype(np.uint8) for frame in range(len(capture.frames))]
+
+
+def test_cameras_are_placed_by_a_person_of_known_height(films, network, tmp_path, monkeypatch):
+    """Where a calibration has only lenses that are right."""
+    lenses = json.loads(films[1].read_text())
+    for number, lens in enumerate(lenses.values()):
+        lens["R"], lens["T"] = np.eye(3).tolist(), [float(number), 0, 0]
+    (tmp_path / "lenses.json").write_text(json.dumps(lenses))
+    body, true = load_body(), network.capture
+    rest = body.rest_joints(true.poses.betas).numpy()
+    joints = {name: rest[body.joint_names.index(name)] for name in LANDMARKS.points if name in body.joint_names}
+    points = np.array([[joints.get(name, np.full(3, np.nan)) for name in LANDMARKS.points]])
+
+    placed = []
+    monkeypatch.setattr("hgg_pyg.prepare.pipeline.fit", lambda space, filmed, located, *_: placed.append(located))
+    config = replace(options(films, tmp_path / "me"), height=stature(points, LANDMARKS))
+    with pytest.raises(AttributeError):  # nothing is fitted
+        prepare(replace(config, calibration=(tmp_path / "lenses.json",)))
+    (located,) = placed
+    assert located.notes[0].startswith("cameras are placed by 1")
+    own = -(located.calibration.R.transpose(0, 2, 1) @ located.calibration.T[:, :, None])[..., 0]
+    apart, true_apart = (
+        np.linalg.norm(centers[:, None] - centers, axis=-1) for centers in (own, true.cameras.centers.numpy())
+    )
+    assert np.abs(apart - true_apart).max() < 0.02 * true_apart.max()

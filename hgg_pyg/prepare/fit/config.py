@@ -35,14 +35,15 @@ class FitConfig:
     """metres by which landmarks are off at the person's distance; what is off by a multiple of it counts less"""
     edge_sigma: Sigma = 0.02
     """metres by which the edges of masks are off where they lie within the body"""
-    clothes_sigma: Sigma = 0.08
+    clothes_sigma: Sigma = 0.06
     """the same where they lie outside it, as clothes and hair do"""
     acceleration_sigma: Sigma = 15.0
     """metres per square second by which points of the body accelerate"""
     spin_sigma: Sigma = 150.0
     """radians per square second by which joints do"""
-    shape_sigma: Sigma = 1.5
-    """by which values of shape differ from the mean body's; bodies are made for 1"""
+    shape_sigma: Sigma = 0.5
+    """by which values of shape differ from the mean body's; bodies are made for 1, but masks that agree in clothes and
+    hair would pull at them from image after image"""
 
     def __post_init__(self) -> None:
         check_choices(self)

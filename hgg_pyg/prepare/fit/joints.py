@@ -16,8 +16,8 @@ from hgg_pyg.body import BodyModel
 # Standard deviations in degrees about x, y, z: how much of a bend is expected without being seen.
 _SPREAD = {
     "hip": (50, 20, 25), "knee": (60, 4, 4), "ankle": (20, 12, 12), "foot": (8, 3, 3),
-    "spine1": (10, 6, 6), "spine2": (8, 6, 6), "spine3": (8, 6, 6), "neck": (12, 15, 10), "head": (12, 15, 10),
-    "collar": (5, 8, 10), "shoulder": (40, 45, 55), "elbow": (20, 60, 12), "wrist": (15, 15, 20),
+    "spine1": (10, 6, 6), "spine2": (8, 6, 6), "spine3": (8, 6, 6), "neck": (8, 10, 6), "head": (12, 20, 10),
+    "collar": (3, 4, 4), "shoulder": (40, 45, 55), "elbow": (12, 60, 6), "wrist": (15, 15, 20),
 }  # fmt: skip
 # Degrees about x, y, z on the left side, from and to.
 _LIMITS = {

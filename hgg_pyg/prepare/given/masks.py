@@ -15,7 +15,7 @@ from hgg_pyg.data.mask_values import with_meaning
 from hgg_pyg.io.shown import shown
 from hgg_pyg.types import UserError
 
-_NAMES = FrameNames("CAMERA/000012.png", suffixes=("png",))
+_NAMES = FrameNames("CAMERA/000012.png", suffixes=("png", "jpg", "jpeg"))
 
 
 @dataclass(frozen=True, eq=False)
