@@ -77,15 +77,20 @@ def reprojection_of_landmarks(prepared: Prepared) -> Figure | None:
 
 def reprojection_over_time(prepared: Prepared) -> Figure | None:
     """The median error of each moment, a line per camera; one line of all where there are many cameras."""
-    return _by_camera(
-        prepared.calibration.names, prepared.times, _sure(prepared), "median of the landmarks, pixels", lowest=0
-    )
+    names, label = prepared.calibration.names, "median of the landmarks, pixels"
+    figure = _by_camera(names, prepared.times, _sure(prepared), label)
+    if figure is not None:
+        figure.axes[0].set_ylim(0, max(figure.axes[0].get_ylim()[1], 1))
+    return figure
 
 
 def iou_over_time(prepared: Prepared, overlap: Overlaps) -> Figure | None:
     """How body and mask overlap in each moment, lines as above."""
     times = prepared.times[list(overlap.frames)]
-    return _by_camera(prepared.calibration.names, times, overlap.iou[..., None], "IoU of body and mask", highest=1)
+    figure = _by_camera(prepared.calibration.names, times, overlap.iou[..., None], "IoU of body and mask")
+    if figure is not None:
+        figure.axes[0].set_ylim(top=1)
+    return figure
 
 
 def bones_over_time(prepared: Prepared) -> Figure | None:
@@ -178,9 +183,7 @@ def _chart(width: float, height: float) -> tuple[Figure, Axes]:
     return figure, axis
 
 
-def _by_camera(
-    names: Sequence[str], times: np.ndarray, values: np.ndarray, label: str, **limits: float
-) -> Figure | None:
+def _by_camera(names: Sequence[str], times: np.ndarray, values: np.ndarray, label: str) -> Figure | None:
     """Medians of values [K, V, N] over time, a line per camera; of all where these are many. None without values."""
     if not np.isfinite(values).any():
         return None
@@ -190,7 +193,6 @@ def _by_camera(
         lines = {f"all {len(names)} cameras": values.reshape(len(values), -1)}
     for color, (name, line) in zip(COLORS, lines.items(), strict=False):
         _line(axis, times, np.array([median(moment) for moment in line]), color=color, label=short(name))
-    axis.set_ylim(bottom=limits.get("lowest"), top=limits.get("highest"))
     axis.set_ylabel(label)
     axis.set_xlabel("seconds")
     axis.legend(fontsize=9, ncols=4, loc="lower left", bbox_to_anchor=(0, 1), frameon=False, labelcolor=TEXT)
@@ -230,7 +232,7 @@ def _boxes(parts: Sequence[np.ndarray], names: Sequence[str]) -> Figure | None:
     )
     axis.set_yticklabels([short(name) for name in names])
     axis.invert_yaxis()
-    axis.set_xlim(left=0)
+    axis.set_xlim(0, max(axis.get_xlim()[1], 1))
     axis.set_xlabel("pixels between landmark and point; median, quartiles, 5 % to 95 %")
     axis.grid(visible=False, axis="y")
     return figure

@@ -108,7 +108,7 @@ def count(prepared: Prepared, overlaps: tuple[Overlap | None, ...]) -> Numbers:
             name=name,
             found=int(prepared.seen[:, view].sum()),
             reprojection=fitting.per_camera[view],
-            reprojection_used=median(found.errors[:, view][found.used[:, view]]),
+            reprojection_used=median(found.errors[:, view][(found.used & sure)[:, view]]),
             dropped=1 - _share(found.used[:, view][sure[:, view]]),
             iou=getattr(overlaps[view], "iou", math.nan),
             inside=getattr(overlaps[view], "inside", math.nan),

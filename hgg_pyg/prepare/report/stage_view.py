@@ -26,7 +26,7 @@ def stage_view(prepared: Prepared) -> Figure:
     path = (prepared.pose.transl + prepared.body.rest_joints(prepared.pose.betas)[0]).double().numpy()
     up, sign = upwards(prepared, bodies[0])
     shown = np.concatenate([centres, path, *bodies])
-    low, high = shown.min(0), shown.max(0)
+    low, high = np.nanmin(shown, 0), np.nanmax(shown, 0)  # of a fit that failed at least the cameras
     cone = _CONE * float((high - low).max())
     low, high = low - cone, high + cone
     wide, deep = sorted((axis for axis in range(3) if axis != up), key=lambda axis: low[axis] - high[axis])
@@ -56,7 +56,7 @@ def upwards(prepared: Prepared, vertices: np.ndarray) -> tuple[int, int]:
     # The person's up: the direction in which heights at rest grow
     person = (vertices - vertices.mean(0)).T @ rest[:, 1]
     upright = -prepared.calibration.R[:, 1].mean(0)
-    votes = person / (np.linalg.norm(person) or 1) + upright
+    votes = np.nan_to_num(person / (np.linalg.norm(person) or 1)) + upright
     axis = int(np.abs(votes).argmax())
     return axis, 1 if votes[axis] >= 0 else -1
 

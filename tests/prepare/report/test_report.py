@@ -29,6 +29,7 @@ from hgg_pyg.prepare.report.silhouettes import overlaps, views_of
 from hgg_pyg.prepare.report.stage_view import upwards
 from hgg_pyg.prepare.triangulation import Triangulated, triangulate
 from hgg_pyg.types import BodyPose
+from tests.chromium import open_chromium, visit
 from tests.prepare.scenes import ring, seen
 
 SIZE = (250, 300)
@@ -174,8 +175,13 @@ def written(prepared: Prepared, folder: Path) -> tuple[Reader, dict]:
 
 
 @pytest.fixture(scope="module")
-def report(prepared: Prepared, tmp_path_factory: pytest.TempPathFactory) -> tuple[Reader, dict]:
-    return written(prepared, tmp_path_factory.mktemp("report"))
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("report")
+
+
+@pytest.fixture(scope="module")
+def report(prepared: Prepared, folder: Path) -> tuple[Reader, dict]:
+    return written(prepared, folder)
 
 
 def test_page_has_all_sections_and_describes_its_pictures(report: tuple[Reader, dict]) -> None:
@@ -371,3 +377,15 @@ def test_very_many_cameras_make_no_larger_a_page(
     assert reasons[-1].endswith("and 2 more")
     assert len(page.all("figure")) == 8
     assert math.isfinite(numbers["iou"])
+
+
+@pytest.mark.usefixtures("report")
+def test_it_fits_a_telephone_and_asks_for_nothing(folder: Path) -> None:
+    with open_chromium() as browser, visit(browser, (folder / "report.html").as_uri(), size=(400, 800)) as visited:
+        assert visited.page.evaluate("document.documentElement.scrollWidth") <= 400
+        outlines = "[...document.querySelectorAll('path.mask')].map(path => path.getBoundingClientRect().width > 0)"
+        assert visited.page.evaluate(outlines) == [True] * (3 * FRAMES)
+        visited.page.get_by_label("mask", exact=True).click()
+        assert visited.page.evaluate(outlines) == [False] * (3 * FRAMES)
+        assert not visited.said
+        assert all(address.startswith(("file:", "data:")) for address in visited.asked)
