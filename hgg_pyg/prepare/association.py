@@ -88,7 +88,7 @@ def find_people(
     people = [one for one in people if one.frames.sum() >= frames and one.votes >= votes]
     # Two cameras that are wrong alike may agree with each other, and on nobody whom a third one sees
     known = (people[0].sighting >= 0).any(0)
-    fits = np.any([one.sighting >= 0 for one in people if (one.sighting >= 0).any(0)[known].any()], axis=0)
+    fits = np.any([one.sighting >= 0 for one in people if (one.sighting[:, known] >= 0).any()], axis=0)
     refuse_strangers(seen, calibration, fits, tracks[0], fault)
     return people
 
