@@ -25,10 +25,13 @@ real: setup
 	$(BIN)/python -m hgg_pyg.weights clip
 	$(BIN)/python -m hgg_pyg.prepare --videos $(CLIP)/videos --calibration $(CLIP)/calibration/Calib.qca.txt \
 	    --every 2 --out $(REAL)/balancing $(ARGS)
-	$(BIN)/python -m hgg_pyg.avatar $(REAL)/balancing --fps 30 --out $(REAL)/balancing.avatar
+	$(BIN)/python -m hgg_pyg.avatar $(REAL)/balancing --fps 30 --crop True --out $(REAL)/balancing.avatar
+	$(BIN)/python -m hgg_pyg.avatar $(REAL)/balancing --fps 30 --crop True --direct --out $(REAL)/direct.avatar
 	$(BIN)/python -m hgg_pyg.export $(REAL)/balancing.avatar --to html --out $(REAL)/avatar.html
+	$(BIN)/python -m hgg_pyg.animate $(REAL)/balancing.avatar --capture $(REAL)/balancing --beside $(REAL)/direct.avatar truth \
+	    --out $(REAL)/beside.mp4
 	$(BIN)/python -m hgg_pyg.evaluate hgg_pyg/shipped --data $(REAL) --cache $(REAL)/cache --out $(REAL)/scores
-	@echo "$(REAL): avatar.html to move him, scores/report.html and scores/sheet.png beside ground truth"
+	@echo "$(REAL): balancing/report.html, avatar.html to move him, beside.mp4 (ours, direct binding, truth), scores/report.html"
 
 # Files of tests are shared out among as many processes as there are cores, in the order of tests/conftest.py;
 # ARGS="-n 0 --pdb" stays in one.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -17,10 +18,23 @@ SETTINGS_FILE = "prepare.json"
 _OTHER = "give another --out, or remove this one"
 
 
-def stamp(path: Path) -> str:
-    """What tells whether a file, or those in a folder, are the same: a digest of names, sizes and times of change."""
-    files = sorted(path.rglob("*")) if path.is_dir() else [path] if path.exists() else []
-    status = [(file, file.stat()) for file in files if file.is_file()]
+def stamp(path: Path, out: Path | None = None) -> str:
+    """What tells whether a file, or those in a folder, are the same: a digest of names, sizes and times of change.
+
+    Args:
+        path: file or folder; in a folder, what is hidden does not count.
+        out: the capture's folder, which does not count either: it may be made among the footage.
+    """
+    if not path.is_dir():
+        files = [path] if path.exists() else []
+    else:
+        made = out.absolute() if out else None
+        files = []
+        for folder, folders, names in os.walk(path):
+            place = Path(folder)
+            folders[:] = [name for name in folders if name[0] != "." and (place / name).absolute() != made]
+            files += [place / name for name in names if name[0] != "."]
+    status = [(file, file.stat()) for file in sorted(files) if file.is_file()]
     return config_digest(*(f"{file.name} {found.st_size} {found.st_mtime_ns}" for file, found in status))
 
 
@@ -35,6 +49,10 @@ def is_there(out: Path, config: Any, inputs: Iterable[str]) -> bool:
     Raises:
         UserError: the folder holds something else, or a capture that was made with other options or from other files.
     """
+    if out.is_symlink() or os.path.ismount(out):  # a finished folder is renamed to it
+        what = "a link" if out.is_symlink() else "another disk's"
+        if not (out / SETTINGS_FILE).is_file():
+            raise UserError(f"--out {out}: expected the name of a new folder, found {what}; give a name within it")
     if not out.exists() or (out.is_dir() and not any(out.iterdir())):
         return False
     path = out / SETTINGS_FILE

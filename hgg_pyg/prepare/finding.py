@@ -62,13 +62,13 @@ class Finder:
         assert source is not None
         with progress_bars("3/5 landmarks in space", "step") as bar:
             if own.masks is not None and config.masks is not None:
-                masks = Stage.open(work, "masks", key, stamp(config.masks))
+                masks = Stage.open(work, "masks", key, stamp(config.masks, config.out))
                 file_masks(masks, own.masks, filmed, bar)
                 key, mask_of = masks.key, own_mask_of(masks.folder)
             else:
                 assert seen is not None
                 mask_of = seen.mask_of(source.landmarks)
-            given = [stamp(path) for path in (config.landmarks_2d, config.landmarks_3d) if path is not None]
+            given = [stamp(path, config.out) for path in (config.landmarks_2d, config.landmarks_3d) if path is not None]
             cameras = _numbers(filmed)
             stage = Stage.open(
                 work,

@@ -43,7 +43,7 @@ def prepare(config: PrepareConfig) -> Path:
             on the person and `check` knows a likely fault.
     """
     try_folder(config.out, "--out")
-    inputs = [stamp(path) for path in config.files]
+    inputs = [stamp(path, config.out) for path in config.files]
     if is_there(config.out, config, inputs):
         print(f"{config.out}: already done")
         return config.out

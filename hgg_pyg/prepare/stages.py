@@ -44,6 +44,7 @@ class Stage:
         path = folder / _KEY
         if not path.is_file() or path.read_text("utf-8") != key:
             with writing(folder):
+                path.unlink(missing_ok=True)  # first: what an interruption leaves of the rest is not taken for whole
                 if folder.exists():
                     shutil.rmtree(folder)
                 folder.mkdir(parents=True)

@@ -25,6 +25,20 @@ def test_a_stage_goes_on_with_what_is_there_and_starts_afresh_when_anything_chan
     assert Stage.open(tmp_path, "two", "footage", "options").key != stage.key
 
 
+def test_a_stage_that_was_half_removed_is_not_taken_for_whole(tmp_path, monkeypatch):
+    """The user tries other options, interrupts the command at once, and goes back to the first options."""
+    Stage.open(tmp_path, "one", "options").finish({})
+
+    def stopped(folder):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr("hgg_pyg.prepare.stages.shutil.rmtree", stopped)
+        with pytest.raises(KeyboardInterrupt):
+            Stage.open(tmp_path, "one", "other options")
+    assert not Stage.open(tmp_path, "one", "options").done
+
+
 def test_a_folder_that_cannot_be_made_is_one_line(tmp_path):
     (tmp_path / "file").touch()
     with pytest.raises(UserError, match="expected a folder that can be written"):
