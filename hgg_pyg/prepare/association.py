@@ -87,8 +87,8 @@ def find_people(
     frames, votes = (share * of for share, of in zip(_LEAST, (people[0].frames.sum(), people[0].votes), strict=True))
     people = [one for one in people if one.frames.sum() >= frames and one.votes >= votes]
     # Two cameras that are wrong alike may agree with each other, and on nobody whom a third one sees
-    known = np.any(people[0].sighting >= 0, axis=0)
-    fits = np.any([one.sighting >= 0 for one in people if np.any(one.sighting[:, known] >= 0)], axis=0)
+    known = (people[0].sighting >= 0).any(0)
+    fits = np.any([one.sighting >= 0 for one in people if (one.sighting[:, known] >= 0).any()], axis=0)
     refuse_strangers(seen, calibration, fits, tracks[0], fault)
     return people
 
