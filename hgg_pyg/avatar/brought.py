@@ -1,7 +1,8 @@
-"""What a user brings by "module:NAME", and the modules that a format needs: for exporters and films alike."""
+"""What files of a folder offer, what a user brings by "module:NAME", the modules that it needs: for all registries."""
 
 from __future__ import annotations
 
+import importlib
 import importlib.util
 import pkgutil
 from collections.abc import Mapping
@@ -9,6 +10,24 @@ from typing import Any
 
 from hgg_pyg.io.shown import shown
 from hgg_pyg.types import UserError
+
+
+def offered(package: str, attribute: str, kind: Any) -> dict[str, Any]:
+    """What a package's files offer, by its name.
+
+    Args:
+        package: whose modules are all imported.
+        attribute: that those which offer something define; it has a `name`.
+        kind: class that it must be of, or a union of classes.
+    """
+    folder = importlib.import_module(package)
+    modules = (importlib.import_module(f"{package}.{info.name}") for info in pkgutil.iter_modules(folder.__path__))
+    found: dict[str, Any] = {}
+    for module in modules:
+        one: Any = getattr(module, attribute, None)
+        if isinstance(one, kind):
+            found[one.name] = one
+    return dict(sorted(found.items()))
 
 
 def brought(option: str, name: str, kind: Any, what: str) -> Any:

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import importlib
-import pkgutil
 from functools import cache
 
+from hgg_pyg.avatar.brought import offered
 from hgg_pyg.types import UserError
 from hgg_pyg.weights.fetchable import Fetchable
 
@@ -13,13 +12,7 @@ from hgg_pyg.weights.fetchable import Fetchable
 @cache
 def fetchables() -> dict[str, Fetchable]:
     """All of them, by name."""
-    package = importlib.import_module("hgg_pyg.weights.sets")
-    found: dict[str, Fetchable] = {}
-    for info in pkgutil.iter_modules(package.__path__):
-        fetchable = getattr(importlib.import_module(f"{package.__name__}.{info.name}"), "FETCHABLE", None)
-        if isinstance(fetchable, Fetchable):
-            found[fetchable.name] = fetchable
-    return dict(sorted(found.items()))
+    return offered("hgg_pyg.weights.sets", "FETCHABLE", Fetchable)
 
 
 def find_fetchable(name: str) -> Fetchable:

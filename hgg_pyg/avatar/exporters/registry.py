@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import importlib
-import pkgutil
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 
 from hgg_pyg.avatar.avatar import Avatar
-from hgg_pyg.avatar.brought import brought, missing_packages
+from hgg_pyg.avatar.brought import brought, missing_packages, offered
 from hgg_pyg.avatar.motion import Motion
 from hgg_pyg.types import Gaussians, UserError
 
@@ -50,13 +48,7 @@ Exporter = StillExporter | MovingExporter
 @cache
 def exporters() -> dict[str, Exporter]:
     """Our exporters by name."""
-    package = importlib.import_module("hgg_pyg.avatar.exporters")
-    found: dict[str, Exporter] = {}
-    for info in pkgutil.iter_modules(package.__path__):
-        exporter = getattr(importlib.import_module(f"{package.__name__}.{info.name}"), "EXPORTER", None)
-        if isinstance(exporter, Exporter):
-            found[exporter.name] = exporter
-    return dict(sorted(found.items()))
+    return offered("hgg_pyg.avatar.exporters", "EXPORTER", Exporter)
 
 
 def find_exporter(name: str) -> Exporter:

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import importlib
-import pkgutil
 from functools import cache
 from pathlib import Path
 
-from hgg_pyg.avatar.brought import brought, missing_packages
+from hgg_pyg.avatar.brought import brought, missing_packages, offered
 from hgg_pyg.avatar.film.format import FilmFormat
 from hgg_pyg.io.shown import shown
 from hgg_pyg.types import UserError
@@ -35,11 +33,7 @@ def film_formats() -> dict[str, FilmFormat]:
 
 @cache
 def _shipped() -> dict[str, FilmFormat]:
-    package = importlib.import_module("hgg_pyg.avatar.film.formats")
-    modules = [
-        importlib.import_module(f"{package.__name__}.{info.name}") for info in pkgutil.iter_modules(package.__path__)
-    ]
-    return {module.FORMAT.name: module.FORMAT for module in modules}
+    return offered("hgg_pyg.avatar.film.formats", "FORMAT", FilmFormat)
 
 
 def find_film_format(path: Path, name: str | None = None) -> FilmFormat:

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import importlib
-import pkgutil
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
-from hgg_pyg.avatar.brought import brought
+from hgg_pyg.avatar.brought import brought, offered
 from hgg_pyg.data.calibration import Entry
 from hgg_pyg.types import UserError
 
@@ -35,13 +33,7 @@ class CalibrationFormat:
 @cache
 def calibration_formats() -> dict[str, CalibrationFormat]:
     """Our formats by name."""
-    package = importlib.import_module("hgg_pyg.prepare.calibrations")
-    found: dict[str, CalibrationFormat] = {}
-    for info in pkgutil.iter_modules(package.__path__):
-        known = getattr(importlib.import_module(f"{package.__name__}.{info.name}"), "FORMAT", None)
-        if isinstance(known, CalibrationFormat):
-            found[known.name] = known
-    return dict(sorted(found.items()))
+    return offered("hgg_pyg.prepare.calibrations", "FORMAT", CalibrationFormat)
 
 
 def find_calibration_format(name: str) -> CalibrationFormat:
