@@ -29,6 +29,7 @@ from hgg_pyg.prepare.rays import normalised
 
 TAIL, FIRST_TAIL = 3.0, 100.0  # standard deviations
 _OUTLINE = 0.1  # metres that count as one measurement
+_VIEWS = 4  # of one moment that count: in more of them the same clothes are seen again
 _NEAREST = 0.05  # metres before a camera
 
 
@@ -100,7 +101,7 @@ class Energy:
         error = skin.silhouettes(self._figure.betas, posed, squares, chosen) - squares.masks[chosen]
         beyond, within = error.clamp_min(0).square(), error.clamp_max(0).square()
         area = (beyond / config.edge_sigma + within / config.clothes_sigma).sum((1, 2)) * squares.scale[chosen].square()
-        return area.mean() * len(squares.frames) / _OUTLINE
+        return area.mean() * min(len(squares.frames), _VIEWS * squares.moments) / _OUTLINE
 
     def _of_motion(self, posed: Posed) -> Tensor:
         """Accelerations of places and of joints."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import torch
@@ -34,6 +35,11 @@ class Squares:
     Ks: Tensor  # [P, 3, 3]
     masks: Tensor  # [P, S, S] in [0, 1]
     scale: Tensor  # [P] metres per pixel at the person
+
+    @cached_property
+    def moments(self) -> int:
+        """Frames of which there is an image."""
+        return len(self.frames.unique())
 
 
 def cut_squares(masks: MaskReader, calibration: Calibration, middles: np.ndarray, side: int) -> Squares | None:
