@@ -11,6 +11,7 @@ from typing import Any
 from hgg_pyg.config import changed_setting, config_digest, settings_of
 from hgg_pyg.io.files import write_text
 from hgg_pyg.io.json_files import read_json_object
+from hgg_pyg.io.shown import shown
 from hgg_pyg.prepare.prepared import Prepared
 from hgg_pyg.types import UserError
 
@@ -59,7 +60,10 @@ def is_there(out: Path, config: Any, inputs: Iterable[str]) -> bool:
     if not path.is_file():
         raise UserError(f"--out {out}: expected a new folder, or one of an earlier run, found something else; {_OTHER}")
     told = read_json_object(path, "the options that a capture was prepared with")
-    if changed := changed_setting(told.get("settings", {}), config, free=("out",)):
+    settings = told.get("settings")
+    if not isinstance(settings, dict):
+        raise UserError(f"{path}: expected options by name under the key 'settings', found {shown(settings)}")
+    if changed := changed_setting(settings, config, free=("out",)):
         raise UserError(f"--out {out}: made with other options: {changed}; {_OTHER}")
     if told.get("inputs") != list(inputs):
         raise UserError(

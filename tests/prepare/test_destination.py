@@ -32,3 +32,9 @@ def test_where_a_disk_is_mounted_is_no_new_folder(tmp_path, monkeypatch):
     monkeypatch.setattr("hgg_pyg.prepare.destination.os.path.ismount", lambda path: path == tmp_path)
     with pytest.raises(UserError, match="found another disk's; give a name within it"):
         is_there(tmp_path, None, ())
+
+
+def test_options_that_are_none_are_one_line(tmp_path):
+    (tmp_path / "prepare.json").write_text('{"settings": 3}')
+    with pytest.raises(UserError, match=r"prepare.json: expected options by name under the key 'settings', found 3"):
+        is_there(tmp_path, None, ())

@@ -39,6 +39,20 @@ def test_a_stage_that_was_half_removed_is_not_taken_for_whole(tmp_path, monkeypa
     assert not Stage.open(tmp_path, "one", "options").done
 
 
+def test_what_was_changed_since_is_one_line_with_the_remedy(tmp_path):
+    stage = Stage.open(tmp_path, "one", "options")
+    stage.save("part.npz", numbers=np.arange(3))
+    stage.finish({})
+    (stage.folder / "done.json").write_text("{")
+    (stage.folder / "other.npz").write_bytes((stage.folder / "part.npz").read_bytes()[:100])
+    (stage.folder / "empty.npz").touch()
+    for read in (stage.record, *(lambda name=name: stage.load(f"{name}.npz") for name in ("other", "empty", "gone"))):
+        with pytest.raises(UserError, match=f"one.*: expected .* found it changed .*: remove {tmp_path} and"):
+            read()
+    (stage.folder / "key.txt").write_bytes(b"\xff")
+    assert not Stage.open(tmp_path, "one", "options").done
+
+
 def test_a_folder_that_cannot_be_made_is_one_line(tmp_path):
     (tmp_path / "file").touch()
     with pytest.raises(UserError, match="expected a folder that can be written"):

@@ -15,7 +15,7 @@ from hgg_pyg.prepare.footage.extract import extract_camera, image_path, keep_who
 from hgg_pyg.prepare.footage.opening import Opened
 from hgg_pyg.prepare.footage.sizes import Framing
 from hgg_pyg.prepare.progress import Bar
-from hgg_pyg.prepare.stages import Stage
+from hgg_pyg.prepare.stages import Stage, reading_kept
 
 _ARRAYS = "moments.npz"
 
@@ -51,8 +51,12 @@ class Filmed:
         return image_path(self.folder, self.calibration.names[camera], int(self.numbers[frame]))
 
     def read(self, frame: int, camera: int) -> np.ndarray:
-        """An image. [H, W, 3] uint8"""
-        with Image.open(self.path(frame, camera)) as image:
+        """An image. [H, W, 3] uint8
+
+        Raises:
+            UserError: somebody has changed or removed it.
+        """
+        with reading_kept(self.folder), Image.open(self.path(frame, camera)) as image:
             return np.asarray(image.convert("RGB"))
 
 
@@ -67,7 +71,7 @@ def film(opened: Opened, sampling: Sampling, longest: int | None, work: Path, ba
         bar: of the progress, in images.
 
     Raises:
-        UserError: as `plan_images`, `extract_camera` and `keep_whole`.
+        UserError: as `plan_images`, `extract_camera` and `keep_whole`, or images of an earlier command are gone.
     """
     cameras = opened.calibration
     stamps = "\n".join(source.stamp() for source in opened.sources)
@@ -102,7 +106,7 @@ def film(opened: Opened, sampling: Sampling, longest: int | None, work: Path, ba
     size = framings[0].final
     # Intrinsics may have changed since, where sizes have not
     K = np.stack([np.diag([*scale, 1.0]) @ K for scale, K in zip(arrays["scale"], cameras.K, strict=True)])
-    return stage, Filmed(
+    filmed = Filmed(
         folder=stage.folder,
         numbers=arrays["numbers"],
         times=arrays["times"],
@@ -115,3 +119,7 @@ def film(opened: Opened, sampling: Sampling, longest: int | None, work: Path, ba
         left_out=tuple(LeftOut(what, tuple(names), why) for what, names, why in record["left_out"]),
         notes=tuple(record["notes"]),
     )
+    with reading_kept(stage.folder):
+        for frame, camera in np.ndindex(filmed.shape):
+            filmed.path(frame, camera).stat()
+    return stage, filmed
