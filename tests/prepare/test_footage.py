@@ -83,6 +83,13 @@ def test_rates_that_differ_are_sampled_by_time_when_a_rate_is_given():
         choose_moments(lines, Sampling(fps=50))
 
 
+def test_a_time_stamp_that_is_days_away_takes_no_memory():
+    lines = [line(name, [0.0, 1 / 30, 2 / 30, 1e9]) for name in "ab"]
+    with pytest.raises(UserError, match="expected at most 1,000,000 moments, found frames 0 to 30000000000 at 30"):
+        choose_moments(lines, Sampling())
+    assert len(choose_moments(lines, Sampling(end=Span(1.0, True))).times) == 3
+
+
 @pytest.mark.parametrize(
     ("sampling", "said"),
     [
@@ -151,6 +158,14 @@ def test_images_keep_their_numbers(tmp_path):
     assert moments.numbers[:, 0].tolist() == moments.numbers[:, 1].tolist() == [0, 5, 15, 20]
     (folder / "0005.png").write_bytes(b"broken")
     assert [frame for frame, _ in whole.images([0, 1, 2])] == [0, 2]
+
+
+def test_a_number_that_is_no_frames_is_one_line(tmp_path):
+    folder = write_images(tmp_path / "cam00", counting(1), [10**20])
+    with pytest.raises(
+        UserError, match="cam00: expected numbers of frames up to 9,.*, found 100000000000000000000.png"
+    ):
+        ImageFolder("cam00", folder, 30.0).timeline()
 
 
 def test_finding_cameras(tmp_path):

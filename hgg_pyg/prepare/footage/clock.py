@@ -14,6 +14,7 @@ from hgg_pyg.types import UserError
 
 _SAME_RATE = 0.02  # by which rates may differ without a word: 29.97 and 30 do by a thousandth
 _NEAR = 0.75  # of a frame's duration: what is farther from a moment than this does not show it
+_MOST = 1_000_000  # moments: nine hours of 30 frames a second, which no capture has
 _SLACK = 0.25  # of a frame's duration, by which the common part may be overstepped: time stamps are rounded
 _MOST_OFFSET = 1e7  # frames or seconds
 
@@ -103,7 +104,7 @@ def choose_moments(timelines: Sequence[Timeline], sampling: Sampling) -> Moments
 
     Raises:
         UserError: an offset for a camera that there is none of, rates that differ by more than 2% where no `fps` is
-            given, a `fps` above a camera's rate, or no moment that all cameras saw.
+            given, a `fps` above a camera's rate, no moment that all cameras saw, or more than a million.
     """
     names = [line.camera for line in timelines]
     for camera in sampling.offsets:
@@ -160,7 +161,13 @@ def _ticks(sampling: Sampling, rate: float, first: float, last: float) -> np.nda
         begin = max(first, sampling.start.in_seconds(rate))
     if sampling.end is not None:
         stop = min(last, sampling.end.in_seconds(rate) - 1e-6 - _SLACK / rate)
-    ticks = np.arange(math.ceil(begin * rate - _SLACK), math.floor(stop * rate + _SLACK) + 1, sampling.every)
+    lowest, highest = math.ceil(begin * rate - _SLACK), math.floor(stop * rate + _SLACK)
+    if (highest - lowest) // sampling.every >= _MOST:
+        raise UserError(
+            f"expected at most {_MOST:,} moments, found frames {lowest} to {highest} at {rate:.4g} a second: take "
+            "a part by --start and --end or fewer by --every; or are time stamps, or numbers of images, wrong?"
+        )
+    ticks = np.arange(lowest, highest + 1, sampling.every)
     if not len(ticks):
         raise UserError(
             f"--start, --end: expected a moment within the part that all cameras saw, {first:.2f} s to {last:.2f} s "

@@ -11,10 +11,12 @@ import numpy as np
 from PIL import Image, ImageOps
 
 from hgg_pyg.data.layouts.base import FrameNames, Listing, list_files
+from hgg_pyg.io.shown import shown
 from hgg_pyg.prepare.footage.clock import Timeline
 from hgg_pyg.types import UserError
 
 _NAMES = FrameNames("00000000.jpg", suffixes=("jpg", "jpeg", "png", "bmp", "tif", "tiff", "webp"))
+_LARGEST = 2**53  # that a time is exact for
 
 
 @dataclass(frozen=True)
@@ -35,13 +37,17 @@ class ImageFolder:
 
     @cached_property
     def _numbers(self) -> list[int]:
-        return sorted(self._listing.names)
+        numbers = sorted(self._listing.names)
+        if numbers[-1] > _LARGEST:
+            name = shown(self._listing.names[numbers[-1]])
+            raise UserError(f"{self.path}: expected numbers of frames up to {_LARGEST:,}, found {name}")
+        return numbers
 
     def timeline(self) -> Timeline:
         """Frame n was taken n frames after frame 0; where only each fifth has a file, the rate is a fifth.
 
         Raises:
-            UserError: there is no image, or the first that can be looked at is broken.
+            UserError: there is no image, none that can be read, or a number is beyond 2^53.
         """
         first = next(self.images(range(len(self._numbers))), None)
         if first is None:
