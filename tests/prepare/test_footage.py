@@ -162,9 +162,7 @@ def test_images_keep_their_numbers(tmp_path):
 
 def test_a_number_that_is_no_frames_is_one_line(tmp_path):
     folder = write_images(tmp_path / "cam00", counting(1), [10**20])
-    with pytest.raises(
-        UserError, match="cam00: expected numbers of frames up to 9,.*, found 100000000000000000000.png"
-    ):
+    with pytest.raises(UserError, match=r"cam00: expected numbers of frames up to 9,.*, found 10+\.png"):
         ImageFolder("cam00", folder, 30.0).timeline()
 
 
