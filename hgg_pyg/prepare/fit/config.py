@@ -35,7 +35,7 @@ class FitConfig:
     """metres by which landmarks are off at the person's distance; what is off by a multiple of it counts less"""
     edge_sigma: Sigma = 0.02
     """metres by which the edges of masks are off where they lie within the body"""
-    clothes_sigma: Sigma = 0.1
+    clothes_sigma: Sigma = 0.07
     """the same where they lie outside it, as clothes and hair do"""
     acceleration_sigma: Sigma = 15.0
     """metres per square second by which points of the body accelerate"""
