@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from hgg_pyg.io.shown import shown
-from hgg_pyg.prepare.calibrations.storage import opencv
+from hgg_pyg.prepare.extra import opencv
 from hgg_pyg.types import UserError
 
 _WRITTEN = re.compile(r"(\d{1,3})x(\d{1,3}):(\d+(?:\.\d*)?|\.\d+)(mm|cm|m|in)", re.IGNORECASE)

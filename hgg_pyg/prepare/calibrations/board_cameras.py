@@ -20,7 +20,7 @@ from tqdm import tqdm
 from hgg_pyg.data.calibration import Calibration, Entry, make_calibration
 from hgg_pyg.io.shown import shown
 from hgg_pyg.prepare.calibrations.board import Board
-from hgg_pyg.prepare.calibrations.storage import opencv
+from hgg_pyg.prepare.extra import opencv
 from hgg_pyg.prepare.footage.source import VIDEO_SUFFIXES
 from hgg_pyg.prepare.footage.video import VideoSource
 from hgg_pyg.types import UserError

@@ -18,7 +18,7 @@ from hgg_pyg.prepare.calibrations.board_cameras import BoardLens
 from hgg_pyg.prepare.calibrations.bundle import adjusted
 from hgg_pyg.prepare.calibrations.disagreement import Views, disagreement, errors_of, points_of
 from hgg_pyg.prepare.calibrations.person_frame import in_persons_frame
-from hgg_pyg.prepare.calibrations.storage import opencv
+from hgg_pyg.prepare.extra import opencv
 from hgg_pyg.prepare.landmark_sets import LandmarkSet
 from hgg_pyg.prepare.rays import normalised
 from hgg_pyg.types import UserError

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from hgg_pyg.io.limits import JSON_DEPTH, read_within
+from hgg_pyg.prepare.extra import opencv
 from hgg_pyg.types import UserError
 
 _LARGEST = 8 * 2**20  # bytes: a thousand cameras have one million
@@ -34,19 +35,6 @@ def read_storage(path: Path) -> dict[str, Any]:
     except Exception:  # OpenCV raises SystemError for some of what it cannot read
         raise UserError(f"{path}: expected {_EXPECTED}, found what OpenCV cannot read as such") from None
     return content
-
-
-def opencv(what: str) -> Any:
-    """The module cv2.
-
-    Raises:
-        UserError: it is not installed.
-    """
-    try:
-        import cv2
-    except ImportError:
-        raise UserError(f"{what}: expected OpenCV, found none: pip install opencv-python-headless") from None
-    return cv2
 
 
 def _plain(node: Any, depth: int) -> Any:

@@ -13,6 +13,7 @@ from torch import Tensor
 from hgg_pyg.body import BodyModel
 from hgg_pyg.body.blending import blend
 from hgg_pyg.data.calibration import Calibration
+from hgg_pyg.prepare.extra import opencv
 from hgg_pyg.prepare.fit.figure import Posed
 from hgg_pyg.render import render
 from hgg_pyg.types import Cameras, Gaussians
@@ -54,8 +55,6 @@ def cut_squares(masks: MaskReader, calibration: Calibration, middles: np.ndarray
     Returns:
         None where no mask shows anything.
     """
-    import cv2
-
     Ks, found = calibration.K, []
     for view in range(len(calibration.names)):
         viewmat = np.eye(4)
@@ -75,7 +74,7 @@ def cut_squares(masks: MaskReader, calibration: Calibration, middles: np.ndarray
             K[:2] *= zoom
             K[:2, 2] -= corner * zoom
             found.append(
-                (frame, viewmat, K, _cut(cv2, mask, Ks[view], calibration.distortion[view], K, side), depth / K[0, 0])
+                (frame, viewmat, K, _cut(mask, Ks[view], calibration.distortion[view], K, side), depth / K[0, 0])
             )
     if not found:
         return None
@@ -83,8 +82,9 @@ def cut_squares(masks: MaskReader, calibration: Calibration, middles: np.ndarray
     return Squares(torch.from_numpy(stack[0]), *(torch.from_numpy(part).float() for part in stack[1:5]))
 
 
-def _cut(cv2, mask: np.ndarray, K: np.ndarray, distortion: np.ndarray, wanted: np.ndarray, side: int) -> np.ndarray:
+def _cut(mask: np.ndarray, K: np.ndarray, distortion: np.ndarray, wanted: np.ndarray, side: int) -> np.ndarray:
     """An undistorted square [S, S] of a mask; blurred first where it is shrunk, so that no edge is missed."""
+    cv2 = opencv("masks")
     shrunk = K[0, 0] / wanted[0, 0]
     if shrunk > 1:
         mask = cv2.GaussianBlur(mask, (0, 0), 0.4 * shrunk)

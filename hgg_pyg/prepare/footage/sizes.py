@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from hgg_pyg.data.calibration import Calibration
+from hgg_pyg.prepare.extra import opencv
 from hgg_pyg.types import UserError
 
 _CUT = 0.02  # of the width that may be missing on the right, where an encoder has cut it to a round number
@@ -39,8 +40,7 @@ class Framing:
         if self.padded != self.found:
             image = np.pad(image, ((0, high - height), (0, wide - width), *[(0, 0)] * (image.ndim - 2)))
         if self.final != self.padded:
-            import cv2
-
+            cv2 = opencv("images of another size")
             image = cv2.resize(image, self.final, interpolation=cv2.INTER_AREA)
         return image
 

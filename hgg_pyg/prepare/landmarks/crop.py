@@ -7,21 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from hgg_pyg.types import UserError
-
-
-def opencv():
-    """The module cv2.
-
-    Raises:
-        UserError: it is not installed.
-    """
-    try:
-        import cv2
-    except ImportError as error:
-        message = 'landmarks: expected opencv-python-headless, found none: pip install "hgg_pyg[prepare]"'
-        raise UserError(message) from error
-    return cv2
+from hgg_pyg.prepare.extra import opencv
 
 
 @dataclass(frozen=True)
@@ -69,13 +55,13 @@ class Square:
 
     def cut(self, image: np.ndarray, size: int) -> np.ndarray:
         """What the network looks at: [size, size, ...] of an image [H, W, ...]; black outside of the image."""
-        cv2 = opencv()
+        cv2 = opencv("landmarks")
         flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
         return cv2.warpAffine(image, _of_indices(self.to_image(size)), (size, size), flags=flags)
 
     def paste(self, picture: np.ndarray, height: int, width: int) -> np.ndarray:
         """A picture [size, size] of the network over the image: [height, width], zero outside of the square."""
-        cv2 = opencv()
+        cv2 = opencv("landmarks")
         matrix = _of_indices(self.to_image(picture.shape[0]))
         return cv2.warpAffine(picture, matrix, (width, height), flags=cv2.INTER_LINEAR)
 

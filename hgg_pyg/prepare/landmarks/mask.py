@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from hgg_pyg.prepare.landmarks.crop import Square, opencv
+from hgg_pyg.prepare.extra import opencv
+from hgg_pyg.prepare.landmarks.crop import Square
 
 _NEAR = 4  # pixels of the network's mask: how far a landmark may be from the part that it stands for
 _VISIBLE = 0.5  # least confidence of a landmark that tells whose a part is
@@ -31,7 +32,7 @@ def own_parts(probability: np.ndarray, points: np.ndarray) -> np.ndarray:
     Returns:
         [S, S] float32. Soft edges go with the part that they are nearest to.
     """
-    cv2 = opencv()
+    cv2 = opencv("masks")
     mask = probability.astype(np.float32)
     count, labels, stats, _ = cv2.connectedComponentsWithStats((mask > 0.5).astype(np.uint8), connectivity=8)
     if count <= 2:
@@ -63,7 +64,7 @@ def full_size_mask(mask: np.ndarray, square: Square, image: np.ndarray) -> np.nd
     Returns:
         [H, W] uint8, 0..255.
     """
-    cv2 = opencv()
+    cv2 = opencv("masks")
     height, width = image.shape[:2]
     pasted = square.paste(mask, height, width)
     refined = np.zeros((height, width), np.uint8)
@@ -100,7 +101,7 @@ def guided_filter(
     Returns:
         [H, W] float32, about 0..1.
     """
-    cv2 = opencv()
+    cv2 = opencv("masks")
     height, width = mask.shape
     size = (max(1, width // step), max(1, height // step))
     colours = cv2.resize(guide, size, interpolation=cv2.INTER_AREA)
