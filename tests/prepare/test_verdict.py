@@ -19,7 +19,7 @@ def judged(monkeypatch, *findings: Finding) -> None:
 
 @pytest.mark.parametrize("topic", ["whole masks", "nobody in the masks", "the body does not lie on the person"])
 def test_what_cannot_be_used_is_refused(monkeypatch, topic):
-    with pytest.raises(UserError, match="masks are white; what was made is in me, see report.html there"):
+    with pytest.raises(UserError, match=r"masks are white; what was made is in me, see report\.html there"):
         judged(monkeypatch, Finding(topic, "masks are white", True))
 
 
