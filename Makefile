@@ -1,4 +1,4 @@
-# Two commands do everything: `make train` and `make test`; `make real` shows a real man, `make quick` is for every
+# Three commands do everything: `make train`, `make test` and, of a real man, `make real`; `make quick` is for every
 # change. All of them set up .venv first, step by step: each finished step leaves a stamp in .venv/, so an interrupted
 # set-up goes on where it stopped.
 PYTHON ?= python3
