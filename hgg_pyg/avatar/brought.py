@@ -1,4 +1,4 @@
-"""What files of a folder offer, what a user brings by "module:NAME", the modules that it needs: for all registries."""
+"""What a folder's files offer, what a user brings by "module:NAME", and the modules that it needs: for registries."""
 
 from __future__ import annotations
 

@@ -111,11 +111,7 @@ class Scene:
         """
         if not self.usable[frame, camera]:
             return np.zeros(5, np.int64)
-        body, mask = self.silhouette(frame, camera), self.masks[frame, camera]
-        if body.mean() >= _WHOLE:
-            body[:] = False
-        rows = [silhouette.any(1).sum() for silhouette in (mask, body)]
-        return np.array([(body & mask).sum(), (body | mask).sum(), body.sum(), *rows])
+        return counts_of(self.silhouette(frame, camera), self.masks[frame, camera])
 
     def overlaps(self) -> tuple[Overlap | None, ...]:
         """Of each camera, over all frames; None where no mask is usable. V of them"""
@@ -126,6 +122,19 @@ class Scene:
     def overlap(self) -> Overlap | None:
         """The median camera's: a camera that is wrong alone does not count."""
         return median_overlap(self.overlaps())
+
+
+def has_outline(mask: np.ndarray) -> bool:
+    """Whether a mask, [H, W] bool, shows somebody whose outline can be compared: not nothing, nor all of the image."""
+    return 0 < mask.mean() < _WHOLE
+
+
+def counts_of(body: np.ndarray, mask: np.ndarray) -> np.ndarray:
+    """What `Scene.counts` says of one image. [H, W] bool, both -> [5] int64"""
+    if body.mean() >= _WHOLE:
+        body = np.zeros_like(body)
+    rows = [shape.any(1).sum() for shape in (mask, body)]
+    return np.array([(body & mask).sum(), (body | mask).sum(), body.sum(), *rows])
 
 
 def overlap_of(counts: np.ndarray) -> Overlap | None:

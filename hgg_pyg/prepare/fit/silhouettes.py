@@ -13,6 +13,7 @@ from torch import Tensor
 from hgg_pyg.body import BodyModel
 from hgg_pyg.body.blending import blend
 from hgg_pyg.data.calibration import Calibration
+from hgg_pyg.kernels.normals import vertex_normals
 from hgg_pyg.prepare.extra import opencv
 from hgg_pyg.prepare.fit.figure import Posed
 from hgg_pyg.render import render
@@ -101,7 +102,8 @@ class Skin:
         vertices = body.v_template
         self.chosen, spacing = _spread_points(vertices, min(_POINTS, body.num_vertices))
         self._sigma = _SPREAD * spacing
-        self._rest = vertices[self.chosen] - _SUNK * self._sigma[:, None] * _normals(vertices, body.faces)[self.chosen]
+        normals = torch.from_numpy(vertex_normals(vertices.double().numpy(), body.faces.numpy())).float()
+        self._rest = vertices[self.chosen] - _SUNK * self._sigma[:, None] * normals[self.chosen]
         self._dirs, self._weights = body.shapedirs[self.chosen], body.weights[self.chosen]
 
     def silhouettes(self, betas: Tensor, posed: Posed, squares: Squares, chosen: Tensor) -> Tensor:
@@ -133,11 +135,3 @@ def _spread_points(vertices: Tensor, count: int) -> tuple[Tensor, Tensor]:
     points = vertices[chosen]
     near = torch.cdist(points, points).topk(4, largest=False).values[:, 1:].mean(1)
     return torch.tensor(chosen), near
-
-
-def _normals(vertices: Tensor, faces: Tensor) -> Tensor:
-    a, b, c = (vertices[faces[:, corner]] for corner in range(3))
-    normals = torch.zeros_like(vertices)
-    for corner in range(3):
-        normals.index_add_(0, faces[:, corner], torch.cross(b - a, c - a, dim=-1))
-    return torch.nn.functional.normalize(normals, dim=-1)

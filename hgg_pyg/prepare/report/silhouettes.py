@@ -9,7 +9,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from hgg_pyg.body import BodyModel
-from hgg_pyg.capture_check.scene import Overlap, overlap_of
+from hgg_pyg.capture_check.scene import Overlap, counts_of, has_outline, overlap_of
+from hgg_pyg.data.clips import even_frames
 from hgg_pyg.data.images import Window, fitted_size, read_pixels
 from hgg_pyg.data.lens import Lens
 from hgg_pyg.kernels.raster import silhouette
@@ -18,7 +19,6 @@ from hgg_pyg.types import BodyPose, UserError
 
 _LONGEST = 480  # pixels of an image in which body and mask are compared
 _COMPARED = 400  # images at most
-_WHOLE = 0.98  # share of an image from which on a mask has no outline, and a body has the camera inside it
 
 log = logging.getLogger("hgg_pyg")
 
@@ -51,11 +51,6 @@ def posed_vertices(body: BodyModel, pose: BodyPose, frame: int) -> np.ndarray:
     return body.pose(pose[[frame]]).vertices[0].double().numpy()
 
 
-def evenly(count: int, wanted: int) -> list[int]:
-    """At most so many positions of `count`, the first and the last among them."""
-    return np.unique(np.linspace(0, count - 1, min(count, wanted)).round().astype(int)).tolist() if count else []
-
-
 @dataclass(frozen=True, eq=False)
 class Overlaps:
     """How the body lies on the masks in K frames of V cameras."""
@@ -80,22 +75,19 @@ def overlaps(prepared: Prepared, views: Views) -> Overlaps:
     Images in which the person was not found do not count, nor those whose mask cannot be read; the log names these.
     """
     count, size = len(views.Ks), fitted_size(*prepared.size, _LONGEST)
-    frames = evenly(len(prepared.times), max(1, _COMPARED // count))
+    frames = even_frames(0, len(prepared.times), max(1, _COMPARED // count))
     whole = Window(0, 0, *prepared.size)
     counts = np.zeros((len(frames), count, 5), np.int64)
     for row, frame in enumerate(frames):
         vertices = posed_vertices(prepared.body, prepared.pose, frame)
         for camera in np.flatnonzero(prepared.seen[frame]).tolist():
             mask = read_mask(prepared, views, frame, camera, whole, size)
-            if mask is None or not 0 < (inside := mask >= 0.5).mean() < _WHOLE:
+            if mask is None or not has_outline(mask >= 0.5):
                 continue
             K = views.window(camera, whole, size)
             body = silhouette(vertices, prepared.body.faces.numpy(), views.viewmats[camera], K, size)
-            if body.mean() >= _WHOLE:
-                body[:] = False
-            rows = [int(shape.any(1).sum()) for shape in (inside, body)]
-            counts[row, camera] = [(body & inside).sum(), (body | inside).sum(), body.sum(), *rows]
-    return Overlaps(tuple(frames), counts)
+            counts[row, camera] = counts_of(body, mask >= 0.5)
+    return Overlaps(frames, counts)
 
 
 def read_mask(

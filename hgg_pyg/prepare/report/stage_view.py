@@ -6,9 +6,10 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from hgg_pyg.data.clips import even_frames
 from hgg_pyg.prepare.prepared import Prepared
 from hgg_pyg.prepare.report.charts import COLORS, TEXT, short, styled
-from hgg_pyg.prepare.report.silhouettes import evenly, posed_vertices
+from hgg_pyg.prepare.report.silhouettes import posed_vertices
 
 _FIGURES = 3  # moments in which the body is drawn
 _WIDTH = 7.2  # inches
@@ -21,7 +22,7 @@ def stage_view(prepared: Prepared) -> Figure:
     """One picture below the other, to one scale, with the world's axes as they are."""
     calibration = prepared.calibration
     centres = -np.einsum("vji,vj->vi", calibration.R, calibration.T)
-    moments = evenly(len(prepared.times), _FIGURES)
+    moments = even_frames(0, len(prepared.times), _FIGURES)
     bodies = [posed_vertices(prepared.body, prepared.pose, frame) for frame in moments]
     path = (prepared.pose.transl + prepared.body.rest_joints(prepared.pose.betas)[0]).double().numpy()
     up, sign = upwards(prepared, bodies[0])

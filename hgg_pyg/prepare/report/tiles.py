@@ -12,6 +12,7 @@ import matplotlib
 import numpy as np
 from PIL import Image
 
+from hgg_pyg.data.clips import even_frames
 from hgg_pyg.data.images import Window
 from hgg_pyg.io.data_uris import image_uri
 from hgg_pyg.kernels.raster import silhouette
@@ -21,7 +22,6 @@ from hgg_pyg.prepare.report.silhouettes import (
     Overlaps,
     Views,
     box_of,
-    evenly,
     posed_vertices,
     read_mask,
     read_photograph,
@@ -87,10 +87,10 @@ def make_strips(prepared: Prepared, views: Views, overlap: Overlaps) -> tuple[St
     strips = []
     for camera in cameras:
         iou = overlap.iou[:, camera]
-        rows = evenly(len(iou), wanted)
+        rows = even_frames(0, len(iou), wanted)
         worst = int(np.nanargmin(iou)) if np.isfinite(iou).any() else rows[0]
         if len(rows) > 1 and worst not in rows:
-            rows = sorted([*evenly(len(iou), wanted - 1), worst]) if wanted > 2 else [rows[0], worst]
+            rows = tuple(sorted((*even_frames(0, len(iou), wanted - 1), worst))) if wanted > 2 else (rows[0], worst)
         said = {row: f"{'lowest ' * (row == worst)}IoU {iou[row]:.2f}" for row in rows if np.isfinite(iou[row])}
         tiles = []
         for row in rows:
@@ -106,7 +106,7 @@ def _cameras(overlap: Overlaps) -> list[int]:
     found = [of_camera.iou if of_camera else -1.0 for of_camera in overlap.of_cameras]
     worst = sorted(range(len(found)), key=lambda camera: found[camera])[: _MOST // 2]
     others = [camera for camera in range(len(found)) if camera not in worst]
-    return sorted([*worst, *(others[number] for number in evenly(len(others), _MOST - len(worst)))])
+    return sorted([*worst, *(others[number] for number in even_frames(0, len(others), _MOST - len(worst)))])
 
 
 def _tile(
