@@ -14,8 +14,8 @@ from itertools import combinations
 import numpy as np
 
 from hgg_pyg.data.calibration import Calibration, Entry, make_calibration
+from hgg_pyg.prepare.bundle import FIXED, FREE, Bundle, adjusted
 from hgg_pyg.prepare.calibrations.board_cameras import BoardLens
-from hgg_pyg.prepare.calibrations.bundle import adjusted
 from hgg_pyg.prepare.calibrations.disagreement import Views, disagreement, errors_of, points_of
 from hgg_pyg.prepare.calibrations.person_frame import in_persons_frame
 from hgg_pyg.prepare.extra import opencv
@@ -27,6 +27,7 @@ _FEWEST = 60  # landmarks that two cameras must see together
 _PAIRS = 12  # of cameras from which everything is tried to begin
 _NEAR = 0.01  # of the focal length or the longer side, 17 pixels of 1700: landmarks within it are right
 _MOST = 1500  # landmarks that are moved together with the cameras
+_SOFT = 0.003  # of the focal length, 5 pixels of 1700: where errors begin to count less than their square
 _GOOD = 0.015  # of the longer side: cameras that leave more are not to be had from this person
 _HEIGHTS = (0.5, 2.6)  # metres
 
@@ -81,7 +82,7 @@ def cameras_from_landmarks(
     placed = _begin(calibration, sample)
     for _ in range(2):  # the second time without what is off after the first
         points, right = _points(placed, sample)
-        placed = adjusted(np.where(right[..., None], sample, np.nan), placed, points)
+        placed = _together(placed, np.where(right[..., None], sample, np.nan), points)
     views = _views(placed, every)
     errors, longest = disagreement(views), max(map(max, views.sizes))
     if not np.nanmean(errors) < _GOOD:
@@ -95,6 +96,21 @@ def cameras_from_landmarks(
     points3d[frames, joints] = np.where((right.sum(1) >= 2)[:, None], points, np.nan)
     final, _ = in_persons_frame(placed, points3d, landmarks, height)
     return FoundCameras(final, tuple((errors * views.sides).tolist()), int((right.sum(1) >= 2).sum()))
+
+
+def _together(calibration: Calibration, sample: np.ndarray, points: np.ndarray) -> Calibration:
+    """Cameras moved together with the points; the first stays, and how large everything is, is free.
+
+    sample: [N, V, 3]; points: [N, 3].
+    """
+    plane = normalised(sample[:, :, None, :2], calibration)[:, :, 0]
+    known = np.isfinite(points).all(1) & (np.isfinite(plane).all(-1).sum(1) >= 2)
+    begin = Bundle(plane[known], calibration.R, calibration.T, points[known])
+    spread = np.full((len(calibration.names), 6), FREE)
+    spread[0] = FIXED
+    sure = np.clip(np.nan_to_num(sample[known, :, 2]), 0.05, 1)
+    moved = adjusted(begin, np.full(len(spread), _SOFT), spread, sure)
+    return replace(calibration, R=moved.R, T=moved.T)
 
 
 def _refuse_lonely(calibration: Calibration, seen: np.ndarray) -> None:
