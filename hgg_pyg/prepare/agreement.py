@@ -38,6 +38,8 @@ def agreed(
         [F, J, 3] metres; with `left_out` [F, V, J, 3]. NaN where fewer than two views propose.
     """
     frames, views, joints = confidence.shape
+    if views < 2:
+        return np.full((frames, *([views] if left_out else []), joints, 3), np.nan)
     _, towards = rays(plane, calibration)
     # One row for each landmark of each frame, P of them
     places, directions = (a.transpose(0, 2, 1, 3).reshape(-1, views, a.shape[-1]) for a in (plane, towards))

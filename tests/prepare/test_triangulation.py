@@ -160,3 +160,10 @@ def test_short_clips_work() -> None:
     for frames in (1, 2):
         found = triangulate(seen(person(frames), ring(3)), ring(3), COCO_17)
         assert np.isfinite(found.points3d).all()
+
+
+def test_one_camera_tells_no_place():
+    cameras = ring(1)
+    found = triangulate(seen(person(2), cameras), cameras, COCO_17)
+    assert np.isnan(found.points3d).all()
+    assert not found.used.any()
