@@ -173,6 +173,15 @@ class BodyPose(_TensorRecord):
             expression=None if self.expression is None else self.expression[item],
         )
 
+    def put(self, rows: Sequence[int], other: BodyPose) -> BodyPose:
+        """The same with some frames, and the shape, of another; the face of these frames stays. other [len(rows)]"""
+        into = torch.as_tensor(list(rows), device=self.transl.device)
+        changed = {
+            name: getattr(self, name).index_copy(0, into, getattr(other, name).to(getattr(self, name)))
+            for name in ("global_orient", "body_pose", "transl")
+        }
+        return replace(self, betas=other.betas.to(self.betas), **changed)
+
 
 @dataclass(frozen=True)
 class RenderOutput(_TensorRecord):

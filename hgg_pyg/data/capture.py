@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -119,6 +120,19 @@ class Capture:
             masks=self.masks.select(kept),
             windows=None if self.windows is None else self.windows[kept],
         )
+
+    def with_poses(self, poses: BodyPose) -> Capture:
+        """The same images with other poses of all frames.
+
+        Raises:
+            ValueError: of another number of frames.
+        """
+        if len(poses) != len(self.frames):
+            raise ValueError(f"poses: expected those of {len(self.frames)} frames, found {len(poses)}")
+        parts = (poses.betas, poses.global_orient, poses.body_pose, poses.transl, poses.expression)
+        numbers = b"".join(part.detach().cpu().numpy().tobytes() for part in parts if part is not None)
+        digest = config_digest(self.digest, hashlib.sha256(numbers).hexdigest())
+        return replace(self, poses=poses.detach(), digest=digest)
 
     def _read(self, files: ImageFiles, mode: Literal["RGB", "L", "labels"], frame: int, camera: int) -> np.ndarray:
         window = None
