@@ -20,6 +20,7 @@ FLOORS = (
     ("model",),
     ("backbones",),
     ("data",),
+    ("refine",),
     ("synthetic", "capture_check", "evaluation"),
     ("training", "weights"),
     ("finetuning", "viewing", "prepare"),
@@ -32,7 +33,7 @@ NARROW = {
     "attention": {"types", "kernels"},
     "nn": {"types", "attention"},
 }
-MAY_IMPORT_GRAPHS = {"model", "data", "evaluation", "training", "viewing"}  # and commands
+MAY_IMPORT_GRAPHS = {"model", "data", "refine", "evaluation", "training", "viewing"}  # and commands
 
 
 def part_of(module: str) -> str | None:

@@ -1,4 +1,4 @@
-"""Poses that are off, as fitted ones are: anew in each frame, smoothly in time, the same in all frames, a wrong shape."""
+"""Poses that are off as fitted ones are: anew in each frame, smoothly in time, the same in all, or a wrong shape."""
 
 from __future__ import annotations
 
