@@ -16,7 +16,7 @@ import torch
 from hgg_pyg.body import load_body
 from hgg_pyg.body.carried import carry
 from hgg_pyg.body.model import rotation_matrices
-from hgg_pyg.data.capture_set import SubjectFolder, find_subjects, load_body_for
+from hgg_pyg.data.capture_set import SubjectFolder, find_subjects
 from hgg_pyg.data.layouts.base import PoseTable
 from hgg_pyg.data.smpl_params import read_smpl_params
 from hgg_pyg.data.smpl_params_rewritten import rewrite_smpl_params
