@@ -8,7 +8,7 @@ from typing import Annotated
 
 import tyro
 
-from hgg_pyg.config import Bounds, Seed, check_choices
+from hgg_pyg.config import Bounds, Seed, Steps, check_choices
 from hgg_pyg.maker_choice import MakerOptions
 
 Seconds = Annotated[float, Bounds(0, 1e6, above=True)]  # 1e6: eleven days
@@ -26,6 +26,8 @@ class MendConfig(MakerOptions):
     """of each subject's fit of an avatar together with the poses of --frames frames"""
     seconds_per_frame: Seconds = 1.0
     """of the fit of every other frame's pose to that avatar"""
+    steps: Steps | None = None
+    """at most so many steps of each of these fits, whatever the time"""
     shape: bool = True
     """mend the shape of the body, too"""
     copy: bool = False

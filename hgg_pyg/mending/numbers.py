@@ -61,6 +61,8 @@ def measure(maker: Maker, mended: Mended) -> tuple[Numbers, tuple[Scene, Scene]]
 def joint_distances(mended: Mended) -> np.ndarray:
     """How far each joint of the body moved in the frames that have a new pose. [K, J] mm"""
     rows, body = list(mended.better), mended.source.body
+    if not rows:
+        return np.empty((0, body.num_joints))
     places = [posed_joints(body, capture.poses[rows]) for capture in (mended.before, mended.after)]
     return 1000 * (places[1] - places[0])[:, :24].norm(dim=-1).numpy()
 

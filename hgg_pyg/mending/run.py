@@ -7,12 +7,13 @@ import math
 import shutil
 from collections.abc import Sequence
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 
 from tqdm import tqdm
 
 from hgg_pyg.data.capture import LeftOut
-from hgg_pyg.data.capture_set import SPLITS_FILE, SubjectFolder, find_subjects
+from hgg_pyg.data.capture_set import SubjectFolder, find_subjects
 from hgg_pyg.io.files import try_folder, write_atomically
 from hgg_pyg.maker_choice import Opened, choose_subject, open_network
 from hgg_pyg.mending.config import MendConfig
@@ -52,7 +53,7 @@ def mend(config: MendConfig) -> int:
             failed.append(error)
     if len(failed) == len(chosen):
         raise UserError(f"{config.capture}: expected a subject that can be mended, found none: {failed[0]}")
-    _copy_splits(config, list(found.values()))
+    _copy_beside(config, list(found.values()))
     return len(failed)
 
 
@@ -62,7 +63,7 @@ def _mend_one(opened: Opened, subject: SubjectFolder, target: Path, config: Mend
     if is_mended(target, config, digest):
         print(f"{target}: already done")
         return
-    with tqdm(total=len(source.capture.frames), desc=name, unit="frame", leave=False) as bar:
+    with tqdm(total=2 * len(source.capture.frames), desc=name, unit="fit", leave=False) as bar:
         mended = mend_subject(opened.maker, source, config, bar.update)
     numbers, scenes = measure(opened.maker, mended)
     text = describe(numbers)
@@ -111,14 +112,15 @@ def _plain(numbers: Numbers) -> dict[str, object]:
     return {key: None if isinstance(v, float) and math.isnan(v) else v for key, v in asdict(numbers).items()}
 
 
-def _copy_splits(config: MendConfig, subjects: Sequence[SubjectFolder]) -> None:
-    """What says which subjects are for training, once all that it may name are there."""
-    splits = config.capture / SPLITS_FILE
-    single = len(subjects) == 1 and subjects[0].folder == config.capture
-    if single or not splits.is_file():
+def _copy_beside(config: MendConfig, subjects: Sequence[SubjectFolder]) -> None:
+    """Files beside the subjects, such as the one that parts them, once all that they may name are there."""
+    if len(subjects) == 1 and subjects[0].folder == config.capture:
         return
+    files = [path for path in sorted(config.capture.iterdir()) if path.is_file() and not path.name.startswith(".")]
     missing = [subject for subject in subjects if not (target_of(config, subject) / RECORD).is_file()]
-    if missing:
-        log.warning("%s is not copied: %d of the subjects are not mended", splits, len(missing))
+    if missing and files:
+        names = ", ".join(path.name for path in files)
+        log.warning("%s: not copied yet: %d of the subjects are not mended", names, len(missing))
         return
-    write_atomically(config.out / SPLITS_FILE, lambda partial: shutil.copyfile(splits, partial))
+    for path in files:
+        write_atomically(config.out / path.name, partial(shutil.copyfile, path))

@@ -1,4 +1,4 @@
-"""One subject's poses: an avatar and some poses fitted together, then every other frame's pose to that avatar."""
+"""One subject's poses: the body brought onto the masks, then an avatar onto the images; some frames first, then all."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from hgg_pyg.data.clips import Target, even_frames, load_target
 from hgg_pyg.data.frames import FrameSource
 from hgg_pyg.making import Maker, without_faint
 from hgg_pyg.mending.config import MendConfig
+from hgg_pyg.mending.shadows import shadow_avatar, shadows_of
 from hgg_pyg.refine import RefineConfig, mend_poses, refine
 from hgg_pyg.render import render
 from hgg_pyg.types import BodyPose, UserError
@@ -50,16 +51,17 @@ def mend_subject(
 ) -> Mended:
     """Mend the poses of all frames that can be used, and the shape.
 
-    Of T evenly spread frames an avatar is made in one forward pass and refined together with their poses and the shape.
-    Every other frame's pose is then fitted to that avatar: from the pose that was given, or from it with the
-    corrections of the nearest mended frames, whichever looks more like the images. A frame keeps the pose that was
-    given where the mended one lies no better: on images of cameras that no fit has seen, if there are such.
+    Twice: first the body alone is brought onto the masks; then an avatar, which one forward pass makes of T evenly
+    spread frames, onto the images, and is refined with them. Each time those T frames' poses and the shape are fitted
+    together, then every other frame's pose: from the pose that it had, or from it with the corrections of the nearest
+    mended frames, whichever looks more like the images. A frame keeps the pose that it had where the mended one lies no
+    better: on images of cameras that no fit has seen, if there are such.
 
     Args:
         maker: makes the avatar.
         source: the subject.
         config: for how long.
-        done: called with how many frames are done, once and again.
+        done: called with how many frames are done, once and again; in all with twice as many as there are.
 
     Raises:
         UserError: a file is broken, or no frame can be used.
@@ -70,21 +72,37 @@ def mend_subject(
         reasons = "; ".join(map(str, source.left_out))
         raise UserError(f"{capture.root}: expected a frame that can be used, found none: {reasons}")
     first = even_frames(0, len(capture.frames), maker.frames)
-    fit = RefineConfig(seconds=config.seconds, shape=config.shape, seed=config.seed)
-    refined = refine(make_bound(maker, source, first), source, first, fit)
+    whole = RefineConfig(seconds=config.seconds, steps=config.steps, shape=config.shape, seed=config.seed)
+    shadow = shadow_avatar(source.body, capture.poses.betas)
+    on_masks = _fit_all(shadow, shadows_of(source), first, replace(whole, gaussians=False), config, done)
+    nearer = replace(source, capture=capture.with_poses(on_masks.poses), stored=None)
+    on_images = _fit_all(make_bound(maker, nearer, first), nearer, first, whole, config, done)
+    better = on_masks.better | on_images.better
+    names = tuple(capture.camera_names[camera] for camera in on_images.judges)
+    return Mended(source, on_images.poses, tuple(sorted(better)), names, on_images.judges == source.cameras)
+
+
+def _fit_all(
+    avatar: BoundAvatar,
+    source: FrameSource,
+    first: Sequence[int],
+    fit: RefineConfig,
+    config: MendConfig,
+    done: Callable[[int], object],
+) -> _Mending:
+    """Fit an avatar with some frames' poses, then all other poses to it."""
+    refined = refine(avatar, source, first, fit)
     mending = _Mending(refined.avatar, source)
     mending.take(first, refined.poses)
     done(len(first))
-    others = [frame for frame in range(len(capture.frames)) if frame not in first]
+    others = [frame for frame in range(len(source.capture.frames)) if frame not in first]
     for begin in range(0, len(others), _TOGETHER):
         chunk = others[begin : begin + _TOGETHER]
-        started = replace(source, capture=capture.with_poses(mending.starts(chunk)), stored=None)
+        started = replace(source, capture=source.capture.with_poses(mending.starts(chunk)), stored=None)
         short = replace(fit, seconds=config.seconds_per_frame * len(chunk))
         mending.take(chunk, mend_poses(refined.avatar, started, chunk, short))
         done(len(chunk))
-    poses = mending.poses if mending.better else capture.poses
-    names = tuple(capture.camera_names[camera] for camera in mending.judges)
-    return Mended(source, poses, tuple(sorted(mending.better)), names, mending.judges == source.cameras)
+    return mending
 
 
 @torch.no_grad()
@@ -102,12 +120,17 @@ class _Mending:
         self.avatar, self.source = avatar, source
         self.device = avatar.gaussians.means.device
         self.body = deepcopy(source.body).to(self.device)
-        given = source.capture.poses
-        self.poses = replace(given, betas=avatar.betas.to(given.betas))
+        self.shaped = avatar.betas.to(source.capture.poses.betas)
+        self._poses = source.capture.poses
         self.better: set[int] = set()
         others = [c for c in range(len(source.capture.cameras)) if c not in source.cameras]
         spread = tuple(others[i] for i in even_frames(0, len(others), _JUDGES)) if others else ()
         self.judges = spread or source.cameras
+
+    @property
+    def poses(self) -> BodyPose:
+        """Of all frames; with the avatar's shape, if any of them is mended."""
+        return replace(self._poses, betas=self.shaped) if self.better else self.source.capture.poses
 
     def take(self, frames: Sequence[int], mended: BodyPose) -> None:
         """Keep those of some frames' mended poses that lie better than the ones that were given."""
@@ -120,7 +143,7 @@ class _Mending:
             pair = _pair(given[[row]], mended[[row]])
             before, after = self.errors(frame, pair, self.judges)
             if after < before:
-                self.poses = self.poses.put([frame], replace(mended[[row]], betas=self.poses.betas))
+                self._poses = self._poses.put([frame], replace(mended[[row]], betas=self._poses.betas))
                 self.better.add(frame)
 
     def starts(self, frames: Sequence[int]) -> BodyPose:
@@ -144,7 +167,7 @@ class _Mending:
             return None
         distances = torch.tensor([abs(f - frame) for f in near], dtype=torch.float32)
         weights = (1 / distances) / (1 / distances).sum()
-        given, now = self.source.capture.poses, self.poses
+        given, now = self.source.capture.poses, self._poses
         changed = {
             name: getattr(given, name)[[frame]]
             + (weights[:, None] * (getattr(now, name)[near] - getattr(given, name)[near])).sum(0, keepdim=True)
