@@ -200,7 +200,7 @@ class BodyModel(nn.Module):
         """
         v_shaped = self.shaped_vertices(pose.betas)
         vertex_transforms = self.maps(pose, v_shaped)
-        if fast_blend.can_blend(vertex_transforms, v_shaped):
+        if fast_blend.can_move(vertex_transforms, v_shaped):
             return PosedBody(fast_blend.move(vertex_transforms, v_shaped), vertex_transforms, v_shaped)
         linear, shift = vertex_transforms[..., :3, :3], vertex_transforms[..., :3, 3]
         return PosedBody(torch.einsum("tnab,nb->tna", linear, v_shaped) + shift, vertex_transforms, v_shaped)

@@ -109,3 +109,50 @@ def matrix_to_axis_angle(rotation: Tensor) -> Tensor:
     small = length < 1e-6
     factor = torch.where(small, 2 / real.clamp_min(0.5), 2 * torch.atan2(length, real) / length.clamp_min(1e-12))
     return imaginary * factor
+
+
+def smplx_to_easymocap(
+    orient: Tensor, transl: Tensor, pelvis: Tensor, root: Tensor | None = None
+) -> tuple[Tensor, Tensor]:
+    """The way back of `easymocap_to_smplx`: Rh and Th of smplx's orientation and translation.
+
+    Args:
+        orient: [T, 3] global_orient, axis-angle, radians.
+        transl: [T, 3] metres.
+        pelvis: [3] or [T, 3] J0, as there.
+        root: [T, 3] the rotation of the root that stays inside LBS; None for zeros.
+
+    Returns:
+        Rh [T, 3], Th [T, 3].
+    """
+    if root is not None and root.any():
+        orient = matrix_to_axis_angle(rotation_matrices(orient) @ rotation_matrices(root).mT)
+    turned = (rotation_matrices(orient) @ pelvis.expand_as(transl)[..., None])[..., 0]
+    return orient, transl - turned + pelvis
+
+
+def hands_to_pca(body: BodyModel, left: Tensor, right: Tensor, count: int, flat: bool) -> tuple[Tensor, Tensor]:
+    """The way back of `hands_from_pca`: coefficients of the poses nearest to these that k components can show.
+
+    Args:
+        body: as there.
+        left, right: [T, 45] axis-angle, radians.
+        count: k.
+        flat: as there.
+
+    Returns:
+        left, right: [T, k].
+
+    Raises:
+        UserError: the body has no components.
+    """
+    if body.hands is None:
+        raise UserError(f"hands: coefficients need a body with principal poses of hands, the body {body.name} has none")
+    found = []
+    for pose, components, mean in (
+        (left, body.hands.left_components, body.hands.left_mean),
+        (right, body.hands.right_components, body.hands.right_mean),
+    ):
+        basis = components[:count].to(pose)
+        found.append((pose if flat else pose - mean.to(pose)) @ torch.linalg.pinv(basis))
+    return found[0], found[1]

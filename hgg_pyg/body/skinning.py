@@ -98,9 +98,8 @@ def pose_gaussians(gaussians: Gaussians, vertex_transforms: Tensor, binding: Ten
 def unpose_gaussians(gaussians: Gaussians, vertex_transforms: Tensor, binding: Tensor) -> Gaussians:
     """The inverse of `pose_gaussians` with the same vertex transforms: mu = A^-1 (mu' - b), R = polar(A)^T R'."""
     means, quats = gaussians.means, gaussians.quats
-    constant = not (torch.is_grad_enabled() and (means.requires_grad or quats.requires_grad))
     one_each = means.shape[:-2] == vertex_transforms.shape[:-3]
-    if constant and one_each and fast_skinning.can_skin(means, quats, vertex_transforms):
+    if one_each and fast_skinning.can_skin(means, quats, vertex_transforms):
         return _moved(gaussians, *fast_skinning.unpose(means, quats, vertex_transforms, binding))
     linear, translation = vertex_transforms[..., :3, :3], vertex_transforms[..., :3, 3]
     rotation = matrix_to_quaternion(polar_rotation(linear).mT)

@@ -29,7 +29,7 @@ def params_kind(path: Path) -> str:
     Raises:
         UserError: as `read_smpl_params` for a file that cannot be read.
     """
-    return _kind(path, _read_npz(path))
+    return _kind(path, read_arrays(path))
 
 
 def read_smpl_params(
@@ -54,7 +54,7 @@ def read_smpl_params(
     Raises:
         UserError: the file is missing or not an .npz, a key is missing or of the wrong shape, as `one_shape`.
     """
-    arrays = _read_npz(path)
+    arrays = read_arrays(path)
     kind = _kind(path, arrays)
     widths = dict(_SMPL if kind == "smpl" else _SMPLX)
     frames = _rows(path, "global_orient", _entry(path, arrays, "global_orient"))
@@ -102,7 +102,12 @@ def _kind(path: Path, arrays: dict[str, np.ndarray]) -> str:
     return "smplx" if key or width == (_SMPLX["body_pose"],) else "smpl"
 
 
-def _read_npz(path: Path) -> dict[str, np.ndarray]:
+def read_arrays(path: Path) -> dict[str, np.ndarray]:
+    """The parameters as the file has them, by key.
+
+    Raises:
+        UserError: the file is missing or not an .npz, or lacks a key.
+    """
     if not path.is_file():
         raise UserError(f"{path}: missing; it holds the body's parameters: betas, global_orient, transl, body_pose")
     return load_npz(path, (*_REQUIRED, *_ONLY_SMPLX), frozenset(), "an .npz archive of plain arrays", _REQUIRED)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import zipfile
 from collections.abc import Collection
 from pathlib import Path
@@ -58,3 +59,10 @@ def load_npz(
             raise
         except Exception as error:  # each way of packing complains in its own way of damage and of encryption
             raise unreadable(path, expected, error) from None
+
+
+def write_npy(array: np.ndarray) -> bytes:
+    """An array of numbers as an entry of such an archive, or as a file of its own."""
+    buffer = io.BytesIO()
+    np.save(buffer, array, allow_pickle=False)
+    return buffer.getvalue()

@@ -1,4 +1,4 @@
-"""The rotation nearest to a matrix, one by one on a CPU: `body.skinning.polar_rotation` without gradients."""
+"""The rotation nearest to a matrix on a CPU: `body.skinning.polar_rotation`, with its gradient in closed form."""
 
 # pyright: reportMissingParameterType=false
 from __future__ import annotations
@@ -69,3 +69,53 @@ def polar(m):
         if moved < small:
             break
     return a, b, c, d, e, f, g, h, i
+
+
+@kernel
+def polar_gradient(r, m, x, y, z):
+    """The gradient of a loss by A, row by row, from that by the rotation R of A = R S.
+
+    R^T dR = [w] for a small rotation w in the frame that R comes from, so R^T dA = [w] S + dS. The part of it that is
+    antisymmetric, with dS gone, is (R^T dA - dA^T R) = [w] S + S [w] = [(tr(S) I - S) w]. Hence, for dL = t . w,
+
+        dL/dA = R [h],  h = (tr(S) I - S)^-1 t
+
+    R and h are not defined where A has rank one, as the mean of two rotations 180 degrees apart has; what is returned
+    there is finite.
+
+    Args:
+        r: R row by row.
+        m: A, its first three rows and columns are read.
+        x, y, z: t, the gradient by w.
+    """
+    real = m.dtype.type
+    half, noise, tiny = real(0.5), real(np.finfo(m.dtype).eps), real(np.finfo(m.dtype).tiny)
+    a, b, c, d, e, f, g, h, i = r
+    s00 = a * m[0, 0] + d * m[1, 0] + g * m[2, 0]
+    s11 = b * m[0, 1] + e * m[1, 1] + h * m[2, 1]
+    s22 = c * m[0, 2] + f * m[1, 2] + i * m[2, 2]
+    s01 = half * (a * m[0, 1] + d * m[1, 1] + g * m[2, 1] + b * m[0, 0] + e * m[1, 0] + h * m[2, 0])
+    s02 = half * (a * m[0, 2] + d * m[1, 2] + g * m[2, 2] + c * m[0, 0] + f * m[1, 0] + i * m[2, 0])
+    s12 = half * (b * m[0, 2] + e * m[1, 2] + h * m[2, 2] + c * m[0, 1] + f * m[1, 1] + i * m[2, 1])
+    k = cofactors(s11 + s22, -s01, -s02, -s01, s00 + s22, -s12, -s02, -s12, s00 + s11)
+    trace = s00 + s11 + s22
+    determinant = max((s11 + s22) * k[0] - s01 * k[1] - s02 * k[2], noise * trace * trace * trace, tiny)
+    p = (k[0] * x + k[1] * y + k[2] * z) / determinant
+    q = (k[3] * x + k[4] * y + k[5] * z) / determinant
+    s = (k[6] * x + k[7] * y + k[8] * z) / determinant
+    return (
+        *(b * s - c * q, c * p - a * s, a * q - b * p),
+        *(e * s - f * q, f * p - d * s, d * q - e * p),
+        *(h * s - i * q, i * p - g * s, g * q - h * p),
+    )
+
+
+@kernel
+def rotation_matrix(one, w, x, y, z):
+    """The rotation matrix of a unit quaternion, row by row."""
+    two = one + one
+    return (
+        *(one - two * (y * y + z * z), two * (x * y - w * z), two * (x * z + w * y)),
+        *(two * (x * y + w * z), one - two * (x * x + z * z), two * (y * z - w * x)),
+        *(two * (x * z - w * y), two * (y * z + w * x), one - two * (x * x + y * y)),
+    )

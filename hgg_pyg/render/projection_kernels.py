@@ -14,6 +14,7 @@ import numpy as np
 from numba import prange
 
 from hgg_pyg.kernels.numba_tools import kernel, parallel_kernel
+from hgg_pyg.kernels.polar import rotation_matrix
 
 _BLOCK = 256  # Gaussians of a task
 
@@ -44,17 +45,6 @@ class Optics(NamedTuple):
     frustum_margin: np.floating
     max_extent: np.floating
     alpha_min: np.floating
-
-
-@kernel
-def _rotation(one, w, x, y, z):
-    """The rotation matrix of a unit quaternion, row by row."""
-    two = one + one
-    return (
-        *(one - two * (y * y + z * z), two * (x * y - w * z), two * (x * z + w * y)),
-        *(two * (x * y + w * z), one - two * (x * x + z * z), two * (y * z - w * x)),
-        *(two * (x * z - w * y), two * (y * z + w * x), one - two * (x * x + y * y)),
-    )
 
 
 @kernel
@@ -111,7 +101,7 @@ def _project_gaussian(solids, views, optics, s, n, means2d, conics, depths, radi
     """One Gaussian in all views of its scene; see project_gaussians."""
     real = solids.means.dtype.type
     w, x, y, z, _ = _unit(solids.quats, s, n)
-    turn = _rotation(real(1), w, x, y, z)
+    turn = rotation_matrix(real(1), w, x, y, z)
     one, zero, opacity = real(1), real(0), solids.opacities[s, n]
     extent = math.sqrt(real(2) * math.log(max(opacity / optics.alpha_min, one)))
     extent = min(extent, optics.max_extent)
@@ -168,7 +158,7 @@ def _differentiate_gaussian(solids, views, optics, s, n, seen, conics, upstream,
     of_means2d, of_conics, of_depths = upstream
     real = solids.means.dtype.type
     w, x, y, z, length = _unit(solids.quats, s, n)
-    turn = _rotation(real(1), w, x, y, z)
+    turn = rotation_matrix(real(1), w, x, y, z)
     zero, two = real(0), real(2)
     mean_x = mean_y = mean_z = zero
     x0 = x1 = x2 = y0 = y1 = y2 = z0 = z1 = z2 = zero  # gradient of half axis k along the world's x: xk

@@ -10,9 +10,10 @@ from smplx.lbs import batch_rigid_transform
 from smplx.utils import Struct
 
 from hgg_pyg.avatar import Animator, BoundAvatar
-from hgg_pyg.body import BodyArrays, BodyModel, load_body, read_body
+from hgg_pyg.body import BodyArrays, BodyModel, fast_blend, load_body, read_body
 from hgg_pyg.body.files import DEFAULT_BODY
 from hgg_pyg.body.model import rotation_matrices
+from hgg_pyg.body.open_smplx import open_smplx
 from hgg_pyg.types import BodyPose, Gaussians, UserError
 
 
@@ -70,18 +71,36 @@ def test_the_default_body_keeps_its_digest(body):
     assert replace(arrays, posedirs=spelled).digest() != body.digest
 
 
-@pytest.mark.parametrize("posedirs", [False, True])
-def test_the_kernels_of_a_pose_equal_plain_torch(posedirs):
-    """Which is what a pose that wants gradients takes."""
-    arrays = read_body(DEFAULT_BODY)
-    body, pose = BodyModel(with_posedirs(arrays) if posedirs else arrays).double(), random_pose(4).to(torch.float64)
-    found = body.pose(pose)
-    expected = body.pose(replace(pose, transl=pose.transl.clone().requires_grad_()))
-    assert expected.vertices.requires_grad
-    assert not found.vertices.requires_grad
-    for name in ("vertices", "vertex_transforms", "v_shaped"):
-        torch.testing.assert_close(getattr(found, name), getattr(expected, name).detach(), rtol=1e-12, atol=1e-12)
-    assert torch.equal(body.maps(pose), found.vertex_transforms)
+def pose_and_differentiate(body: BodyModel, pose: BodyPose) -> list[torch.Tensor]:
+    """The vertices' maps, the vertices, and gradients of a loss by what the pose has."""
+    pose = pose.map(lambda x: x.clone().requires_grad_())
+    posed, leaves = body.pose(pose), [x for x in vars(pose).values() if x is not None]
+    loss = sum(
+        (torch.linspace(-1, 1, x.numel(), dtype=x.dtype).view_as(x) * x).sum()
+        for x in (posed.vertex_transforms, posed.vertices)
+    )
+    return [posed.vertex_transforms.detach(), posed.vertices.detach(), *torch.autograd.grad(loss, leaves)]
+
+
+@pytest.mark.parametrize("kind", ["smpl", "posedirs", "smplx"])
+@pytest.mark.parametrize("frames", [1, 4])
+def test_the_kernels_of_a_pose_equal_plain_torch(kind, frames, monkeypatch):
+    """With gradients and without; offsets by pose, and by expressions too."""
+    arrays = open_smplx() if kind == "smplx" else read_body(DEFAULT_BODY)
+    body = BodyModel(arrays if kind == "smpl" else with_posedirs(arrays)).double()
+    pose = random_pose(frames, joints=body.num_joints).to(torch.float64)
+    if body.num_expressions:
+        pose = replace(pose, expression=torch.linspace(-1, 1, frames * 5, dtype=torch.float64).view(frames, 5))
+    constant, found = body.pose(pose), pose_and_differentiate(body, pose)
+    assert torch.equal(body.maps(pose), constant.vertex_transforms)
+    for name in ("can_blend", "can_move"):
+        monkeypatch.setattr(fast_blend, name, lambda *_: False)
+    expected = pose_and_differentiate(body, pose)
+    assert torch.equal(constant.vertex_transforms, found[0])
+    torch.testing.assert_close(constant.vertices, expected[1], rtol=1e-12, atol=1e-12)
+    assert any(not torch.equal(a, b) for a, b in zip(found, expected, strict=True))  # computed by other means
+    for a, b in zip(found, expected, strict=True):
+        torch.testing.assert_close(a, b, rtol=1e-10, atol=1e-11 * max(1.0, float(b.abs().max())))
 
 
 @pytest.mark.parametrize("change", [lambda arrays: arrays, with_posedirs], ids=["no posedirs", "posedirs"])

@@ -3,8 +3,9 @@ import pytest
 import torch
 from scipy.spatial.transform import Rotation
 
-from hgg_pyg.body import load_body, pose_gaussians, unpose_gaussians
+from hgg_pyg.body import fast_skinning, load_body, pose_gaussians, unpose_gaussians
 from hgg_pyg.body.skinning import matrix_to_quaternion, polar_rotation, quaternion_multiply
+from hgg_pyg.kernels.threads import one_thread
 from hgg_pyg.types import Gaussians
 from tests.body.test_body import random_pose
 
@@ -84,47 +85,73 @@ def test_matrix_to_quaternion_equals_scipy_near_rotations_by_pi():
     assert same_rotation(ours, torch.from_numpy(rotations.as_quat(scalar_first=True)), 1e-9)
 
 
-def by_torch(skin, means, quats, vertex_transforms, binding):
-    """In plain torch, which is what maps that want gradients take."""
-    start = Gaussians(means, quats, torch.ones_like(means), torch.ones_like(means[..., 0]), torch.ones_like(means))
-    return skin(start, vertex_transforms.clone().requires_grad_(), binding)
-
-
-@pytest.mark.parametrize(("dtype", "tolerance"), [(torch.float64, 1e-13), (torch.float32, 3e-6)])
-def test_kernels_equal_plain_torch(dtype, tolerance):
-    """Also far from rotations, and near rotations by pi, where another way to read a quaternion is the best."""
+def far_from_rotations(dtype: torch.dtype) -> torch.Tensor:
+    """Maps of 300 vertices in 3 poses: blended far apart, scaled, and by pi, where a quaternion is read another way."""
     rotation, about = Rotation.random(300, random_state=0), Rotation.random(300, random_state=1)
     far = about * Rotation.from_euler("x", 150, degrees=True) * about.inv() * rotation
     over = Rotation.from_rotvec(3.1 * np.eye(3)[[0, 1, 2] * 100])
     linear = [0.5 * (rotation.as_matrix() + far.as_matrix()), 1.3 * rotation.inv().as_matrix(), over.as_matrix()]
-    vertex_transforms = torch.eye(4, dtype=dtype).repeat(3, 300, 1, 1)
-    vertex_transforms[..., :3, :3] = torch.from_numpy(np.stack(linear))
-    vertex_transforms[..., :3, 3] = torch.linspace(-1, 1, 2700).view(3, 300, 3)
-    gaussians = random_gaussians(700, dtype=dtype)
-    binding = torch.randint(300, (700,), generator=torch.Generator().manual_seed(2))
-    for lead in (3,), (), (1, 3):
-        transforms = vertex_transforms[1] if lead == () else vertex_transforms.view(*lead, 300, 4, 4)
-        inputs = [x.clone().requires_grad_() for x in (gaussians.means, gaussians.quats)]
-        start = Gaussians(*inputs, gaussians.scales, gaussians.opacities, gaussians.colors)
-        found, expected = (
-            pose_gaussians(start, transforms, binding),
-            by_torch(pose_gaussians, *inputs, transforms, binding),
-        )
-        assert "_Pose" in found.means.grad_fn.next_functions[0][0].name()
-        assert "_Pose" not in expected.means.grad_fn.next_functions[0][0].name()
-        gradients = []
-        for posed in (found, expected):
-            weights = [torch.linspace(-1, 1, x.numel(), dtype=dtype).view_as(x) for x in (posed.means, posed.quats)]
-            loss = (posed.means * weights[0]).sum() + (posed.quats * weights[1]).sum()
-            gradients += torch.autograd.grad(loss, inputs)
-        back = unpose_gaussians(found.detach(), transforms, binding)
-        expected_back = by_torch(unpose_gaussians, found.means.detach(), found.quats.detach(), transforms, binding)
-        for a, b in (
-            *((found.means, expected.means), (found.quats, expected.quats)),
-            *zip(gradients[:2], gradients[2:], strict=True),
-            *((back.means, expected_back.means), (back.quats, expected_back.quats)),
-        ):
-            torch.testing.assert_close(a, b, rtol=tolerance, atol=tolerance * max(1.0, float(b.detach().abs().max())))
+    maps = torch.eye(4, dtype=dtype).repeat(3, 300, 1, 1)
+    maps[..., :3, :3] = torch.from_numpy(np.stack(linear))
+    maps[..., :3, 3] = torch.linspace(-1, 1, 2700).view(3, 300, 3)
+    return maps
+
+
+def skin_and_differentiate(skin, means, quats, maps, binding) -> list[torch.Tensor]:
+    """Means and quats that come out, and the gradients of a loss by means, quats and maps that go in."""
+    inputs = [x.detach().clone().requires_grad_() for x in (means, quats, maps)]
+    means, quats = inputs[:2]
+    moved = skin(
+        Gaussians(means, quats, torch.ones_like(means), torch.ones_like(means[..., 0]), torch.ones_like(means)),
+        *(inputs[2], binding),
+    )
+    outputs = moved.means, moved.quats
+    loss = sum((torch.linspace(-1, 1, x.numel(), dtype=x.dtype).view_as(x) * x).sum() for x in outputs)
+    return [*(x.detach() for x in outputs), *torch.autograd.grad(loss, inputs)]
+
+
+@pytest.mark.parametrize("way", ["there", "back"])
+@pytest.mark.parametrize("lead", [(3,), (), (1, 3)])
+@pytest.mark.parametrize(("dtype", "tolerance"), [(torch.float64, 1e-12), (torch.float32, 1e-5)])
+def test_kernels_equal_plain_torch(dtype, tolerance, lead, way, monkeypatch):
+    gaussians, maps = random_gaussians(700, dtype=dtype), far_from_rotations(dtype)
+    maps = maps[0] if lead == () else maps.view(*lead, 300, 4, 4)
+    binding = torch.randint(10, 300, (700,), generator=torch.Generator().manual_seed(2))
+    given = [gaussians.means, gaussians.quats, maps, binding]
+    skin = pose_gaussians if way == "there" else unpose_gaussians
+    if way == "back":
+        given[:2] = (x.expand(*lead, *x.shape) for x in given[:2])
+    found = skin_and_differentiate(skin, *given)
+    assert not found[-1][..., :10, :, :].any()  # of vertices of no Gaussian
+    with monkeypatch.context() as plain:
+        plain.setattr(fast_skinning, "can_skin", lambda *_: False)
+        expected = skin_and_differentiate(skin, *given)
+    assert not torch.equal(found[-1], expected[-1])  # computed by other means
+    for a, b in zip(found, expected, strict=True):
+        torch.testing.assert_close(a, b, rtol=tolerance, atol=tolerance * max(1.0, float(b.abs().max())))
+
+
+@pytest.mark.parametrize("skin", [pose_gaussians, unpose_gaussians])
+def test_gradients_do_not_depend_on_threads(skin):
+    gaussians, maps = random_gaussians(3000), far_from_rotations(torch.float32)
+    binding = torch.randint(300, (3000,), generator=torch.Generator().manual_seed(2))
+    means, quats = gaussians.means, gaussians.quats
+    if skin is unpose_gaussians:
+        means, quats = means.expand(3, -1, -1), quats.expand(3, -1, -1)
+    with one_thread():
+        alone = skin_and_differentiate(skin, means, quats, maps, binding)
+    together = skin_and_differentiate(skin, means, quats, maps, binding)
+    assert all(map(torch.equal, alone, together))
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_gradients_by_maps_that_hardly_have_a_rotation_are_finite(dtype):
+    maps = torch.eye(4, dtype=dtype).repeat(1, 2, 1, 1)
+    maps[0, :, :3, :3] = torch.diag(torch.tensor([1.0, 1e-5, 1e-5]))  # the mean of two that are nearly opposite
+    maps[0, 1, :3, :3] *= 1e-3
+    gaussians = random_gaussians(2, dtype=dtype)
+    found = skin_and_differentiate(pose_gaussians, gaussians.means, gaussians.quats, maps, torch.tensor([0, 1]))
+    assert all(x.isfinite().all() for x in found)
 
 
 def test_a_binding_to_no_vertex_is_refused():

@@ -12,6 +12,7 @@ from hgg_pyg.data.calibration import read_calibration
 from hgg_pyg.data.capture import LeftOut
 from hgg_pyg.data.layouts.base import FrameNames, Layout, PoseTable, Recording, list_files, list_folders, scan
 from hgg_pyg.data.smpl_params import params_kind, read_smpl_params
+from hgg_pyg.data.smpl_params_rewritten import rewrite_smpl_params
 from hgg_pyg.io.limits import read_text
 from hgg_pyg.types import UserError
 
@@ -59,6 +60,16 @@ def read_avatarrex(places: Places, folder: Path, body: BodyModel) -> Recording:
             *([LeftOut("frame", tuple(map(str, sorted(listed))), f"listed in {MISSING_LIST}")] if listed else ()),
         ),
     )
+
+
+def rewrite_avatarrex(folder: Path, body: BodyModel, poses: PoseTable) -> dict[str, bytes]:
+    """The files of a subject's folder with other poses of the frames that were read: `smpl_params.npz`.
+
+    Raises:
+        UserError: as `read_avatarrex`.
+    """
+    origin = read_calibration(_calibration_path(folder)).origin
+    return {PARAMS: rewrite_smpl_params(folder / PARAMS, body, poses, origin)}
 
 
 def _uncalibrated(places: Places, folder: Path, names: Sequence[str]) -> list[str]:
@@ -128,6 +139,7 @@ AVATARREX = Layout(
     recognises=_is_avatarrex,
     kinds=_kinds,
     read=partial(read_avatarrex, lambda folder, camera: (folder / camera, folder / camera / "mask" / "pha")),
+    rewrite=rewrite_avatarrex,
 )
 THUMAN4 = Layout(
     name="THuman4",
@@ -135,4 +147,5 @@ THUMAN4 = Layout(
     recognises=_is_thuman4,
     kinds=_kinds,
     read=partial(read_avatarrex, lambda folder, camera: (folder / "images" / camera, folder / "masks" / camera)),
+    rewrite=rewrite_avatarrex,
 )

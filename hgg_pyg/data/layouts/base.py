@@ -10,8 +10,10 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import torch
 from torch import Tensor
 
 from hgg_pyg.body import BodyModel
@@ -37,6 +39,8 @@ class Layout:
     recognises: Callable[[Path], bool]  # whether a folder is a subject's
     kinds: Callable[[Path], tuple[str, ...]]  # the bodies its poses are for, the one to be preferred first
     read: Callable[[Path, BodyModel], Recording]  # raises UserError
+    # A folder's files with other poses of the frames that `read` found, by their path in it; raises UserError
+    rewrite: Callable[[Path, BodyModel, PoseTable], dict[str, bytes]]
 
 
 @dataclass(frozen=True)
@@ -84,6 +88,29 @@ class PoseTable:
     kind: str  # the body they are for: "smpl" or "smplx"
     numbers: tuple[int, ...]
     poses: BodyPose  # a row for each number; a row that is not finite is as good as missing
+
+
+def changed_rows(before: PoseTable, after: PoseTable) -> list[int]:
+    """The rows of a table that are others than in the table before: all of them, where the shape is.
+
+    Raises:
+        ValueError: the tables are of different frames.
+    """
+    if before.numbers != after.numbers:
+        raise ValueError(f"poses: expected those of the {len(before.numbers)} frames that were read, found others")
+    old, new = before.poses, after.poses
+    if not torch.equal(old.betas, new.betas):
+        return list(range(len(before.numbers)))
+    rows = [
+        torch.cat([pose.global_orient, pose.body_pose, pose.transl], 1).nan_to_num(torch.inf) for pose in (old, new)
+    ]
+    return (rows[0] != rows[1]).any(1).nonzero()[:, 0].tolist()
+
+
+def shaped_like(values: np.ndarray, old: Any) -> np.ndarray:
+    """Numbers in the shape of those that they take the place of, and in their type if it loses nothing of float32."""
+    there = np.asarray(old)
+    return values.reshape(there.shape).astype(np.result_type(there, np.float32))
 
 
 @dataclass(frozen=True)

@@ -11,8 +11,18 @@ import numpy as np
 from hgg_pyg.body import BodyModel
 from hgg_pyg.data.calibration import Entry, make_calibration, numbers, require
 from hgg_pyg.data.capture import LeftOut
-from hgg_pyg.data.layouts.base import FrameNames, Layout, Recording, list_files, list_folders, no_images, subject_name
+from hgg_pyg.data.layouts.base import (
+    FrameNames,
+    Layout,
+    PoseTable,
+    Recording,
+    list_files,
+    list_folders,
+    no_images,
+    subject_name,
+)
 from hgg_pyg.data.layouts.mvhumannet_poses import pose_kinds, read_poses
+from hgg_pyg.data.layouts.mvhumannet_rewritten import rewrite_poses
 from hgg_pyg.io.json_files import read_json_object
 from hgg_pyg.io.pickles import load_pickle
 from hgg_pyg.io.shown import shown
@@ -91,6 +101,16 @@ def read_mvhumannet(folder: Path, body: BodyModel) -> Recording:
     )
 
 
+def rewrite_mvhumannet(folder: Path, body: BodyModel, poses: PoseTable) -> dict[str, bytes]:
+    """The files of an outfit's folder with other poses of the frames that were read, see `rewrite_poses`.
+
+    Raises:
+        UserError: as `read_mvhumannet`.
+    """
+    recording = read_mvhumannet(folder, body)
+    return rewrite_poses(folder, body, recording.poses, poses, recording.calibration.origin)
+
+
 def _read_cameras(folder: Path) -> list[Entry]:
     """All cameras of the outfit's rig, at its calibrated size, in metres."""
     path, scale = folder / EXTRINSICS, _read_scale(folder / SCALE)
@@ -167,4 +187,5 @@ MVHUMANNET = Layout(
     recognises=_is_mvhumannet,
     kinds=pose_kinds,
     read=read_mvhumannet,
+    rewrite=rewrite_mvhumannet,
 )

@@ -16,14 +16,14 @@ from hgg_pyg.body import BodyModel
 from hgg_pyg.body.parameters import easymocap_to_smplx, hands_from_pca, matrix_to_axis_angle, smplx_body_pose
 from hgg_pyg.data.calibration import numbers, require
 from hgg_pyg.data.capture import LeftOut
-from hgg_pyg.data.layouts.base import FrameNames, PoseTable, list_files, one_shape, with_root
+from hgg_pyg.data.layouts.base import FrameNames, Listing, PoseTable, list_files, one_shape, with_root
 from hgg_pyg.io.json_files import read_json
 from hgg_pyg.io.pickles import NUMPY, TORCH, as_array, load_pickle
 from hgg_pyg.io.shown import shown
 from hgg_pyg.types import BodyPose, UserError
 
 TICKS = 5  # of the file names, from one frame to the next; the first frame's is 5
-_SMPLX_PARTS = (63, 6, 6, 3, 3, 3)  # body, components of the left and right hand, jaw, left eye, right eye
+SMPLX_PARTS = (63, 6, 6, 3, 3, 3)  # body, components of the left and right hand, jaw, left eye, right eye
 _SMPLX_NUMBERS = {"Rh": 3, "Th": 3, "poses": None, "expression": 10, "shapes": None}  # None: more than one count
 
 Values = tuple[np.ndarray, ...]  # of one frame: betas, rotations, a place in the world, and what else there is
@@ -79,19 +79,8 @@ def read_poses(
     Raises:
         UserError: no file for any of the frames, or all of them are damaged: the first one's mistake.
     """
-    listings = {source: list_files(folder / source.folder, source.names) for source in _SOURCES}
-    filled = [source for source in _SOURCES if listings[source].names]
-    if not filled:
-        names = " or ".join(f"{source.folder}/{source.names.example}" for source in _SOURCES)
-        unlike = "; ".join(f"{source.folder}: {found.unlike}" for source, found in listings.items() if found.unlike)
-        raise UserError(f"{folder}: expected poses in {names}, found neither{unlike and f'; {unlike}'}")
-    source = next((source for source in filled if source.kind == body.kind), filled[0])
-    listing = listings[source]
-    paths = {
-        t: listing.folder / listing.names[t // TICKS - 1]
-        for t in ticks
-        if t % TICKS == 0 and t // TICKS - 1 in listing.names
-    }
+    source, listing = _source_for(folder, body)
+    paths = _paths(listing, ticks)
     if not paths:
         raise UserError(
             f"{listing.folder}: expected a file for at least one of the {len(ticks)} frames with images, "
@@ -116,6 +105,34 @@ def read_poses(
     values[1] = values[1] - torch.tensor(origin, dtype=torch.float64)
     poses = source.convert(body, one_shape(betas, listing.folder, folder, body), values)
     return PoseTable(source.kind, tuple(rows), poses.to(torch.float32)), left_out
+
+
+def pose_files(folder: Path, body: BodyModel, ticks: Sequence[int]) -> dict[int, Path]:
+    """The files that `read_poses` reads, by tick.
+
+    Raises:
+        UserError: no folder of poses.
+    """
+    return _paths(_source_for(folder, body)[1], ticks)
+
+
+def _source_for(folder: Path, body: BodyModel) -> tuple[_Source, Listing]:
+    listings = {source: list_files(folder / source.folder, source.names) for source in _SOURCES}
+    filled = [source for source in _SOURCES if listings[source].names]
+    if not filled:
+        names = " or ".join(f"{source.folder}/{source.names.example}" for source in _SOURCES)
+        unlike = "; ".join(f"{source.folder}: {found.unlike}" for source, found in listings.items() if found.unlike)
+        raise UserError(f"{folder}: expected poses in {names}, found neither{unlike and f'; {unlike}'}")
+    source = next((source for source in filled if source.kind == body.kind), filled[0])
+    return source, listings[source]
+
+
+def _paths(listing: Listing, ticks: Sequence[int]) -> dict[int, Path]:
+    return {
+        t: listing.folder / listing.names[t // TICKS - 1]
+        for t in ticks
+        if t % TICKS == 0 and t // TICKS - 1 in listing.names
+    }
 
 
 def _read_smpl(path: Path) -> Values:
@@ -165,14 +182,14 @@ def _read_smplx(path: Path) -> Values:
         raise UserError(f"{path}: expected a list of one person, found {found}")
     where, person = str(path), content[0]
     values = {key: numbers(where, key, require(where, person, key), count) for key, count in _SMPLX_NUMBERS.items()}
-    values["poses"] = with_root(where, values["poses"], sum(_SMPLX_PARTS))
+    values["poses"] = with_root(where, values["poses"], sum(SMPLX_PARTS))
     return values.pop("shapes"), *values.values()
 
 
 def _from_smplx(body: BodyModel, betas: Tensor, values: Sequence[Tensor]) -> BodyPose:
     """EasyMocap's rotation about the origin to smplx's about the pelvis; hands add six components to flat hands."""
     rotation, shift, poses, expression = values
-    root, joints, left, right, jaw, left_eye, right_eye = poses.split((3, *_SMPLX_PARTS), 1)
+    root, joints, left, right, jaw, left_eye, right_eye = poses.split((3, *SMPLX_PARTS), 1)
     # Another body than SMPL-X has no hands to take components from; whether it fits is judged when all is read.
     hands = hands_from_pca(body, left, right, flat=True) if body.kind == "smplx" else ()
     orient, transl = easymocap_to_smplx(rotation, shift, body.rest_joints(betas.float())[0].double(), root)

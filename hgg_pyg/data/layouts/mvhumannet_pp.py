@@ -7,10 +7,11 @@ from pathlib import Path
 import numpy as np
 
 from hgg_pyg.body import BodyModel
-from hgg_pyg.data.calibration import Entry, make_calibration, numbers
+from hgg_pyg.data.calibration import Calibration, Entry, make_calibration, numbers
 from hgg_pyg.data.capture import LeftOut
 from hgg_pyg.data.layouts.base import FrameNames, Layout, PoseTable, Recording, list_files, list_folders, stated_kinds
 from hgg_pyg.data.smpl_params import read_smpl_params
+from hgg_pyg.data.smpl_params_rewritten import rewrite_smpl_params
 from hgg_pyg.io.npz import load_npz
 from hgg_pyg.types import UserError
 
@@ -39,12 +40,7 @@ def read_mvhumannet_pp(folder: Path, body: BodyModel) -> Recording:
     Raises:
         UserError: no camera, the poses are for another body, or as `make_calibration` and `read_smpl_params`.
     """
-    named = list_folders(folder / "cameras")
-    paths = {name: folder / "cameras" / name / CAMERA for name in named}
-    entries = [_read_camera(name, path) for name, path in paths.items() if path.is_file()]
-    if not entries:
-        raise UserError(f"{folder}: expected cameras/cam_00/{CAMERA}, a file for each camera, found none")
-    calibration = make_calibration(entries)
+    calibration = _calibration(folder)
     unknown = sorted(set(list_folders(folder / "images")) - set(calibration.names))
     images, masks = (
         tuple(list_files(folder / place / name, _FRAMES) for name in calibration.names) for place in ("images", "masks")
@@ -59,6 +55,24 @@ def read_mvhumannet_pp(folder: Path, body: BodyModel) -> Recording:
         poses=PoseTable(kind, tuple(TICKS * (row + 1) for row in range(len(poses))), poses),
         left_out=(LeftOut("camera", tuple(unknown), f"no cameras/<camera>/{CAMERA}"),) if unknown else (),
     )
+
+
+def rewrite_mvhumannet_pp(folder: Path, body: BodyModel, poses: PoseTable) -> dict[str, bytes]:
+    """The files of an outfit's folder with other poses of the frames that were read: `smplx_params.npz`.
+
+    Raises:
+        UserError: as `read_mvhumannet_pp`.
+    """
+    origin = _calibration(folder).origin
+    return {PARAMS: rewrite_smpl_params(folder / PARAMS, body, poses, origin)}
+
+
+def _calibration(folder: Path) -> Calibration:
+    paths = {name: folder / "cameras" / name / CAMERA for name in list_folders(folder / "cameras")}
+    entries = [_read_camera(name, path) for name, path in paths.items() if path.is_file()]
+    if not entries:
+        raise UserError(f"{folder}: expected cameras/cam_00/{CAMERA}, a file for each camera, found none")
+    return make_calibration(entries)
 
 
 def _read_camera(name: str, path: Path) -> Entry:
@@ -85,4 +99,5 @@ MVHUMANNET_PP = Layout(
     recognises=_is_mvhumannet_pp,
     kinds=lambda folder: ("smplx",),
     read=read_mvhumannet_pp,
+    rewrite=rewrite_mvhumannet_pp,
 )

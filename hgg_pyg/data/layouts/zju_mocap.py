@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -12,10 +13,23 @@ import numpy as np
 import torch
 
 from hgg_pyg.body import BodyModel
-from hgg_pyg.body.parameters import easymocap_to_smplx
+from hgg_pyg.body.carried import carry
+from hgg_pyg.body.parameters import easymocap_to_smplx, smplx_to_easymocap
 from hgg_pyg.data.calibration import Calibration, Entry, check_camera_name, make_calibration, numbers, require
 from hgg_pyg.data.capture import LeftOut
-from hgg_pyg.data.layouts.base import Layout, Listing, PoseTable, Recording, no_images, one_shape, scan, with_root
+from hgg_pyg.data.layouts.base import (
+    Layout,
+    Listing,
+    PoseTable,
+    Recording,
+    changed_rows,
+    no_images,
+    one_shape,
+    scan,
+    shaped_like,
+    with_root,
+)
+from hgg_pyg.io.npz import write_npy
 from hgg_pyg.io.pickles import NUMPY, load_npy
 from hgg_pyg.io.shown import shown
 from hgg_pyg.types import BodyPose, UserError
@@ -85,9 +99,7 @@ def read_zju_mocap(folder: Path, body: BodyModel) -> Recording:
         raise UserError(
             f"{path}: key 'ims': expected names with the number of the frame, such as 000000.jpg, found {found}"
         )
-    # The data's authors fitted `params` without pose blend shapes, and `new_params` later with them.
-    fitted = folder / ("new_params" if (folder / "new_params").is_dir() else "params")
-    poses, damaged = _poses(folder, fitted, wanted, body, calibration.origin)
+    poses, damaged = _poses(folder, _fitted(folder), wanted, body, calibration.origin)
     left_out += damaged
     lost = {int(name) for item in left_out for name in item.names}
     return Recording(
@@ -98,6 +110,54 @@ def read_zju_mocap(folder: Path, body: BodyModel) -> Recording:
         labels=True,
         left_out=tuple(left_out),
     )
+
+
+def rewrite_zju_mocap(folder: Path, body: BodyModel, poses: PoseTable) -> dict[str, bytes]:
+    """The files of a subject's folder with other poses of the frames that were read.
+
+    Those of the parameters, whose root keeps its rotation inside LBS, and those of the vertices that go with them,
+    which move as the body does. Files of frames that stay the same are left out.
+
+    Raises:
+        UserError: as `read_zju_mocap`.
+    """
+    path = folder / ANNOTATIONS
+    recording = read_zju_mocap(folder, body)
+    before, origin = recording.poses, np.asarray(recording.calibration.origin)
+    _, shots = _shots(path, require(str(path), _dictionary(path, "a dictionary with cams and ims"), "ims"))
+    fitted = _fitted(folder)
+    files: dict[str, bytes] = {}
+    pelvis = body.rest_joints(poses.poses.betas)[0].double()
+    for row in changed_rows(before, poses):
+        name = f"{shots[poses.numbers[row]].number}.npy"
+        person, pose = _dictionary(fitted / name, "a dictionary of parameters"), poses.poses[[row]]
+        angles = np.array(person["poses"]).ravel()
+        inner = torch.from_numpy(angles[:-_BODY_POSE].astype(np.float64))[None] if len(angles) > _BODY_POSE else None
+        Rh, Th = smplx_to_easymocap(pose.global_orient.double(), pose.transl.double(), pelvis, inner)
+        angles = np.concatenate([angles[:-_BODY_POSE], pose.body_pose[0].numpy()])
+        shapes = np.array(person["shapes"]).ravel()
+        shapes = np.concatenate([pose.betas.numpy(), shapes[len(pose.betas) :]])
+        new = {"poses": angles, "Rh": Rh.numpy(), "Th": Th.numpy() + origin, "shapes": shapes}
+        person |= {key: shaped_like(values, person[key]) for key, values in new.items()}
+        files[f"{fitted.name}/{name}"] = _saved(person)
+        vertices = folder / fitted.name.replace("params", "vertices") / name
+        if vertices.is_file():
+            old = load_npy(vertices, frozenset(), "an array of vertices")
+            points = torch.from_numpy(numbers(str(vertices), "vertices", old, None).reshape(-1, 3) - origin)
+            moved = carry(points, body, before.poses[[row]], pose).numpy() + origin
+            files[f"{vertices.parent.name}/{name}"] = write_npy(shaped_like(moved, old))
+    return files
+
+
+def _fitted(folder: Path) -> Path:
+    """The data's authors fitted `params` without pose blend shapes, and `new_params` later with them."""
+    return folder / ("new_params" if (folder / "new_params").is_dir() else "params")
+
+
+def _saved(content: dict[str, Any]) -> bytes:
+    buffer = io.BytesIO()
+    np.save(buffer, np.array(content, dtype=object), allow_pickle=True)
+    return buffer.getvalue()
 
 
 def _shots(path: Path, ims: Any) -> tuple[list[str], list[_Shot]]:
@@ -242,4 +302,5 @@ ZJU_MOCAP = Layout(
     recognises=_is_zju_mocap,
     kinds=_kinds,
     read=read_zju_mocap,
+    rewrite=rewrite_zju_mocap,
 )

@@ -1,0 +1,59 @@
+"""How an avatar and its poses are fitted to images."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Annotated
+
+from hgg_pyg.config import Bounds, Seed, Steps, ViewCount, Weight, check_choices
+
+Seconds = Annotated[float, Bounds(0, 1e6, above=True)]  # 1e6: eleven days
+Rate = Annotated[float, Bounds(0, 1e3)]
+Sigma = Annotated[float, Bounds(0, 1e3, above=True)]
+
+
+@dataclass(frozen=True)
+class RefineConfig:
+    """What is fitted, for how long, and how far from where it began it is expected.
+
+    Raises:
+        ValueError: a number is out of its bounds, or nothing bounds the fit, or there is nothing to fit.
+    """
+
+    seconds: Seconds | None = 10.0
+    """wall clock, with all that is read and checked"""
+    steps: Steps | None = None
+    """at most so many steps"""
+    gaussians: bool = True
+    """fit the avatar's Gaussians"""
+    poses: bool = True
+    """fit the poses of the frames"""
+    shape: bool = True
+    """fit the shape of the body"""
+    seed: Seed = 0
+    """of the order in which images are seen"""
+    images: ViewCount = 4
+    """of a step, each of another frame where there are as many"""
+    gaussian_rate: Rate = 0.02
+    """step size of the residuals"""
+    degrees_rate: Rate = 0.25
+    """step size of rotations, degrees"""
+    metres_rate: Rate = 0.002
+    """step size of translations, metres"""
+    shape_rate: Rate = 0.02
+    """step size of values of shape"""
+    degrees_sigma: Sigma = 3.0
+    """degrees by which joints are expected to be off"""
+    metres_sigma: Sigma = 0.01
+    """metres by which the person is expected to be misplaced"""
+    shape_sigma: Sigma = 0.5
+    """by which values of shape are expected to be off"""
+    pose_prior: Weight = 1e-4
+    """weight of these expectations beside the squared error of a pixel of the person"""
+
+    def __post_init__(self) -> None:
+        check_choices(self)
+        if self.seconds is None and self.steps is None:
+            raise ValueError("RefineConfig.seconds: expected seconds or steps that bound the fit, found neither")
+        if not (self.gaussians or self.poses or self.shape):
+            raise ValueError("RefineConfig.gaussians: expected gaussians, poses or shape to fit, found none of them")

@@ -1,0 +1,176 @@
+"""A fit never ends worse than it began, says what is wrong with its input in one line, and mends poses."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from graphs import GraphSpec
+from hgg_pyg.avatar import BoundAvatar
+from hgg_pyg.backbones import BackboneConfig, make_backbone
+from hgg_pyg.data.capture_set import find_subjects
+from hgg_pyg.data.clip_input import load_clip
+from hgg_pyg.data.clips import Target, load_target
+from hgg_pyg.data.frames import FrameSource
+from hgg_pyg.data.layouts import make_capture
+from hgg_pyg.data.pose_noise import PoseNoise
+from hgg_pyg.data.views import spread_cameras
+from hgg_pyg.model.direct_binding import DirectBinding
+from hgg_pyg.refine import RefineConfig, mend_poses, refine
+from hgg_pyg.refine.adam import RowAdam
+from hgg_pyg.refine.fit import hold_back
+from hgg_pyg.render import render
+from hgg_pyg.types import UserError
+
+FRAMES = (0, 1, 2, 3)
+
+
+@pytest.fixture(scope="session")
+def source(tiny_captures, body, tmp_path_factory) -> FrameSource:
+    folder = next(iter(find_subjects(tiny_captures).values()))
+    capture = make_capture(folder.folder, folder.layout, body, 32, False)
+    backbone = make_backbone(BackboneConfig(), torch.device("cpu"))
+    return FrameSource(capture, spread_cameras(capture, 4), backbone, body, tmp_path_factory.mktemp("cache"))
+
+
+def direct(source: FrameSource, frames=FRAMES) -> BoundAvatar:
+    graph = load_clip(source, frames, GraphSpec(), gaussians=source.predict_all(frames)).graph
+    return DirectBinding().avatar(graph)
+
+
+@pytest.fixture(scope="session")
+def avatar(source) -> BoundAvatar:
+    return direct(source)
+
+
+def noisy(source: FrameSource, degrees: float, seed: int = 0) -> FrameSource:
+    poses = PoseNoise(white=degrees)(source.capture.poses, np.random.default_rng(seed))
+    return replace(source, capture=source.capture.with_poses(poses))
+
+
+@torch.no_grad()
+def error(avatar: BoundAvatar, source: FrameSource, poses, frames=FRAMES) -> float:
+    """Squared error of the images of the input cameras."""
+    found = []
+    for row, frame in enumerate(frames):
+        cameras, rgb, _ = load_target(source.capture, Target(frame, source.cameras))
+        found.append((render(avatar.repose(source.body, poses[[row]])[0], cameras).rgb - rgb).square().mean())
+    return float(torch.stack(found).mean())
+
+
+def test_a_fit_lowers_the_error_and_says_how(source, avatar) -> None:
+    start = noisy(source, 3)
+    refined = refine(avatar, start, FRAMES, RefineConfig(seconds=None, steps=20))
+    before = error(avatar, start, start.capture.poses[list(FRAMES)])
+    assert error(refined.avatar, start, refined.poses) < 0.9 * before
+    assert refined.steps == 20
+    assert refined.stopped == "out of steps"
+    assert [record.steps for record in refined.history] == sorted({record.steps for record in refined.history})
+    assert torch.equal(refined.poses.betas, refined.avatar.betas)
+
+
+@pytest.mark.parametrize("seed", range(10))
+def test_never_worse_than_it_began(source, avatar, seed: int) -> None:
+    """With steps far too large, of ten people that differ in where the fit begins."""
+    start = noisy(source, 0.3 * seed, seed)
+    wild = RefineConfig(seconds=None, steps=3, seed=seed, gaussian_rate=1.0, degrees_rate=30.0, shape_rate=1.0)
+    refined = refine(avatar, start, FRAMES, wild)
+    scores = [record.held_back for record in refined.history]
+    if max(scores) == scores[0]:
+        assert all(torch.equal(getattr(refined.avatar.gaussians, x), getattr(avatar.gaussians, x)) for x in ("means",))
+        assert torch.equal(refined.poses.body_pose, start.capture.poses.body_pose[list(FRAMES)])
+
+
+def test_seeds_make_fits_repeatable(source, avatar) -> None:
+    config = RefineConfig(seconds=None, steps=4)
+    first, again = (refine(avatar, source, FRAMES, config) for _ in range(2))
+    assert torch.equal(first.poses.body_pose, again.poses.body_pose)
+    assert torch.equal(first.avatar.gaussians.colors, again.avatar.gaussians.colors)
+
+
+def test_what_is_not_to_be_fitted_stays(source, avatar) -> None:
+    start = noisy(source, 3)
+    only_poses = refine(avatar, start, FRAMES, RefineConfig(seconds=None, steps=10, gaussians=False, shape=False))
+    assert torch.equal(only_poses.avatar.gaussians.means, avatar.gaussians.means)
+    assert not torch.equal(only_poses.poses.body_pose, start.capture.poses.body_pose[list(FRAMES)])
+    only_avatar = refine(avatar, start, FRAMES, RefineConfig(seconds=None, steps=10, poses=False, shape=False))
+    assert torch.equal(only_avatar.poses.body_pose, start.capture.poses.body_pose[list(FRAMES)])
+    assert not torch.equal(only_avatar.avatar.gaussians.colors, avatar.gaussians.colors)
+
+
+def test_mended_poses_come_nearer_to_the_images(source, avatar) -> None:
+    start = noisy(source, 3)
+    before = start.capture.poses[list(FRAMES)]
+    mended = mend_poses(avatar, start, FRAMES, RefineConfig(seconds=None, steps=30))
+    assert error(avatar, start, mended) < error(avatar, start, before)
+
+
+def test_one_camera_and_one_frame_work(source) -> None:
+    one = replace(source, cameras=source.cameras[:1])
+    for frames in (FRAMES, FRAMES[:1]):
+        refined = refine(direct(one, frames), one, frames, RefineConfig(seconds=None, steps=3))
+        assert refined.steps == 3
+
+
+def test_seconds_bound_a_fit(source, avatar) -> None:
+    refined = refine(avatar, source, FRAMES, RefineConfig(seconds=1e-6))
+    assert refined.stopped == "out of time"
+    assert refined.steps == 0
+
+
+def test_a_pose_that_is_no_number_is_named(source, avatar) -> None:
+    broken = source.capture.poses.body_pose.clone()
+    broken[2, 5] = float("nan")
+    bad = replace(source, capture=source.capture.with_poses(replace(source.capture.poses, body_pose=broken)))
+    for fit in (refine, mend_poses):
+        with pytest.raises(UserError, match=r"frame \d+: body_pose: expected finite numbers, found NaN or infinity"):
+            fit(avatar, bad, FRAMES, RefineConfig(seconds=None, steps=1))
+
+
+def test_a_frame_without_a_person_is_named(source, avatar, monkeypatch) -> None:
+    nobody = np.zeros(source.capture.size()[::-1], np.float32)
+    monkeypatch.setattr(type(source.capture), "mask", lambda self, frame, camera: nobody)
+    with pytest.raises(UserError, match="expected masks of its input cameras that show the person, found nobody"):
+        refine(avatar, source, FRAMES, RefineConfig(seconds=None, steps=1))
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"seconds": None}, "expected seconds or steps that bound the fit, found neither"),
+        ({"seconds": 0.0}, "seconds: expected more than 0"),
+        ({"seconds": float("nan")}, "seconds: expected a number from"),
+        ({"steps": 0}, "steps: expected at least 1, found 0"),
+        ({"gaussians": False, "poses": False, "shape": False}, "to fit, found none of them"),
+    ],
+)
+def test_wrong_choices_are_refused(options, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        RefineConfig(**options)
+
+
+@pytest.mark.parametrize(("frames", "views"), [(8, 4), (8, 1), (1, 4), (2, 1), (1, 1), (100, 2), (3, 8)])
+def test_what_is_held_back_leaves_every_frame_an_image_if_it_can(frames: int, views: int) -> None:
+    held, used = hold_back(frames, views)
+    assert sorted(held + used) == [(frame, view) for frame in range(frames) for view in range(views)]
+    assert used
+    assert bool(held) == (frames * views > 1)
+    if views > 1:
+        assert {frame for frame, _ in used} == set(range(frames))
+
+
+def test_rows_that_are_not_seen_rest() -> None:
+    """Row by row, the same as torch's Adam on the steps that the row was in."""
+    generator = torch.Generator().manual_seed(0)
+    values = torch.zeros(3, 2, dtype=torch.float64)
+    adam = RowAdam(values, 0.1)
+    theirs = [torch.zeros(2, dtype=torch.float64, requires_grad=True) for _ in range(3)]
+    optimizers = [torch.optim.Adam([row], 0.1, (0.9, 0.99), eps=1e-12) for row in theirs]
+    for rows in ([0, 1], [1], [1, 2], [0, 1, 2], [2]):
+        gradient = torch.randn(3, 2, generator=generator, dtype=torch.float64)
+        adam.step(gradient, torch.tensor(rows))
+        for row in rows:
+            theirs[row].grad = gradient[row].clone()
+            optimizers[row].step()
+    assert torch.allclose(values, torch.stack([row.detach() for row in theirs]), atol=1e-12)
