@@ -1,8 +1,11 @@
-"""An avatar that knows nothing of its person but the shape: where a fit from nothing starts."""
+"""From nothing: an avatar that knows of its person but the shape, and the fit that starts there."""
 
 from __future__ import annotations
 
 import math
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 import torch
 import torch.nn.functional as F
@@ -11,6 +14,9 @@ from torch import Tensor
 from hgg_pyg.avatar import BoundAvatar
 from hgg_pyg.body import BodyModel
 from hgg_pyg.body.skinning import matrix_to_quaternion
+from hgg_pyg.data.frames import FrameSource
+from hgg_pyg.refine.config import RefineConfig
+from hgg_pyg.refine.fit import Refined, refine
 from hgg_pyg.types import Gaussians, UserError
 
 _OVERLAP = 0.4  # standard deviation along the surface, in distances between neighbours: best against the silhouette
@@ -19,6 +25,7 @@ _FLATNESS = (
 )
 _OPACITY = 0.9  # nearly opaque: at 1 no step would change it
 _GREY = 0.5
+_GAUSSIAN_RATE = 0.1
 
 
 @torch.no_grad()
@@ -76,3 +83,31 @@ def _in_triangle(uniform: Tensor) -> Tensor:
     """Barycentric coordinates, spread evenly over a triangle, of points of a square. [M, 2] in [0, 1] -> [M, 3]"""
     root, along = uniform[:, 0].sqrt(), uniform[:, 1]
     return torch.stack([1 - root, root * (1 - along), root * along], 1)
+
+
+def optimise(
+    source: FrameSource,
+    frames: Sequence[int],
+    count: int,
+    config: RefineConfig,
+    progress: bool = False,
+    clock: Callable[[], float] = time.perf_counter,
+) -> Refined:
+    """What methods without a network do (GART, Lei et al. 2024): the fit of `refine`, begun at a blank avatar.
+
+    Args:
+        source: the capture, and which of its cameras are looked through.
+        frames: T frames by position.
+        count: M, how many Gaussians.
+        config: as of a fit from the forward pass on; Gaussians make larger steps here, which have a longer way to go.
+        progress: show a bar.
+        clock: tells seconds.
+
+    Raises:
+        UserError: as `blank_avatar` and `refine`.
+    """
+    begin = clock()
+    blank = blank_avatar(source.body, source.capture.poses.betas, count, config.seed)
+    left = None if config.seconds is None else max(config.seconds - (clock() - begin), 1e-3)
+    own = replace(config, gaussian_rate=_GAUSSIAN_RATE, seconds=left)
+    return refine(blank, source, frames, own, progress, clock=clock)

@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+from itertools import count
+
 import numpy as np
 import pytest
 import torch
 
+from hgg_pyg.backbones import BackboneConfig, make_backbone
 from hgg_pyg.body import BodyModel, load_body
 from hgg_pyg.body.skinning import quaternion_multiply
+from hgg_pyg.data.capture_set import open_captures
+from hgg_pyg.data.frames import frame_sources
 from hgg_pyg.kernels.raycast import RayMesh
-from hgg_pyg.refine.blank import blank_avatar
+from hgg_pyg.refine import RefineConfig
+from hgg_pyg.refine.blank import blank_avatar, optimise
 from hgg_pyg.render import render
 from hgg_pyg.types import Cameras, UserError
 
@@ -86,3 +92,14 @@ def test_wrong_input_ends_in_a_line(body: BodyModel) -> None:
     flat.shapedirs = torch.zeros_like(flat.shapedirs)
     with pytest.raises(UserError, match="expected a surface of triangles, found an area of 0"):
         blank_avatar(flat, BETAS, 5)
+
+
+def test_a_fit_from_nothing_finds_the_person(tiny_captures, body: BodyModel, tmp_path) -> None:
+    captures = open_captures(tiny_captures, 32, body).test
+    (source,) = frame_sources(captures, 4, make_backbone(BackboneConfig()), body, tmp_path)
+    refined = optimise(source, (0, 1, 2), 800, RefineConfig(seconds=None, steps=20))
+    held_back = [record.held_back for record in refined.history]
+    assert max(held_back) > held_back[0] + 3  # dB
+    assert len(refined.avatar.gaussians) == 800
+    ticks = count()  # by this clock a fit of ten seconds is over soon
+    assert optimise(source, (0, 1, 2), 800, RefineConfig(seconds=10), clock=lambda: next(ticks)).steps < 10
