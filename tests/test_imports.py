@@ -23,7 +23,7 @@ FLOORS = (
     ("refine",),
     ("synthetic", "capture_check", "evaluation"),
     ("training", "weights"),
-    ("finetuning", "viewing", "prepare", "mending"),
+    ("finetuning", "viewing", "prepare"),
 )
 RANKS = {room: rank for rank, rooms in enumerate(FLOORS) for room in rooms}
 COMMAND = len(FLOORS)
