@@ -20,3 +20,12 @@ REFINES = (VERTEX, "refines", AVATAR)
 
 FEEDBACK = "feedback"
 """An attribute of vertices and of the avatar: what the input images say of each, see `graphs.add_feedback`."""
+
+JOINT = "joint"
+"""The joints of the body in each frame."""
+
+BENDS = (JOINT, "bends", JOINT)
+"""Edges along the kinematic tree: the next joint moves with this one."""
+
+LASTS = (JOINT, "lasts", JOINT)
+"""Edges over time: a joint in all frames of a clip."""

@@ -15,6 +15,7 @@ from hgg_pyg.io.streams import lasting_streams
 
 COMMANDS = (
     ("prepare", "videos from calibrated cameras to a capture: masks, landmarks, body poses"),
+    ("refine", "a capture's poses mended, by its own images, and written in its own layout"),
     ("avatar", "a capture to an animatable avatar in one file"),
     ("train", "captures to a trained, evaluated model; the defaults are a demo"),
     ("precompute", "per-frame Gaussians of a whole data set into a cache, before training"),

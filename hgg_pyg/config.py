@@ -69,6 +69,9 @@ class ClipConfig:
     """images that supervise one clip: half from input cameras, half from the others"""
     target_poses: ViewCount = 2
     """frames over which the supervised images are spread"""
+    pose_noise: Annotated[float, Bounds(0, 90)] = 0.0
+    """degrees by which joints of the input frames are off in the worst clips, standard deviation; drawn for each clip:
+    anew in each frame, smooth in time, the same in all frames, and a wrong shape (images are compared by true poses)"""
 
     def __post_init__(self) -> None:
         check_choices(self)

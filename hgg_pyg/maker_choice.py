@@ -57,6 +57,66 @@ class MakerOptions:
             raise ValueError("direct: expected it without --run, found both: direct binding has no network")
 
 
+@dataclass(frozen=True)
+class Opened:
+    """A network, and how it wants to see captures."""
+
+    maker: Maker
+    image_size: int  # pixels
+    crop: bool
+    views: int
+    fewer: bool  # as many cameras as there are will do
+
+    def source(self, subject: SubjectFolder) -> FrameSource:
+        """A capture as the network sees it.
+
+        Raises:
+            UserError: it cannot be read, or has too few cameras.
+        """
+        body, backbone = self.maker.body, self.maker.backbone
+        capture = make_capture(subject.folder, subject.layout, body, self.image_size, self.crop)
+        there = len(capture.cameras)
+        count = min(self.views, there) if self.fewer else self.views
+        if count > there:
+            raise UserError(f"--views: expected at most {there}, the cameras of {subject.folder}, found {count}")
+        check_views(backbone, count)
+        return FrameSource(capture, spread_cameras(capture, count), backbone, body, Path("runs/cache"))
+
+
+def open_network(folder: Path, options: MakerOptions) -> Opened:
+    """A network for the captures of a folder.
+
+    Args:
+        folder: of a subject, or of several with poses of one kind.
+        options: with which weights, and from what; `subject` is not looked at.
+
+    Raises:
+        UserError: no capture, a run that is none or is for another body.
+    """
+    run = options.run or (None if options.direct else SHIPPED)
+    trained = TrainConfig() if run is None else read_config(run)
+    free = run is None or bool(trained.variety)  # to take images as they come
+    body = load_body_for(folder, options.body or trained.body)
+    if run is SHIPPED and not (body.is_open and body.num_joints == 24):
+        raise UserError(f"--run: expected one trained on {body.name}, found none: {_NEEDS_RUN}")
+    device = PartialState().device or torch.device("cpu")
+    backbone = make_backbone(trained.backbone, device)
+    frames = options.frames or trained.clip.frames
+    if run is None:
+        maker = Maker(DirectBinding(), GraphSpec(), backbone, body, frames, "direct binding")
+    else:
+        model = load_network(run, body, backbone, device)
+        name = "shipped with hgg_pyg" if run is SHIPPED else f"run {run.resolve().name}"
+        maker = Maker(model, trained.graph, backbone, body, frames, name)
+    return Opened(
+        maker=maker,
+        image_size=options.image_size or (_IMAGE_SIZE if free else trained.image_size),
+        crop=options.crop if options.crop is not None else not free and trained.crop,
+        views=options.views or trained.clip.input_views,
+        fewer=free and options.views is None,
+    )
+
+
 def open_maker(data: Path, options: MakerOptions) -> tuple[Maker, FrameSource]:
     """A network for a capture, and the capture as that network sees it.
 
@@ -67,30 +127,9 @@ def open_maker(data: Path, options: MakerOptions) -> tuple[Maker, FrameSource]:
     Raises:
         UserError: no capture, no such subject, one that cannot be read, a run that is none or is for another body.
     """
-    run = options.run or (None if options.direct else SHIPPED)
-    trained = TrainConfig() if run is None else read_config(run)
-    free = run is None or bool(trained.variety)  # to take images as they come
     subject = choose_subject(data, options.subject)
-    body = load_body_for(subject.folder, options.body or trained.body)
-    if run is SHIPPED and not (body.is_open and body.num_joints == 24):
-        raise UserError(f"--run: expected one trained on {body.name}, found none: {_NEEDS_RUN}")
-    device = PartialState().device or torch.device("cpu")
-    backbone = make_backbone(trained.backbone, device)
-    size = options.image_size or (_IMAGE_SIZE if free else trained.image_size)
-    crop = options.crop if options.crop is not None else not free and trained.crop
-    capture = make_capture(subject.folder, subject.layout, body, size, crop)
-    usual = trained.clip.input_views
-    count = options.views or (min(usual, len(capture.cameras)) if free else usual)
-    if count > (there := len(capture.cameras)):
-        raise UserError(f"--views: expected at most {there}, the cameras of {subject.folder}, found {count}")
-    check_views(backbone, count)
-    source = FrameSource(capture, spread_cameras(capture, count), backbone, body, Path("runs/cache"))
-    frames = options.frames or trained.clip.frames
-    if run is None:
-        return Maker(DirectBinding(), GraphSpec(), backbone, body, frames, "direct binding"), source
-    model = load_network(run, body, backbone, device)
-    name = "shipped with hgg_pyg" if run is SHIPPED else f"run {run.resolve().name}"
-    return Maker(model, trained.graph, backbone, body, frames, name), source
+    opened = open_network(subject.folder, options)
+    return opened.maker, opened.source(subject)
 
 
 def choose_subject(data: Path, name: str | None) -> SubjectFolder:

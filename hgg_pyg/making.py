@@ -16,6 +16,7 @@ from hgg_pyg.body import BodyModel
 from hgg_pyg.data.clip_input import ClipInput, graph_for, load_clip
 from hgg_pyg.data.clips import Target, even_frames, load_target
 from hgg_pyg.data.frames import FrameSource
+from hgg_pyg.data.mending import mended_source
 from hgg_pyg.evaluation.metrics import psnr
 from hgg_pyg.model.direct_binding import DirectBinding
 from hgg_pyg.model.network import HGGNet
@@ -57,6 +58,8 @@ class Maker:
             reasons = "; ".join(map(str, source.left_out))
             raise UserError(f"{capture.root}: expected a frame that can be used, found none: {reasons}")
         frames = even_frames(0, len(capture.frames), self.frames)
+        source = mended_source(source, frames, self.model)
+        capture = source.capture
         predicted = source.predict_all(frames)
         clip = load_clip(source, frames, self.spec, images=self.model.feedback, gaussians=predicted)
         direct, bound = (without_faint(self._bound(clip, model)) for model in (DirectBinding(), self.model))

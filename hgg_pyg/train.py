@@ -22,13 +22,14 @@ from hgg_pyg.export import ExportConfig
 from hgg_pyg.export import main as export
 from hgg_pyg.io.files import try_folder
 from hgg_pyg.making import Maker
+from hgg_pyg.model.network import WEIGHTS_FILE
 from hgg_pyg.processes import join_processes, main_first, wait_for_all
 from hgg_pyg.runtime import run_command
 from hgg_pyg.synthetic import DEMO, synthesize
 from hgg_pyg.synthetic.motion import Performance
 from hgg_pyg.training.checkpoint import Checkpoint
 from hgg_pyg.training.claim import begin_run
-from hgg_pyg.training.inputs import check_inputs, inputs_of, perceptual_term, write_inputs
+from hgg_pyg.training.inputs import check_inputs, file_digest, inputs_of, perceptual_term, write_inputs
 from hgg_pyg.training.losses import describe_loss, say_loss
 from hgg_pyg.training.run import MODEL_FOLDER, RUN_SETTINGS, TrainConfig, create_run, follow_places
 from hgg_pyg.training.trainer import Trainer, fitting, try_network
@@ -80,6 +81,8 @@ def _train(config: TrainConfig, accelerator: Accelerator, checkpoint: Checkpoint
         _say_what_is_trained_on(config, captures)
         say_loss(config.loss, lpips is not None)
     inputs = inputs_of(captures, body, lpips is not None, backbone.contents)
+    if config.start is not None:
+        inputs["start"] = file_digest(config.start / MODEL_FOLDER / WEIGHTS_FILE)
     main_first(accelerator, lambda: check_inputs(config, inputs))
     if not config.variety:  # else no two clips are alike
         compute_missing(train, (accelerator.process_index, accelerator.num_processes))

@@ -83,6 +83,10 @@ class Scene:
         """The same images with the body as it is posed in other frames, T positions in `poses`."""
         return replace(self, frames=tuple(frames), **_posed(self.body, self.poses[list(frames)]))
 
+    def with_poses(self, poses: BodyPose) -> Scene:
+        """The same images with other poses of the whole capture."""
+        return replace(self, poses=poses, **_posed(self.body, poses[list(self.frames)]))
+
     def part(self, frames: Sequence[int], cameras: Sequence[int], size: tuple[int, int]) -> Scene:
         """Some frames and cameras by position in this scene, at another (width, height)."""
         rows, columns = list(frames), list(cameras)

@@ -28,18 +28,20 @@ _GOOD, _DOUBTFUL, _BAD = (0, 120, 40), (190, 110, 0), (200, 0, 0)
 
 
 @dataclass(frozen=True)
-class _Tile:
+class Tile:
+    """An image with a line under it."""
+
     image: Image.Image
     label: str
     color: tuple[int, int, int]
 
 
 @dataclass(frozen=True)
-class _Block:
+class Block:
     """A heading and rows of tiles under it."""
 
     heading: tuple[tuple[str, int, tuple[int, int, int]], ...]  # text, size, colour
-    rows: tuple[tuple[_Tile, ...], ...]
+    rows: tuple[tuple[Tile, ...], ...]
 
 
 def save_sheet(path: Path, examinations: Sequence[Examination], image_size: int) -> None:
@@ -54,11 +56,11 @@ def save_sheet(path: Path, examinations: Sequence[Examination], image_size: int)
     """
     rows = _ROWS if len(examinations) == 1 else 1
     blocks = [block for examination in examinations for block in _blocks(examination, rows, image_size)]
-    sheet = _compose(blocks)
+    sheet = compose(blocks)
     write_atomically(path, lambda p: sheet.save(p))
 
 
-def _blocks(e: Examination, rows: int, image_size: int) -> list[_Block]:
+def _blocks(e: Examination, rows: int, image_size: int) -> list[Block]:
     assert e.capture is not None
     assert e.scene is not None
     capture, scene = at_size(e.capture, image_size), e.scene
@@ -70,13 +72,13 @@ def _blocks(e: Examination, rows: int, image_size: int) -> list[_Block]:
         heading.append((f"all {len(e.overlaps)} cameras looked at, median: {e.overlap}", 15, (60, 60, 60)))
     heading += [(finding.text, 15, _BAD if finding.serious else _DOUBTFUL) for finding in e.findings]
     tiles = tuple(tuple(_tile(e, capture, scene, t, v) for v in columns) for t in frames)
-    blocks = [_Block(tuple(heading), tiles)]
+    blocks = [Block(tuple(heading), tiles)]
     likely = next((d for d in e.diagnoses if all(fault.family != "images" for fault in d.faults)), None)
     if likely is not None:
         mended = likely.mend(scene)
         text = f"How the body would lie without the likely fault ({likely.name}): {likely.after}"
         row = tuple(_tile(e, capture, mended, frames[0], v) for v in columns)
-        blocks.append(_Block(((text, 17, _GOOD),), (row,)))
+        blocks.append(Block(((text, 17, _GOOD),), (row,)))
     return blocks
 
 
@@ -91,13 +93,24 @@ def _spread(count: int, wanted: int) -> list[int]:
     return np.unique(np.linspace(0, count - 1, min(count, wanted)).round().astype(int)).tolist() if count else []
 
 
-def _tile(e: Examination, capture: Capture, scene: Scene, t: int, v: int) -> _Tile:
-    frame, camera = e.shown_frames[t], e.shown_cameras[v]
+def _tile(e: Examination, capture: Capture, scene: Scene, t: int, v: int) -> Tile:
+    return overlay(capture, scene, t, v, e.shown_frames[t], e.shown_cameras[v])
+
+
+def overlay(capture: Capture, scene: Scene, t: int, v: int, frame: int, camera: int) -> Tile:
+    """The body, and the outline of the mask, over one image.
+
+    Args:
+        capture: read whole.
+        scene: of the same capture.
+        t, v: positions in the scene.
+        frame, camera: the same ones' positions in the capture.
+    """
     label = f"{capture.camera_names[camera]}, frame {capture.frames[frame]}"
     try:
         image, mask = capture.image(frame, camera), capture.mask(frame, camera) >= 0.5
     except UserError:
-        return _Tile(Image.new("RGB", _TILE, (120, 120, 120)), f"{label}: broken file", _BAD)
+        return Tile(Image.new("RGB", _TILE, (120, 120, 120)), f"{label}: broken file", _BAD)
     size = capture.size()
     zoom = np.diag([size[0] / scene.size[0], size[1] / scene.size[1], 1.0])
     K, vertices, viewmat = zoom @ scene.Ks[v], scene.vertices[t], scene.viewmats[v]
@@ -113,9 +126,9 @@ def _tile(e: Examination, capture: Capture, scene: Scene, t: int, v: int) -> _Ti
     tile = Image.fromarray((rendered.clip(0, 1) * 255).round().astype(np.uint8))
     overlap = overlap_of(scene.counts(t, v))
     if overlap is None:
-        return _Tile(tile, f"{label}: no usable mask", _BAD)
+        return Tile(tile, f"{label}: no usable mask", _BAD)
     color = _GOOD if overlap.good else _BAD if overlap.bad else _DOUBTFUL
-    return _Tile(tile, f"{label}: " + (f"IoU {overlap.iou:.2f}" if seen.any() else "no body"), color)
+    return Tile(tile, f"{label}: " + (f"IoU {overlap.iou:.2f}" if seen.any() else "no body"), color)
 
 
 def _light(vertices: np.ndarray, faces: np.ndarray, viewmat: np.ndarray) -> np.ndarray:
@@ -150,7 +163,8 @@ def _cut(pixels: np.ndarray, box: tuple[float, float, float, float], beyond: flo
     return np.asarray(whole.resize(_TILE, Image.Resampling.BILINEAR, box=moved)) / 255
 
 
-def _compose(blocks: Sequence[_Block]) -> Image.Image:
+def compose(blocks: Sequence[Block]) -> Image.Image:
+    """Blocks below each other, with a legend."""
     columns = max((len(row) for block in blocks for row in block.rows), default=1)
     width = max(2 * _EDGE + columns * (_TILE[0] + _GAP) - _GAP, 1000)
     letters = {size: max(20, int((width - 2 * _EDGE) / (0.47 * size))) for size in (15, 17, 20)}

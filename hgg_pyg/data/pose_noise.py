@@ -47,7 +47,7 @@ class PoseNoise:
             return poses
 
         def off(values: Tensor, unit: float) -> Tensor:
-            return values + torch.from_numpy(unit * self._draw(tuple(values.shape), rng)).to(values)
+            return values + torch.from_numpy(unit * self._draw((len(values), values.shape[1]), rng)).to(values)
 
         return replace(
             poses,

@@ -23,6 +23,7 @@ from hgg_pyg.data.capture import Capture
 from hgg_pyg.data.clip_input import graph_for, load_clip
 from hgg_pyg.data.clips import Target, even_frames, input_range, load_target
 from hgg_pyg.data.frames import FrameSource
+from hgg_pyg.data.mending import mended_source
 from hgg_pyg.evaluation.lpips import LEAST_SIZE as LPIPS_SIZE
 from hgg_pyg.evaluation.lpips import LPIPS
 from hgg_pyg.evaluation.metrics import LEAST_SIZE, image_scores, region_scores
@@ -203,17 +204,21 @@ class _Evaluation:
             frames: T.
         """
         inputs = even_frames(0, input_range(source.capture), frames)
-        if inputs not in predicted:
-            predicted[inputs] = self._timed(partial(source.predict_all, inputs))
-        gaussians, before = predicted[inputs]
         model = contender.model
+        mended, mending = self._timed(partial(mended_source, source, inputs, model))
+        if mended is not source:
+            gaussians, before = self._timed(partial(mended.predict_all, inputs))
+        else:
+            if inputs not in predicted:
+                predicted[inputs] = self._timed(partial(source.predict_all, inputs))
+            gaussians, before = predicted[inputs]
 
         def make() -> BoundAvatar:
-            clip = load_clip(source, inputs, contender.spec, images=model.feedback, gaussians=gaussians)
+            clip = load_clip(mended, inputs, contender.spec, images=model.feedback, gaussians=gaussians)
             return model.avatar(graph_for(clip, model, self.device))
 
         avatar, seconds = self._timed(make)
-        return _Built(avatar, before + seconds)
+        return _Built(avatar, mending + before + seconds)
 
     def _timed(self, work: Callable[[], Result]) -> tuple[Result, float]:
         begin = time.perf_counter()

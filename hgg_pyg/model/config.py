@@ -44,6 +44,9 @@ class ModelConfig:
     rounds: Annotated[int, Bounds(1, 100)] = 1
     """how often the network looks: after the first time it is told what its own result gets wrong, and goes on from
     there; more than 1 needs feedback"""
+    mend: Annotated[int, Bounds(0, 100)] = 0
+    """rounds in which poses and shape are corrected by the input images before anything is made of them; 0: they are
+    taken as they are"""
     shift: Literal["rest", "surface"] = "rest"
     """axes of the read-out's shift: those of the rest pose (the paper), or the body's normal and tangents"""
     conv_options: tuple[str, ...] = ()
@@ -65,6 +68,8 @@ class ModelConfig:
     """C, features per Gaussian: the per-frame network decides"""
     num_vertices: tyro.conf.Suppress[VertexCount] = 6890
     """N, vertices of the body: the body decides"""
+    num_joints: tyro.conf.Suppress[Annotated[int, Bounds(1, 10_000)]] = 24
+    """J, joints of the body: the body decides"""
     relations: tyro.conf.Suppress[tuple[tuple[str, str, str, int], ...]] = PAPERS_RELATIONS
     """source, name, target and edge features of each relation that ends at vertices, in order: the graph decides"""
 
@@ -102,8 +107,13 @@ class ModelConfig:
         """The relations as PyG names them."""
         return tuple(relation[:3] for relation in self.relations)
 
-    def for_graph(self, graph: HeteroData) -> ModelConfig:
-        """The same network for graphs like this one: its features, vertices, and relations that end at vertices."""
+    def for_graph(self, graph: HeteroData, num_joints: int | None = None) -> ModelConfig:
+        """The same network for graphs like this one: its features, vertices, and relations that end at vertices.
+
+        Args:
+            graph: as the network will be given.
+            num_joints: J, of the body; as before if None.
+        """
         relations = []
         for relation in graph.edge_types:
             if relation[2] == "vertex":
@@ -113,5 +123,6 @@ class ModelConfig:
             self,
             in_channels=graph["gaussian"].x.shape[1],
             num_vertices=graph["vertex"].num_nodes,
+            num_joints=self.num_joints if num_joints is None else num_joints,
             relations=tuple(relations),
         )

@@ -9,7 +9,9 @@ from torch import nn
 from torch_geometric.data import Batch, HeteroData
 
 from hgg_pyg.avatar import BoundAvatar
-from hgg_pyg.types import Gaussians
+from hgg_pyg.body import BodyModel
+from hgg_pyg.model.poses.pulls import PoseImages
+from hgg_pyg.types import BodyPose, Gaussians
 
 
 class DirectBinding(nn.Module):
@@ -17,6 +19,15 @@ class DirectBinding(nn.Module):
 
     An untrained `HGGNet` gives the same, bit for bit.
     """
+
+    @property
+    def mend(self) -> int:
+        """Rounds in which it corrects poses: none."""
+        return 0
+
+    def mended(self, body: BodyModel, poses: BodyPose, images: PoseImages) -> BodyPose:
+        """The poses as they are."""
+        return poses
 
     @property
     def feedback(self) -> int:

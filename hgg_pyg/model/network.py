@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Mapping
-from copy import copy
+from copy import copy, deepcopy
 from dataclasses import asdict
 from pathlib import Path
 from types import MappingProxyType
@@ -18,6 +18,7 @@ from torch_geometric.data import Batch, HeteroData
 from graphs import REFINES
 from hgg_pyg.attention import Edges
 from hgg_pyg.avatar import BoundAvatar
+from hgg_pyg.body import BodyModel
 from hgg_pyg.config import changed_setting, config_from_json, config_json, settings_of
 from hgg_pyg.io.files import write_text
 from hgg_pyg.io.json_files import read_json_object
@@ -27,11 +28,13 @@ from hgg_pyg.io.weights import own_names
 from hgg_pyg.model.config import ModelConfig
 from hgg_pyg.model.direct_binding import as_avatar, bound_gaussians
 from hgg_pyg.model.feedback import FEEDBACK_DIM, InputImages, add_feedback
+from hgg_pyg.model.poses.mender import Mended, PoseMender
+from hgg_pyg.model.poses.pulls import PoseImages
 from hgg_pyg.model.residual import RESIDUAL_DIM, apply_residual
 from hgg_pyg.nn import FusedReadoutConv, GraphBlock, ReadoutConv
 from hgg_pyg.nn.block import EdgeType, reset_parameters
 from hgg_pyg.nn.fused import FusedConv
-from hgg_pyg.types import Gaussians, UserError
+from hgg_pyg.types import BodyPose, Gaussians, UserError
 
 CONFIG_FILE, WEIGHTS_FILE = "model.json", "model.safetensors"
 _FREE = ("backend",)  # how attention is computed: the same operation, and machines differ in what they have
@@ -101,7 +104,35 @@ class HGGNet(nn.Module):
             nn.GELU(),
             nn.Linear(channels, RESIDUAL_DIM),
         )
+        self.mender = _mender(config) if config.mend else None
         self.reset_parameters()
+
+    @property
+    def mend(self) -> int:
+        """Rounds in which poses are corrected before anything is made of them; 0: none are."""
+        return self.config.mend
+
+    @torch.no_grad()
+    def mended(self, body: BodyModel, poses: BodyPose, images: PoseImages) -> BodyPose:
+        """Corrected poses and shape of T frames, see `PoseMender`; the same ones if the network corrects none.
+
+        Args:
+            body: whose poses.
+            poses: T frames, on any device.
+            images: squares around the person in these frames.
+
+        Raises:
+            ValueError: a body of another number of joints.
+        """
+        if self.mender is None:
+            return poses
+        if body.num_joints != self.config.num_joints:
+            raise ValueError(f"expected a body of {self.config.num_joints} joints, found {body.num_joints}")
+        device = self.mender.queries.device
+        mended = self.mender(
+            body if device == body.weights.device else deepcopy(body).to(device), poses.to(device), images.to(device)
+        ).poses
+        return mended.to(poses.transl.device)
 
     @property
     def feedback(self) -> int:
@@ -128,7 +159,34 @@ class HGGNet(nn.Module):
         nn.init.zeros_(last.weight)
         nn.init.zeros_(last.bias)
 
-    def forward(self, graph: HeteroData) -> Gaussians:
+    @overload
+    def forward(self, graph: HeteroData) -> Gaussians: ...
+
+    @overload
+    def forward(self, graph: None, poses: tuple[BodyModel, BodyPose, PoseImages]) -> Mended: ...
+
+    def forward(
+        self, graph: HeteroData | None, poses: tuple[BodyModel, BodyPose, PoseImages] | None = None
+    ) -> Gaussians | Mended:
+        """The avatar's Gaussians of a graph, or corrected poses of what a graph is yet to be made of.
+
+        Both are called as one module, so that what wraps it sees all that is learnt.
+
+        Args:
+            graph: as `graphs` builds it, see `refined`.
+            poses: instead of a graph: body, T poses and squares around the person, see `PoseMender`.
+
+        Raises:
+            ValueError: as `refined`, or the network corrects no poses.
+        """
+        if poses is not None:
+            if self.mender is None:
+                raise ValueError("expected a network that corrects poses, found one with mend 0")
+            return self.mender(*poses)
+        assert graph is not None
+        return self.refined(graph)
+
+    def refined(self, graph: HeteroData) -> Gaussians:
         """Canonical Gaussians of the graph's reference frame, refined. -> Gaussians [M], without features
 
         Raises:
@@ -229,6 +287,37 @@ class HGGNet(nn.Module):
         """One person's graph to an animatable avatar; a `Batch` to one avatar per person."""
         return as_avatar(self(graph), graph)
 
+    def start_from(self, other: HGGNet, name: Path) -> None:
+        """Take over the weights of another network; what it lacks stays as it is.
+
+        Args:
+            other: whose weights.
+            name: of it, for the message.
+
+        Raises:
+            UserError: a weight is of another shape, or there is none of the same name.
+        """
+        own, found = self.state_dict(), other.state_dict()
+        common = {key: value for key, value in found.items() if key in own}
+        if not common:
+            raise UserError(f"--start {name}: expected weights of the same network, found none of the same name")
+        for key, value in common.items():
+            if value.shape != own[key].shape:
+                expected = f"expected {list(own[key].shape)}, as this run's options say, found {list(value.shape)}"
+                raise UserError(f"--start {name}: {key}: {expected}")
+        self.load_state_dict({**own, **common})
+
+    def freeze_all_but_poses(self) -> None:
+        """Leave only the weights that correct poses to be learnt.
+
+        Raises:
+            UserError: there are none.
+        """
+        if self.mender is None:
+            raise UserError("loss.rendering: expected more than 0 of a network that corrects no poses (model.mend 0)")
+        for name, weight in self.named_parameters():
+            weight.requires_grad_(name.startswith("mender."))
+
     def save(self, folder: Path, about: Mapping[str, str] = MappingProxyType({})) -> None:
         """Write `model.safetensors` and `model.json` into a folder, each at once or not at all.
 
@@ -286,6 +375,15 @@ def _in_full(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """Weights that are all in half precision as float32, others as they are."""
     halved = all(weight.dtype == torch.float16 for weight in weights.values())
     return {name: weight.float() if halved else weight for name, weight in weights.items()}
+
+
+def _mender(config: ModelConfig) -> PoseMender:
+    channels = config.hidden_channels
+
+    def make_conv() -> nn.Module:
+        return config.layer.make((channels, channels), channels, config.heads, same_nodes=True)
+
+    return PoseMender(channels, config.num_joints, config.mend, make_conv, config.ffn_ratio)
 
 
 def _images_of(graph: HeteroData) -> InputImages:

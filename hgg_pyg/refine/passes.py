@@ -12,7 +12,7 @@ from hgg_pyg.avatar import BoundAvatar
 from hgg_pyg.data.frames import FrameSource
 from hgg_pyg.refine.config import RefineConfig
 from hgg_pyg.refine.figure import Figure
-from hgg_pyg.refine.fit import Fit, Refined, body_on
+from hgg_pyg.refine.fit import Clock, Fit, Refined, body_on
 from hgg_pyg.refine.likeness import Colours, Outlines, bare_body
 from hgg_pyg.refine.observations import check_poses, observe
 from hgg_pyg.refine.poses import COARSE
@@ -25,6 +25,7 @@ def forward_and_refine(
     frames: Sequence[int],
     config: RefineConfig,
     progress: bool = False,
+    clock: Clock = time.perf_counter,
 ) -> tuple[BoundAvatar, Refined]:
     """An avatar by a forward pass on the poses as they are, and a better one some seconds later.
 
@@ -39,6 +40,7 @@ def forward_and_refine(
         frames: T frames by position.
         config: what is fitted and for how long.
         progress: show a bar.
+        clock: tells seconds.
 
     Returns:
         The first pass's avatar, and what the fit ended with.
@@ -49,19 +51,19 @@ def forward_and_refine(
     check_poses(source, frames, source.capture.poses[list(frames)])
     with torch.no_grad():
         first = forward(source)
-    begin, device = time.perf_counter(), first.gaussians.means.device
+    begin, device = clock(), first.gaussians.means.device
     body, seen = body_on(source, device), observe(source, frames, source.cameras, device)
     poses = source.capture.poses[list(frames)].to(device)
     by_masks = replace(config.part(config.mask_share).of_poses, prior=config.mask_prior)
     config = config.less(config.mask_share) if config.poses and config.mask_share else config
-    colours = Fit(Figure(first, body, poses), seen, config, Colours(), begin)
+    colours = Fit(Figure(first, body, poses), seen, config, Colours(), begin, clock)
     if config.poses and config.mask_share:
         bare = Figure(bare_body(body, first.betas), body, poses)
-        mended = Fit(bare, seen.shrunk(COARSE), by_masks, Outlines(), begin).run().poses
+        mended = Fit(bare, seen.shrunk(COARSE), by_masks, Outlines(), begin, clock).run().poses
         if bool(bare.moved.any()):
             with torch.no_grad():
                 again = forward(with_poses(source, frames, mended))
-            fit = Fit(Figure(again, body, mended), seen, config, Colours(), begin)
+            fit = Fit(Figure(again, body, mended), seen, config, Colours(), begin, clock)
             colours = max(colours, fit, key=Fit.check)
     return first, colours.run(progress)
 

@@ -67,9 +67,10 @@ def check_inputs(config: RunConfig, inputs: Inputs) -> None:
     if before is None:
         _same_places(folder, config)
         return
-    for key in ("body", "network", "LPIPS"):
-        if before[key] != inputs[key]:
-            raise _differs(folder / INPUTS_FILE, key, before[key], inputs[key])
+    for key in ("body", "network", "LPIPS", "start"):
+        then, now = (found.get(key, "none") for found in (before, inputs))
+        if then != now:
+            raise _differs(folder / INPUTS_FILE, key, then, now)
     for split in SPLITS:
         then, now = before[split], inputs[split]
         if list(then) != list(now):

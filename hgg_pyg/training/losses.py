@@ -10,13 +10,19 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from hgg_pyg.body.blending import blend
+from hgg_pyg.body.skin_points import SkinPoints, skin_points
 from hgg_pyg.config import ViewCount, Weight, check_choices
 from hgg_pyg.evaluation.lpips import LPIPS, NETWORKS, find_lpips_weights
+from hgg_pyg.model.poses.mender import POINTS, Mended
+from hgg_pyg.model.poses.stance import Stance
 from hgg_pyg.types import RenderOutput
 
 log = logging.getLogger("hgg_pyg")
 
 _LEAST_ERROR = 1e-6  # 60 dB: what is better need not become better still
+_METRES = 0.02  # of a body that is as far off as poses of captures are
+_SHAPE_WEIGHT = 0.3
 _LPIPS_SIZE = 256  # pixels; larger images are shrunk for it, as LGM does
 
 
@@ -34,6 +40,11 @@ class LossConfig:
     error: Literal["mse", "log"] = "mse"
     """mse: mean squared errors (the paper); log: their logarithm in each image, so that all images count alike, however
     much of them the person fills"""
+
+    rendering: Weight = 1.0
+    """weight of all the terms that compare images; 0: no image is drawn, and only corrections of poses are learnt"""
+    pose: Weight = 0.2
+    """weight of the distance of corrected bodies from true ones, in units of 2 cm, of a network that corrects poses"""
 
     def __post_init__(self) -> None:
         check_choices(self)
@@ -86,6 +97,42 @@ def rendering_loss(
     if lpips is not None and config.lpips:
         loss = loss + config.lpips * _perceptual(rendered.rgb, rgb, lpips, config.lpips_views)
     return loss
+
+
+def pose_loss(mended: Mended, truth: Stance) -> Tensor:
+    r"""How far bodies are from where they should be after each round, in units of 2 cm; the last round counts double.
+
+    .. math::
+        \frac{1}{0.02\,\mathrm m} \sum_r \frac{w_r}{\sum_r w_r} \left( \frac{1}{TP} \sum_{f,n} |x^r_{fn} - x^*_{fn}|
+            + \frac{0.3}{P} \sum_n |v_n(\beta^r) - v_n(\beta^*)| \right)
+
+    over points below the skin, posed and in the rest pose. A mean of distances, not of their squares: hands and twists
+    that no image shows would outweigh all else.
+
+    Args:
+        mended: what the network corrected.
+        truth: of the same frames.
+    """
+    points = skin_points(truth.body, POINTS)
+    with torch.no_grad():
+        posed, shaped = _places(points, truth), points.shaped(truth.betas)
+    total, weights = truth.transl.new_zeros(()), 0.0
+    for round, stance in enumerate(mended.stances, 1):
+        weight = 2.0 if round == len(mended.stances) else 1.0
+        moved = _distance(_places(points, stance), posed)
+        total = total + weight * (moved + _SHAPE_WEIGHT * _distance(points.shaped(stance.betas), shaped))
+        weights += weight
+    return total / (weights * _METRES)
+
+
+def _places(points: SkinPoints, stance: Stance) -> Tensor:
+    """[T, P, 3] metres"""
+    maps = blend(points.weights, stance.maps, stance.transl)
+    return (maps[..., :3, :3] @ points.shaped(stance.betas)[..., None])[..., 0] + maps[..., :3, 3]
+
+
+def _distance(found: Tensor, wanted: Tensor) -> Tensor:
+    return ((found - wanted).square().sum(-1) + 1e-6).sqrt().mean()  # the root of exactly zero has no gradient
 
 
 def _mse(images: Tensor, truth: Tensor) -> Tensor:

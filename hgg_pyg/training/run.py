@@ -40,7 +40,17 @@ from hgg_pyg.types import UserError
 CONFIG_FILE, MODEL_FOLDER = "config.json", "model"
 RUN_SETTINGS = "run"  # of the metadata of a trained network's weights: what the run's configuration was
 _MAY_CHANGE = {"resume", "checkpoint_every"}  # options that do not change what is learnt
-_PLACES = {"data", "out", "name", "cache", "body", "checkpoint", "backbone.lgm.checkpoint", "backbone.ply.folder"}
+_PLACES = {
+    "data",
+    "out",
+    "name",
+    "cache",
+    "body",
+    "start",
+    "checkpoint",
+    "backbone.lgm.checkpoint",
+    "backbone.ply.folder",
+}
 _FREE = _MAY_CHANGE | _PLACES | {"model.backend"}  # options of a finished run that another machine may need otherwise
 
 Record = TypeVar("Record")
@@ -111,6 +121,8 @@ class TrainConfig(RunConfig):
 
     cache: Path = Path("runs/cache")
     """folder where per-frame Gaussians are stored"""
+    start: Path | None = None
+    """folder of a run whose weights training starts from; what that network lacks starts untrained"""
     model: ModelConfig = field(default_factory=ModelConfig)
     graph: GraphSpec = field(default_factory=GraphSpec)
     clip: ClipConfig = field(default_factory=ClipConfig)
@@ -150,10 +162,10 @@ class TrainConfig(RunConfig):
         one_hop = GraphSpec(hops=1)
         if name == "robust":
             return cls(
-                model=ModelConfig(shift="surface", feedback=3, rounds=3),
+                model=ModelConfig(shift="surface", feedback=3, rounds=3, mend=3),
                 graph=one_hop,
-                clip=ClipConfig(target_views=4),
-                variety=VarietyConfig(image_sizes=(96, 512), crops=0.3, pose_noise=2.0),
+                clip=ClipConfig(target_views=4, pose_noise=4.0),
+                variety=VarietyConfig(image_sizes=(96, 512), crops=0.3),
                 loss=LossConfig(error="log", alpha=0.2),
                 image_size=256,
             )

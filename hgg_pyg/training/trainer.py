@@ -18,6 +18,9 @@ from hgg_pyg.body import BodyModel
 from hgg_pyg.data.clip_input import ClipInput, graph_for, load_clip
 from hgg_pyg.data.clips import ClipPlan, clip_graph, input_range, load_target, sample_clip
 from hgg_pyg.data.frames import FrameSource
+from hgg_pyg.data.mending import with_poses
+from hgg_pyg.data.pose_images import load_pose_images
+from hgg_pyg.data.pose_noise import draw_noise
 from hgg_pyg.data.protocols import PROTOCOLS
 from hgg_pyg.data.variety import vary
 from hgg_pyg.evaluation.evaluator import LEAN, evaluate
@@ -25,20 +28,32 @@ from hgg_pyg.evaluation.lpips import LPIPS
 from hgg_pyg.evaluation.metrics import psnr
 from hgg_pyg.model.direct_binding import as_avatar
 from hgg_pyg.model.network import HGGNet
+from hgg_pyg.model.poses.pulls import PoseImages
+from hgg_pyg.model.poses.stance import Stance
 from hgg_pyg.render import render
 from hgg_pyg.training.loop import TrainingLoop
-from hgg_pyg.training.losses import rendering_loss
-from hgg_pyg.training.run import TrainConfig
+from hgg_pyg.training.losses import pose_loss, rendering_loss
+from hgg_pyg.training.run import MODEL_FOLDER, TrainConfig
 from hgg_pyg.types import BodyPose, Cameras, Gaussians, UserError
 
 _VALIDATION_VIEWS = 12
 
 
 @dataclass(frozen=True)
+class Untold:
+    """A clip whose poses are to be corrected before there is a graph."""
+
+    source: FrameSource  # with poses as they are given
+    plan: ClipPlan
+    images: PoseImages  # of the T input frames
+    truth: BodyPose  # T
+
+
+@dataclass(frozen=True)
 class LoadedClip:
     """A clip in memory."""
 
-    input: ClipInput
+    input: ClipInput | Untold
     poses: BodyPose  # [T] of the frames that the avatar is compared with
     cameras: Cameras  # [T, V]
     rgb: Tensor  # [T, V, H, W, 3] on white
@@ -81,7 +96,7 @@ def try_network(config: TrainConfig, body: BodyModel, backbone: Backbone) -> Non
     )
     with fitting():
         graph = clip_graph([gaussians], posed, body.faces, pose.betas, config.graph)
-        HGGNet(config.model.for_graph(graph))
+        HGGNet(config.model.for_graph(graph, body.num_joints))
 
 
 class Trainer(TrainingLoop[LoadedClip]):
@@ -111,8 +126,13 @@ class Trainer(TrainingLoop[LoadedClip]):
         self.body: BodyModel = deepcopy(train[0].body).to(accelerator.device)
         self.lpips = None if lpips is None else lpips.to(accelerator.device)
         torch.manual_seed(config.seed)
-        settings = config.model.for_graph(self._some_graph())
-        super().__init__(config, accelerator, HGGNet(settings), unit="clip")
+        settings = config.model.for_graph(self._some_graph(), self.body.num_joints)
+        model = HGGNet(settings)
+        if config.start is not None:
+            model.start_from(HGGNet.load(config.start / MODEL_FOLDER), config.start)
+        if not config.loss.rendering:
+            model.freeze_all_but_poses()
+        super().__init__(config, accelerator, model, unit="clip")
 
     def _some_graph(self) -> HeteroData:
         """The smallest graph of a training subject: it has the features, vertices and relations of all."""
@@ -125,21 +145,30 @@ class Trainer(TrainingLoop[LoadedClip]):
 
     def load(self, rng: np.random.Generator) -> LoadedClip:
         """A clip of a random subject."""
-        source, plan, gaussians = self._draw(rng)
+        source, plan, gaussians, truth = self._draw(rng)
         capture = source.capture
-        views, rgb, alpha = zip(*(load_target(capture, target) for target in plan.targets), strict=True)
+        targets = plan.targets if self.config.loss.rendering else plan.targets[:1]  # which nothing is compared with
+        views, rgb, alpha = zip(*(load_target(capture, target) for target in targets), strict=True)
+        frames = list(plan.frames)
         return LoadedClip(
-            load_clip(source, plan.frames, self.config.graph, plan.ref_frame, self.config.model.feedback, gaussians),
-            capture.poses[[target.frame for target in plan.targets]],
+            Untold(source, plan, load_pose_images(source, frames), truth[frames])
+            if self.config.model.mend
+            else self._input(source, plan, gaussians),
+            truth[[target.frame for target in targets]],
             Cameras.stack(views),
             torch.stack(rgb),
             torch.stack(alpha),
         )
 
-    def _draw(self, rng: np.random.Generator) -> tuple[FrameSource, ClipPlan, Sequence[Gaussians] | None]:
-        """A capture, a clip of it, and the frames' Gaussians if they are not to come from the cache.
+    def _input(self, source: FrameSource, plan: ClipPlan, gaussians: Sequence[Gaussians] | None) -> ClipInput:
+        config = self.config
+        return load_clip(source, plan.frames, config.graph, plan.ref_frame, config.model.feedback, gaussians)
 
-        A varied clip whose few cameras do not see the person in some frame is drawn again.
+    def _draw(self, rng: np.random.Generator) -> tuple[FrameSource, ClipPlan, Sequence[Gaussians] | None, BodyPose]:
+        """A capture with poses that are off, a clip of it, Gaussians that are not to come from the cache, true poses.
+
+        A varied clip whose few cameras do not see the person in some frame is drawn again. Gaussians are None where
+        they come from the cache, or where poses are to be corrected first.
         """
         source = self.train_sources[int(rng.integers(len(self.train_sources)))]
         even = PROTOCOLS[self.config.protocol].even_clips
@@ -151,22 +180,48 @@ class Trainer(TrainingLoop[LoadedClip]):
             capture = seen.capture
             frames = input_range(capture) if self.limit_frames else len(capture.frames)
             plan = sample_clip(frames, len(capture.cameras), seen.cameras, clip, rng, even)
-            if not self.config.variety:
-                return seen, plan, None
+            truth = capture.poses
+            if clip.pose_noise:
+                rows = list(plan.frames)
+                off = draw_noise(clip.pose_noise, rng)(truth[rows], rng)
+                seen = with_poses(seen, rows, off)
+            if not self.config.variety and not clip.pose_noise:
+                return seen, plan, None, truth
+            if self.config.model.mend and not self.config.loss.rendering:
+                return seen, plan, None, truth
             gaussians = seen.predict_all(plan.frames)
             if all(map(len, gaussians)):
-                return seen, plan, gaussians
+                return seen, plan, gaussians, truth
 
     def loss(self, item: LoadedClip) -> tuple[Tensor, Tensor]:
-        """The loss of one clip and the PSNR of its images, means over its targets."""
-        device = self.accelerator.device
-        graph = graph_for(item.input, self.config.model, device)
+        """The loss of one clip and the PSNR of its images, means over its targets; NaN where none is drawn."""
+        device, config = self.accelerator.device, self.config.loss
+        mending, known = None, item.input
+        if isinstance(known, Untold):
+            mending, known = self._mend(known)
+            if known is None:
+                return config.pose * mending, mending.new_tensor(torch.nan)  # no image is drawn
+        graph = graph_for(known, self.config.model, device)
         avatar = as_avatar(self.model(graph), graph)
         rgb, alpha = item.rgb.to(device).flatten(0, 1), item.alpha.to(device).flatten(0, 1)
         rendered = render(avatar.repose(self.body, item.poses.to(device)), item.cameras.to(device))
         rendered = rendered.map(lambda images: images.flatten(0, 1))
-        loss = rendering_loss(rendered, rgb, alpha, self.config.loss, self.lpips)
+        loss = config.rendering * rendering_loss(rendered, rgb, alpha, config, self.lpips)
+        if mending is not None:
+            loss = loss + config.pose * mending
         return loss, psnr(rendered.rgb.detach(), rgb).mean()
+
+    def _mend(self, item: Untold) -> tuple[Tensor, ClipInput | None]:
+        """How far corrected bodies are from true ones, and the clip by corrected poses, if it is wanted."""
+        device, source, plan = self.accelerator.device, item.source, item.plan
+        given = source.capture.poses[list(plan.frames)].to(device)
+        mended = self.model(None, (self.body, given, item.images.to(device)))
+        loss = pose_loss(mended, Stance.of(self.body, item.truth.to(device)))
+        if not self.config.loss.rendering:
+            return loss, None
+        source = with_poses(source, plan.frames, mended.poses.detach().to("cpu"))
+        gaussians = source.predict_all(plan.frames)
+        return loss, self._input(source, plan, gaussians)
 
     def validate(self) -> float | None:
         """Novel-pose PSNR of a validation subject, dB; None where there are no images, or on another process."""

@@ -15,6 +15,7 @@ from hgg_pyg.body import BodyModel, PosedBody
 from hgg_pyg.data.capture import Capture
 from hgg_pyg.data.clip_input import graph_for, load_clip
 from hgg_pyg.data.frames import FrameSource
+from hgg_pyg.data.mending import mended_source
 from hgg_pyg.evaluation.inspection import AttentionLayers, Change, attention_of, read_out_changes
 from hgg_pyg.model.direct_binding import DirectBinding
 from hgg_pyg.model.network import HGGNet
@@ -74,8 +75,9 @@ class ViewedSubject:
             UserError: a file is broken, or one of the frames has no Gaussians.
         """
         model = self.network or DirectBinding()
-        predicted = self.source.predict_all(self.frames)
-        clip = load_clip(self.source, self.frames, self.spec, images=model.feedback, gaussians=predicted)
+        source = mended_source(self.source, self.frames, model)
+        predicted = source.predict_all(self.frames)
+        clip = load_clip(source, self.frames, self.spec, images=model.feedback, gaussians=predicted)
         return graph_for(clip, model)
 
     @cached_property

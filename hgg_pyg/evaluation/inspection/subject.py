@@ -10,6 +10,7 @@ from torch_geometric.data import HeteroData
 from graphs import GraphSpec
 from hgg_pyg.data.clip_input import graph_for, load_clip
 from hgg_pyg.data.frames import FrameSource
+from hgg_pyg.data.mending import mended_source
 from hgg_pyg.model.network import HGGNet
 
 
@@ -25,6 +26,7 @@ class RunSubject:
     @cached_property
     def graph(self) -> HeteroData:
         """The graph of the input frames."""
-        predicted = [self.source.predict(frame) for frame in self.frames]
-        clip = load_clip(self.source, self.frames, self.spec, images=self.model.feedback, gaussians=predicted)
+        source = mended_source(self.source, self.frames, self.model)
+        predicted = source.predict_all(self.frames)
+        clip = load_clip(source, self.frames, self.spec, images=self.model.feedback, gaussians=predicted)
         return graph_for(clip, self.model)

@@ -12,16 +12,14 @@ from torch import Tensor
 
 from hgg_pyg.body import BodyModel
 from hgg_pyg.body.blending import blend
+from hgg_pyg.body.skin_points import skin_points
 from hgg_pyg.data.calibration import Calibration
-from hgg_pyg.kernels.normals import vertex_normals
 from hgg_pyg.prepare.extra import opencv
 from hgg_pyg.prepare.fit.figure import Posed
 from hgg_pyg.render import render
 from hgg_pyg.types import Cameras, Gaussians
 
 _POINTS = 3000  # on the skin, evenly spread: every 2 cm
-_SPREAD = 0.4  # standard deviation of a point's Gaussian over the distance to the next
-_SUNK = 1.9  # how far it lies below the skin over its standard deviation, so that half of the alpha is at the skin
 _BLUR = 0.1  # pixels^2
 _MARGIN = 1.2  # side of the square over that of the person
 
@@ -99,39 +97,22 @@ class Skin:
     """Points on a body's skin, each with a Gaussian; together they are opaque."""
 
     def __init__(self, body: BodyModel) -> None:
-        vertices = body.v_template
-        self.chosen, spacing = _spread_points(vertices, min(_POINTS, body.num_vertices))
-        self._sigma = _SPREAD * spacing
-        normals = torch.from_numpy(vertex_normals(vertices.double().numpy(), body.faces.numpy())).float()
-        self._rest = vertices[self.chosen] - _SUNK * self._sigma[:, None] * normals[self.chosen]
-        self._dirs, self._weights = body.shapedirs[self.chosen], body.weights[self.chosen]
+        self._points = skin_points(body, _POINTS)
 
     def silhouettes(self, betas: Tensor, posed: Posed, squares: Squares, chosen: Tensor) -> Tensor:
         """Alpha in some of the squares. [P'] -> [P', S, S]"""
         frames, places = squares.frames[chosen].unique(return_inverse=True)
-        rest = self._rest + self._dirs @ betas
-        maps = blend(self._weights, posed.maps[frames], posed.transl[frames])
+        rest = self._points.shaped(betas)
+        maps = blend(self._points.weights, posed.maps[frames], posed.transl[frames])
         means = ((maps[..., :3, :3] @ rest[:, :, None])[..., 0] + maps[..., :3, 3])[places]
         count, points = means.shape[:2]
         gaussians = Gaussians(
             means=means,
             quats=torch.tensor([1.0, 0, 0, 0]).expand(count, points, 4),
-            scales=self._sigma[:, None].expand(count, points, 3),
+            scales=self._points.sigma[:, None].expand(count, points, 3),
             opacities=torch.full((count, points), 0.95),
             colors=torch.zeros(count, points, 1),
         )
         side = squares.masks.shape[-1]
         cameras = Cameras(squares.viewmats[chosen][:, None], squares.Ks[chosen][:, None], side, side)
         return render(gaussians, cameras, background=torch.zeros(1), eps2d=_BLUR).alpha[:, 0, ..., 0]
-
-
-def _spread_points(vertices: Tensor, count: int) -> tuple[Tensor, Tensor]:
-    """Points far from each other, and how far each is from its next. [M] int64, [M] metres"""
-    chosen = [0]
-    away = (vertices - vertices[0]).norm(dim=-1)
-    for _ in range(count - 1):
-        chosen.append(int(away.argmax()))
-        away = torch.minimum(away, (vertices - vertices[chosen[-1]]).norm(dim=-1))
-    points = vertices[chosen]
-    near = torch.cdist(points, points).topk(4, largest=False).values[:, 1:].mean(1)
-    return torch.tensor(chosen), near

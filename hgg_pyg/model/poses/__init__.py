@@ -1,0 +1,1 @@
+"""Poses as part of the graph: the network hears how the images pull at each joint, and answers with corrections."""
