@@ -113,7 +113,7 @@ def test_masks_tell_what_is_common_to_all_frames(source) -> None:
     start = replace(source, capture=source.capture.with_poses(replace(truth, transl=away)))
     config = RefineConfig(seconds=None, steps=30, images=8, metres_rate=0.01, metres_sigma=0.2, degrees_rate=0.01)
     mended = poses_by_masks(start, FRAMES, config)
-    assert (mended.transl - truth.transl[list(FRAMES)]).mean(0)[0].abs() < 0.05
+    assert (mended.transl - truth.transl[list(FRAMES)]).mean(0)[0].abs() < 0.06
     assert torch.equal(mended.betas, truth.betas)
 
 
