@@ -11,6 +11,7 @@ from accelerate import Accelerator
 
 from hgg_pyg import train as train_command
 from hgg_pyg.backbones import BackboneConfig, make_backbone
+from hgg_pyg.body import load_body
 from hgg_pyg.config import ClipConfig
 from hgg_pyg.data import frame_sources, open_captures
 from hgg_pyg.data.mending import mended_source
@@ -155,43 +156,44 @@ def test_training_starts_from_weights(config, sources, tmp_path):
 TWO = """
 import sys
 from pathlib import Path
-import numpy as np
-from hgg_pyg.backbones import BackboneConfig, make_backbone
-from hgg_pyg.body import load_body
-from hgg_pyg.data import frame_sources, open_captures
 from hgg_pyg.io.tensors import save_tensors
 from hgg_pyg.processes import join_processes
-from hgg_pyg.training.trainer import Trainer
-from tests.training.test_mending import small
+from tests.training.test_mending import gradients
 
 data, out = Path(sys.argv[1]), Path(sys.argv[2])
-accelerator, body = join_processes("no", 1), load_body()
-sources = frame_sources(open_captures(data, 32, body).train, 4, make_backbone(BackboneConfig()), body, out)
-made = Trainer(small(data, out), accelerator, sources, ())
-loss, _ = made.loss(made.load(np.random.default_rng(0)))
-accelerator.backward(loss)
+accelerator = join_processes("no", 1)
+found = gradients(accelerator, data, out)
 if accelerator.is_main_process:
-    gradients = {name: weight.grad for name, weight in made.network.named_parameters()}
-    save_tensors(out / f"{accelerator.num_processes}.safetensors", gradients)
+    save_tensors(out / "two.safetensors", found, {})
 """
+
+
+def gradients(accelerator, data, out):
+    """Of one clip, which all processes take."""
+    body = load_body()
+    sources = frame_sources(open_captures(data, 32, body).train, 4, make_backbone(BackboneConfig()), body, out)
+    made = Trainer(small(data, out), accelerator, sources, ())
+    loss, _ = made.loss(made.load(np.random.default_rng(0)))
+    accelerator.backward(loss)
+    return {name: weight.grad for name, weight in made.network.named_parameters()}
 
 
 @pytest.mark.slow
 def test_two_processes_learn_poses_as_one_does(tiny_captures, tmp_path):
-    for count in (1, 2):
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            shared = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(free.getsockname()[1]), "WORLD_SIZE": "2"}
-        ranks = [{**shared, "RANK": str(rank), "LOCAL_RANK": str(rank)} for rank in range(count)]
-        started = [
-            python.start(
-                "-c", TWO, tiny_captures, tmp_path, env={**os.environ, **(shared if count > 1 else {}), **rank}
-            )
-            for rank in ranks
-        ]
-        for process in [process.finish(timeout=120) for process in started]:
-            assert process.returncode == 0, process.stderr
-    alone, both = (load_tensors(tmp_path / f"{count}.safetensors").tensors for count in (1, 2))
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        shared = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(free.getsockname()[1]), "WORLD_SIZE": "2"}
+    started = [
+        python.start(
+            *("-c", TWO, tiny_captures, tmp_path),
+            env={**os.environ, **shared, "RANK": str(rank), "LOCAL_RANK": str(rank)},
+        )
+        for rank in range(2)
+    ]
+    alone = gradients(Accelerator(cpu=True), tiny_captures, tmp_path)
+    for process in [process.finish(timeout=240) for process in started]:
+        assert process.returncode == 0, process.stderr
+    both = load_tensors(tmp_path / "two.safetensors").tensors
     assert alone.keys() == both.keys()
     for name, gradient in alone.items():
         torch.testing.assert_close(both[name], gradient, rtol=1e-4, atol=1e-6)
