@@ -6,7 +6,7 @@ import math
 import time
 from collections.abc import Callable, Iterator, Sequence
 from copy import deepcopy
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import TypeVar
@@ -35,6 +35,7 @@ from hgg_pyg.evaluation.scores import ImageScore, Values
 from hgg_pyg.model.direct_binding import DirectBinding
 from hgg_pyg.model.network import HGGNet
 from hgg_pyg.refine import RefineConfig, forward_and_refine
+from hgg_pyg.refine.blank import MOST, optimise
 from hgg_pyg.render import render
 from hgg_pyg.types import Cameras, Gaussians, UserError
 
@@ -55,6 +56,7 @@ class Contender:
     spec: GraphSpec  # of the graphs that it was trained on
     frames: int  # T
     refine: RefineConfig | None = None  # the fit after its forward pass, to the input images; none if None
+    blank: bool = False  # fitted from nothing: without a forward pass, with as many Gaussians as ours or fewer
 
 
 @dataclass(frozen=True)
@@ -163,7 +165,10 @@ class _Evaluation:
             predicted: dict[tuple[int, ...], tuple[list[Gaussians], float]] = {}
             avatars = []
             for contender in self.contenders:
-                built = self._build(source, contender, predicted, contender.frames)
+                if contender.blank and contender.refine is not None:
+                    built = self._optimise(source, contender.frames, len(avatars[1].gaussians), contender.refine)
+                else:
+                    built = self._build(source, contender, predicted, contender.frames)
                 avatars.append(built.avatar)
                 if self.extras.timing:
                     self.build_seconds[contender.name].append(built.seconds)
@@ -229,6 +234,10 @@ class _Evaluation:
 
         avatar, seconds = self._timed(make)
         return _Built(avatar, mending + before + seconds)
+
+    def _optimise(self, source: FrameSource, frames: int, count: int, config: RefineConfig) -> _Built:
+        inputs, here = even_frames(0, input_range(source.capture), frames), replace(source, body=self.body)
+        return _Built(*self._timed(lambda: optimise(here, inputs, min(count, MOST), config).avatar))
 
     def _timed(self, work: Callable[[], Result]) -> tuple[Result, float]:
         begin = time.perf_counter()
