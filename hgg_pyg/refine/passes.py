@@ -71,7 +71,7 @@ def forward_and_refine(
                 again = forward(with_poses(source, frames, mended))
             fit = Fit(Figure(again, body, mended), seen, config, Colours(), begin, clock)
             colours = max(colours, fit, key=Fit.check)
-    if config.gaussians and len(colours.figure.avatar.gaussians) > MOST:
+    if config.gaussians and len(colours.figure.avatar.gaussians) > 2 * MOST:
         config = _begin_thinned(colours, config, begin, clock)
         colours.config = config
     return first, colours.run(progress)
