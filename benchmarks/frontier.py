@@ -39,11 +39,12 @@ from benchmarks.timing import machine
 from graphs import GraphSpec
 from hgg_pyg.avatar import BoundAvatar
 from hgg_pyg.backbones import make_backbone
-from hgg_pyg.config import Bounds, FrameCount, Pixels, Steps, SubjectCount, ViewCount, check_choices
+from hgg_pyg.config import Bounds, FrameCount, GaussianCount, Pixels, Steps, SubjectCount, ViewCount, check_choices
 from hgg_pyg.data.capture_set import load_body_for, open_captures
 from hgg_pyg.data.clip_input import graph_for, load_clip
 from hgg_pyg.data.clips import even_frames, input_range, load_target
 from hgg_pyg.data.frames import FrameSource, frame_sources
+from hgg_pyg.data.mending import mended_source
 from hgg_pyg.data.pose_noise import PoseNoise
 from hgg_pyg.data.usable import some_usable
 from hgg_pyg.evaluation.lpips import LPIPS, load_lpips
@@ -88,6 +89,8 @@ class FrontierBenchmark:
     """input cameras"""
     frames: FrameCount = 8
     """input frames"""
+    blank: GaussianCount = 10_000
+    """Gaussians of the fit from nothing at most, never more than ours: its steps are fast with few"""
     crop: bool = False
     """crop the images to squares around the person"""
     subjects: SubjectCount = 3
@@ -127,27 +130,30 @@ class Point:
 
 
 def points(
-    source: FrameSource, inputs: Sequence[int], model: HGGNet, spec: GraphSpec, budgets: Sequence[float], clock: Clock
+    source: FrameSource, inputs: Sequence[int], model: HGGNet, spec: GraphSpec, config: FrontierBenchmark
 ) -> Iterator[Point]:
     """All avatars of one subject: each fit is one of its own, since the last of its steps are smaller ones."""
-    given = source.capture.poses[list(inputs)]
-    starts: dict[str, tuple[BoundAvatar, float]] = {}
+    clock = _CLOCKS[config.clock]
+    starts: dict[str, tuple[BoundAvatar, FrameSource, float]] = {}
     for name, network, frames in ((DIRECT, DirectBinding(), inputs[:1]), (OURS, model, inputs)):
         begin = clock()
-        clip = load_clip(source, frames, spec, images=network.feedback, gaussians=source.predict_all(frames))
+        own = mended_source(source, frames, network)
+        clip = load_clip(own, frames, spec, images=network.feedback, gaussians=own.predict_all(frames))
         with torch.no_grad():
             avatar = network.avatar(graph_for(clip, network))
-        starts[name] = avatar, clock() - begin
-        yield Point(name, 0.0, starts[name][1], 0, avatar, given)
-    ours, forward = starts[OURS]
-    for budget in budgets:
-        config = RefineConfig(seconds=budget)
-        fit = refine(ours, source, inputs, config, clock=clock)
+        starts[name] = avatar, own, clock() - begin
+        yield Point(name, 0.0, starts[name][2], 0, avatar, own.capture.poses[list(inputs)])
+    direct, _, before = starts[DIRECT]
+    ours, own, forward = starts[OURS]
+    count = min(len(ours.gaussians), config.blank)
+    for budget in sorted(set(config.budgets)):
+        wanted = RefineConfig(seconds=budget)
+        fit = refine(ours, own, inputs, wanted, clock=clock)
         yield Point(REFINED, budget, forward + fit.seconds, fit.steps, fit.avatar, fit.poses)
-        direct, before = starts[DIRECT]
-        fit = refine(direct, source, inputs, replace(config, seconds=budget + max(forward - before, 0)), clock=clock)
+        longer = replace(wanted, seconds=budget + max(forward - before, 0))
+        fit = refine(direct, source, inputs, longer, clock=clock)
         yield Point(DIRECT_REFINED, budget, before + fit.seconds, fit.steps, fit.avatar, fit.poses)
-        fit = optimise(source, inputs, len(ours.gaussians), replace(config, seconds=budget + forward), clock=clock)
+        fit = optimise(source, inputs, count, replace(wanted, seconds=budget + forward), clock=clock)
         yield Point(OPTIMISED, budget, fit.seconds, fit.steps, fit.avatar, fit.poses)
 
 
@@ -193,18 +199,17 @@ def measure(config: FrontierBenchmark, setting: Setting, lpips: LPIPS | None) ->
     captures = open_captures(setting.data, setting.size, body, config.crop).require(config.split, setting.data)
     sources = frame_sources(captures[: config.subjects], config.input_views, backbone, body, Path("runs/cache"))
     model = load_network(config.run, body, backbone, torch.device("cpu"))
-    clock, rows = _CLOCKS[config.clock], []
+    rows = []
     about = {**machine("cpu", torch.get_num_threads()), "clock": config.clock, "run": config.run.name}
     for source in tqdm(some_usable(sources), desc=_words(setting), unit="subject", leave=False):
         inputs = even_frames(0, input_range(source.capture), config.frames)
         given = source.capture.poses[list(inputs)]
         noisy = PoseNoise(white=setting.noise)(given, np.random.default_rng(0))
         source = replace(source, capture=source.capture.with_poses(source.capture.poses.put(inputs, noisy)))
-        _warm_up(source, inputs, model, trained.graph)
+        _warm_up(source, inputs, model, trained.graph, config)
         load = os.getloadavg()[0]
-        budgets = sorted(set(config.budgets))
-        total = 2 + 3 * len(budgets)
-        each = points(source, inputs, model, trained.graph, budgets, clock)
+        total = 2 + 3 * len(set(config.budgets))
+        each = points(source, inputs, model, trained.graph, config)
         found = list(tqdm(each, desc=source.capture.name, total=total, unit="avatar", leave=False))
         scores = score(found, source, inputs, config.images, lpips)
         for i, point in enumerate(found):
@@ -248,9 +253,11 @@ def main(config: FrontierBenchmark) -> tuple[Row, ...]:
     return tuple(rows)
 
 
-def _warm_up(source: FrameSource, inputs: Sequence[int], model: HGGNet, spec: GraphSpec) -> None:
+def _warm_up(
+    source: FrameSource, inputs: Sequence[int], model: HGGNet, spec: GraphSpec, config: FrontierBenchmark
+) -> None:
     """Have kernels compiled, or loaded, before anything is timed."""
-    *_, ours = points(source, inputs, model, spec, (), time.perf_counter)
+    *_, ours = points(source, inputs, model, spec, replace(config, budgets=()))
     refine(ours.avatar, source, inputs, RefineConfig(seconds=None, steps=1))
 
 

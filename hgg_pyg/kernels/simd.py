@@ -275,3 +275,103 @@ def exp_of_at_most_zero(typingctx, lanes):
         return builder.fmul(p, power)
 
     return lanes(lanes), codegen
+
+
+@intrinsic
+def any_above(typingctx, a, b):
+    """Whether a > b in any lane."""
+
+    def codegen(context, builder, signature, arguments):
+        lanes = builder.fcmp_ordered(">", *arguments)
+        bits = builder.bitcast(lanes, ir.IntType(a.width))
+        return builder.icmp_unsigned("!=", bits, bits.type(0))
+
+    return types.boolean(a, a), codegen
+
+
+@intrinsic
+def minus_abs(typingctx, a):
+    """The lanes with a minus before each."""
+
+    def codegen(context, builder, signature, arguments):
+        bits = 32 if a.real == types.float32 else 64
+        integers = ir.VectorType(ir.IntType(bits), a.width)
+        sign = ir.Constant(integers, [1 << (bits - 1)] * a.width)
+        return builder.bitcast(builder.or_(builder.bitcast(arguments[0], integers), sign), _vector(a))
+
+    return a(a), codegen
+
+
+# 2^x = 2^n 2^r with n the integer nearest to x: a polynomial for 2^r whose largest relative error is the least.
+_POWER_TERMS = (1.535336194e-4, 1.339887444e-3, 9.618437358e-3, 5.550332471e-2, 2.4022647903e-1, 6.9314720286e-1, 1.0)
+_LOWEST_POWER = -126.0  # below it float32 has no normal power of two
+
+
+@intrinsic
+def power_of_two(typingctx, lanes):
+    """2^x for x <= 0, anything for others; float32 to 2e-7 relative, never below 2^-126; float64 by the library."""
+
+    def codegen(context, builder, signature, arguments):
+        vector = _vector(lanes)
+
+        def constant(value):
+            return ir.Constant(vector, [value] * lanes.width)
+
+        x = arguments[0]
+        if lanes.real == types.float64:
+            return _call(builder, "exp2", lanes, x)
+        x = builder.select(builder.fcmp_ordered(">", x, constant(_LOWEST_POWER)), x, constant(_LOWEST_POWER))
+        n = _call(builder, "rint", lanes, x)
+        r = builder.fsub(x, n)
+        p = constant(_POWER_TERMS[0])
+        for term in _POWER_TERMS[1:]:
+            p = _call(builder, "fmuladd", lanes, p, r, constant(term))
+        integers = ir.VectorType(ir.IntType(32), lanes.width)
+        exponent = builder.shl(builder.fptosi(n, integers), ir.Constant(integers, [23] * lanes.width))
+        return builder.bitcast(builder.add(builder.bitcast(p, integers), exponent), vector)
+
+    return lanes(lanes), codegen
+
+
+@intrinsic
+def ascending(typingctx, first):
+    """Lanes first, first + 1, first + 2, ..."""
+    result = Lanes(first)
+
+    def codegen(context, builder, signature, arguments):
+        vector = _vector(result)
+        steps = ir.Constant(vector, [float(i) for i in range(WIDTH)])
+        return builder.fadd(_spread(builder, arguments[0], vector), steps)
+
+    return result(first), codegen
+
+
+@intrinsic
+def bits_above(typingctx, a, b):
+    """An integer whose bit i says whether a > b in lane i."""
+
+    def codegen(context, builder, signature, arguments):
+        lanes = builder.fcmp_ordered(">", *arguments)
+        return builder.zext(builder.bitcast(lanes, ir.IntType(a.width)), ir.IntType(64))
+
+    return types.intp(a, a), codegen
+
+
+@intrinsic
+def lowest_bit(typingctx, bits):
+    """The number of the lowest bit that is set in an integer other than 0."""
+
+    def codegen(context, builder, signature, arguments):
+        return builder.cttz(arguments[0], ir.IntType(1)(1))
+
+    return types.intp(types.intp), codegen
+
+
+@intrinsic
+def square_root(typingctx, lanes):
+    """Of each lane."""
+
+    def codegen(context, builder, signature, arguments):
+        return _call(builder, "sqrt", lanes, *arguments)
+
+    return lanes(lanes), codegen

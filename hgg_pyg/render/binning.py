@@ -21,10 +21,10 @@ from hgg_pyg.kernels.numba_tools import kernel, parallel_kernel
 TILE = 16  # pixels
 _RADIX_BITS = 11
 
-# Columns of a splat's geometry: centre, conic, opacity; and where it is seen (alpha >= alpha_min): within REACH_X and
+# Columns of a splat's geometry: centre, conic, opacity; and where it is seen (alpha >= alpha_min): within
 # REACH_Y of its centre, and dy rows below it at the x with (x - X - SKEW dy)^2 <= CHORD - TAPER dy^2.
-X, Y, A, B, C, OPACITY, REACH_X, REACH_Y, SKEW, CHORD, TAPER = range(11)
-COLUMNS = 11
+X, Y, A, B, C, OPACITY, REACH_Y, SKEW, CHORD, TAPER = range(10)
+COLUMNS = 10
 MARGIN = 0.01  # pixels, and a share of the size: by so much the ellipse above is larger, for rounding
 
 
@@ -42,7 +42,7 @@ class Splats(NamedTuple):
 class Bins(NamedTuple):
     """Splats and the tiles they touch."""
 
-    geometry: np.ndarray  # [S * 11] columns above
+    geometry: np.ndarray  # [S * 10] columns above
     payload: np.ndarray  # [S * D] what is blended: colour, and depth behind it if asked for
     splat_of: np.ndarray  # [P * N] splat of a view's Gaussian, -1 where culled
     first_slot: np.ndarray  # [S + 1] splat s owns slots first_slot[s] to first_slot[s + 1], one for each of its entries
@@ -109,7 +109,6 @@ def _pack_view(view, given, depth_bits, first, across, down, with_depth, alpha_m
         at = s * COLUMNS
         geometry[at + X], geometry[at + Y] = x, y
         geometry[at + A], geometry[at + B], geometry[at + C], geometry[at + OPACITY] = a, b, c, opacity
-        geometry[at + REACH_X] = min(math.sqrt(size * c / determinant) + MARGIN, 1e9)
         geometry[at + REACH_Y] = min(math.sqrt(size * a / determinant) + MARGIN, 1e9)
         geometry[at + SKEW], geometry[at + CHORD], geometry[at + TAPER] = -b / a, size / a, determinant / (a * a)
         wide = channels + with_depth

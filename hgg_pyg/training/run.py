@@ -164,7 +164,7 @@ class TrainConfig(RunConfig):
             return cls(
                 model=ModelConfig(shift="surface", feedback=3, rounds=3, mend=3),
                 graph=one_hop,
-                clip=ClipConfig(target_views=4, pose_noise=5.0),
+                clip=ClipConfig(target_views=4, pose_noise=4.0),
                 variety=VarietyConfig(image_sizes=(96, 512), crops=0.3),
                 loss=LossConfig(error="log", alpha=0.2),
                 image_size=256,

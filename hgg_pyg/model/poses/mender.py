@@ -128,9 +128,9 @@ class PoseMender(nn.Module):
             h = self._hear(evidence, h, edges, round)
             turn, shift, betas = self._answer(h, evidence, of_shape, stance.betas.detach())
             turned, moved = turned + turn.detach(), moved + shift.detach()
-            stance = stance.turned(turn, shift, betas)
-            stances.append(stance)
-        return Mended(corrected(poses, start, stance), tuple(stances))
+            stances.append(stance.turned(turn, shift, betas))
+            stance = stances[-1].detach()  # each round is to come as near as it can, and none relies on the next
+        return Mended(corrected(poses, start, stances[-1]), tuple(stances))
 
     def _hear(self, evidence: Tensor, before: Tensor | None, edges: dict[EdgeType, Tensor], round: int) -> Tensor:
         """What the joints make of the evidence and of what they knew in the round before. [T, J, D]"""

@@ -47,6 +47,10 @@ class Stance:
         maps = self.maps
         return (maps[..., :3, :3] @ self.joints_at_rest[..., None])[..., 0] + maps[..., :3, 3] + self.transl[:, None]
 
+    def detach(self) -> Stance:
+        """The same, through which no gradient passes."""
+        return Stance(self.body, self.betas.detach(), self.rotations.detach(), self.transl.detach())
+
     def turned(self, turn: Tensor, shift: Tensor, betas: Tensor) -> Stance:
         """After corrections: R exp(turn), the root moved in its own axes, another shape.
 
