@@ -7,7 +7,7 @@ from functools import lru_cache
 import torch
 from torch import Tensor, nn
 
-from hgg_pyg.body import fast_blend
+from hgg_pyg.body import fast_blend, fast_chain
 
 
 def joint_transforms(rotations: Tensor, joints: Tensor, parents: tuple[int, ...]) -> Tensor:
@@ -21,6 +21,8 @@ def joint_transforms(rotations: Tensor, joints: Tensor, parents: tuple[int, ...]
         joints: [T, J, 3] places at rest, metres.
         parents: [J] each joint's parent, which stands before it; -1 for the first.
     """
+    if fast_chain.can_chain(rotations, joints):
+        return fast_chain.chain(rotations, joints, parents)
     offsets = torch.cat([joints[:, :1], joints[:, 1:] - joints.index_select(1, _before(parents, joints.device))], 1)
     local = with_last_row(torch.cat([rotations, offsets[..., None]], -1))
     chain = [local[:, 0]]

@@ -13,10 +13,10 @@ class RowAdam:
 
     Args:
         values: [N, ...] changed in place.
-        rate: step size, in units of the values.
+        rate: step size, in units of the values; or one for each column.
     """
 
-    def __init__(self, values: Tensor, rate: float) -> None:
+    def __init__(self, values: Tensor, rate: float | Tensor) -> None:
         self.values, self.rate = values, rate
         self._mean, self._square = torch.zeros_like(values), torch.zeros_like(values)
         self._steps = values.new_zeros(len(values), *(1 for _ in values.shape[1:]))

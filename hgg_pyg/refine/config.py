@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Annotated
 
-from hgg_pyg.config import Bounds, Seed, Steps, ViewCount, Weight, check_choices
+from hgg_pyg.config import Bounds, Seed, Share, Steps, ViewCount, Weight, check_choices
 
-Seconds = Annotated[float, Bounds(0, 1e6, above=True)]  # 1e6: eleven days
+Seconds = Annotated[float, Bounds(0, 1e6, above=True)]  # eleven days
 Rate = Annotated[float, Bounds(0, 1e3)]
 Sigma = Annotated[float, Bounds(0, 1e3, above=True)]
 
@@ -36,7 +36,7 @@ class RefineConfig:
     """of a step, each of another frame where there are as many"""
     gaussian_rate: Rate = 0.02
     """step size of the residuals"""
-    degrees_rate: Rate = 0.25
+    degrees_rate: Rate = 0.5
     """step size of rotations, degrees"""
     metres_rate: Rate = 0.002
     """step size of translations, metres"""
@@ -48,8 +48,12 @@ class RefineConfig:
     """metres by which the person is expected to be misplaced"""
     shape_sigma: Sigma = 0.5
     """by which values of shape are expected to be off"""
-    pose_prior: Weight = 1e-4
+    prior: Weight = 1e-4
     """weight of these expectations beside the squared error of a pixel of the person"""
+    mask_share: Share = 0.2
+    """of the seconds or steps in which poses are fitted to the masks alone, before the forward pass"""
+    mask_prior: Weight = 1e-3
+    """weight of the expectations in that"""
 
     def __post_init__(self) -> None:
         check_choices(self)
@@ -57,3 +61,17 @@ class RefineConfig:
             raise ValueError("RefineConfig.seconds: expected seconds or steps that bound the fit, found neither")
         if not (self.gaussians or self.poses or self.shape):
             raise ValueError("RefineConfig.gaussians: expected gaussians, poses or shape to fit, found none of them")
+
+    @property
+    def of_poses(self) -> RefineConfig:
+        """The same for poses alone."""
+        return replace(self, gaussians=False, poses=True, shape=False)
+
+    def part(self, share: float) -> RefineConfig:
+        """The same for the first part of the seconds or steps, one step at least."""
+        seconds = None if self.seconds is None else max(share * self.seconds, 1e-6)
+        return replace(self, seconds=seconds, steps=None if self.steps is None else max(1, round(share * self.steps)))
+
+    def less(self, share: float) -> RefineConfig:
+        """The same with the steps that `part` leaves, one at least; seconds go on to count from the beginning."""
+        return replace(self, steps=None if self.steps is None else max(1, self.steps - round(share * self.steps)))

@@ -13,16 +13,23 @@ from torch import Tensor
 from tqdm import tqdm
 
 from hgg_pyg.avatar import BoundAvatar
+from hgg_pyg.body import BodyModel
 from hgg_pyg.data.frames import FrameSource
 from hgg_pyg.refine.adam import RowAdam
 from hgg_pyg.refine.config import RefineConfig
 from hgg_pyg.refine.figure import Figure
+from hgg_pyg.refine.likeness import Colours, Likeness
 from hgg_pyg.refine.observations import Observations, check_poses, observe
 from hgg_pyg.render import render
-from hgg_pyg.types import BodyPose
+from hgg_pyg.types import BodyPose, RenderOutput
 
 _CHECKS = 10  # of what is held back, evenly over the seconds or steps
 _HELD_BACK = 0.125  # of all images
+_SLOWING = 0.7  # of the seconds or steps, from which on steps become smaller
+_SMALLEST = 0.1  # of a step, at the end
+
+Clock = Callable[[], float]
+Pair = tuple[int, int]  # frame and view, by position among those of the fit
 
 
 @dataclass(frozen=True)
@@ -54,13 +61,13 @@ def refine(
     config: RefineConfig,
     progress: bool = False,
     poses: BodyPose | None = None,
-    clock: Callable[[], float] = time.perf_counter,
+    clock: Clock = time.perf_counter,
 ) -> Refined:
     """Fit an avatar, and poses of some frames, to the images of the input cameras in these frames.
 
     Of several images one in eight is held back, and the state with the best PSNR there, the start included, is
     returned: a view of each of some frames, or where there is one camera whole frames. With one camera and one frame
-    nothing can be held back, and the last state is returned if its loss is below the start's.
+    nothing can be held back, and the state with the best PSNR of that image is returned.
 
     Args:
         avatar: to begin with; the fit is on its device.
@@ -76,154 +83,148 @@ def refine(
     """
     begin = clock()
     device = avatar.gaussians.means.device
-    body = source.body if source.body.weights.device == device else deepcopy(source.body).to(device)
     poses = source.capture.poses[list(frames)] if poses is None else poses
     check_poses(source, frames, poses)
     seen = observe(source, frames, source.cameras, device)
-    figure = Figure(avatar, body, poses.to(device))
-    return Fit(figure, seen, config, begin, clock).run(progress)
+    figure = Figure(avatar, body_on(source, device), poses.to(device))
+    return Fit(figure, seen, config, Colours(), begin, clock).run(progress)
+
+
+def body_on(source: FrameSource, device: torch.device) -> BodyModel:
+    """The source's body on a device."""
+    return source.body if source.body.weights.device == device else deepcopy(source.body).to(device)
 
 
 class Fit:
-    """One fit under way."""
+    """One fit under way.
+
+    Args:
+        figure: what is changed.
+        seen: what it is compared with.
+        config: what of it is fitted, and for how long.
+        likeness: how it is compared.
+        begin: the clock's time from which seconds count.
+        clock: tells seconds.
+    """
 
     def __init__(
         self,
         figure: Figure,
         seen: Observations,
         config: RefineConfig,
+        likeness: Likeness,
         begin: float,
-        clock: Callable[[], float] = time.perf_counter,
+        clock: Clock = time.perf_counter,
     ) -> None:
-        self.figure, self.seen, self.config, self.begin, self.clock = figure, seen, config, begin, clock
+        self.clock = clock
+        self.figure, self.seen, self.config, self.likeness, self.begin = figure, seen, config, likeness, begin
         self._rng = np.random.default_rng(config.seed)
         self._held, self._used = hold_back(*seen.rgb.shape[:2])
-        self._order: list[tuple[int, int]] = []
-        self._gaussians = RowAdam(figure.residuals, config.gaussian_rate)
-        self._turns = RowAdam(figure.degrees, config.degrees_rate)
-        self._places = RowAdam(figure.metres, config.metres_rate)
-        self._shape = RowAdam(figure.shape, config.shape_rate)
+        self._deck: list[Pair] = []
+        of_poses = (figure.moved.shape[1] - 3) * [0] + 3 * [1]
+        self._sigma = figure.moved.new_tensor([config.degrees_sigma, config.metres_sigma])[of_poses]
+        pose_rates = figure.moved.new_tensor([config.degrees_rate, config.metres_rate])[of_poses]
+        rates = (config.gaussian_rate, pose_rates, config.shape_rate)
+        self._adams = [RowAdam(values, rate) for values, rate in zip(figure.tensors(), rates, strict=True)]
+        self._fitted = (config.gaussians, config.poses, config.shape)
 
-    def run(self, progress: bool) -> Refined:
-        """Step until the time is over."""
-        config, figure, steps = self.config, self.figure, 0
-        start = best = self._check()
-        kept = tuple(value.clone() for value in figure.tensors())
-        history, losses, due = [Record(self._elapsed(), 0, float("nan"), start)], [], 1
-        bar = tqdm(total=100, desc="refining", unit="%", disable=not progress)
-        stopped = "nothing to do"
-        while True:
-            done = self._share(steps)
-            bar.update(int(100 * min(done, 1)) - bar.n)
-            if steps and (done >= due / _CHECKS or done >= 1):
-                due = int(done * _CHECKS) + 1
-                held_back = self._check()
-                history.append(Record(self._elapsed(), steps, float(np.mean(losses)), held_back))
-                losses = []
-                if held_back > best:
-                    best, kept = held_back, tuple(value.clone() for value in figure.tensors())
-            if done >= 1:
-                stopped = "out of steps" if config.steps is not None and steps >= config.steps else "out of time"
-                break
-            losses.append(self._step(done))
-            steps += 1
-        bar.close()
-        figure.load(kept)  # pyright: ignore[reportArgumentType]
+    @torch.enable_grad()
+    def run(self, progress: bool = False) -> Refined:
+        """Step until the seconds or steps are over."""
+        figure, steps, due, losses = self.figure, 0, 1, []
+        best = self.check()
+        history = [Record(self._elapsed(), 0, float("nan"), best)]
+        kept = [value.clone() for value in figure.tensors()]
+        with tqdm(total=100, desc="refining", unit="%", disable=not progress) as bar:
+            while True:
+                done = self._done(steps)
+                bar.update(int(100 * min(done, 1)) - bar.n)
+                if steps and _CHECKS * done >= due:
+                    due = int(_CHECKS * done) + 1
+                    history.append(Record(self._elapsed(), steps, float(np.mean(losses)), self.check()))
+                    losses.clear()
+                    if history[-1].held_back > best:
+                        best, kept = history[-1].held_back, [value.clone() for value in figure.tensors()]
+                if done >= 1:
+                    break
+                losses.append(self._step(done))
+                steps += 1
+        figure.load(kept)
         with torch.no_grad():
             avatar, poses = figure.now(), figure.poses_now()
+        stopped = "out of steps" if steps == self.config.steps else "out of time"
         return Refined(avatar, poses, steps, self._elapsed(), stopped, tuple(history))
 
     def _elapsed(self) -> float:
         return self.clock() - self.begin
 
-    def _share(self, steps: int) -> float:
-        """How much of the time or of the steps has been used."""
+    def _done(self, steps: int) -> float:
+        """How much of the seconds or of the steps has been used."""
         config = self.config
         by_time = 0.0 if config.seconds is None else self._elapsed() / config.seconds
         return max(by_time, 0.0 if config.steps is None else steps / config.steps)
 
-    def _draw(self) -> list[tuple[int, int]]:
+    def _draw(self) -> list[Pair]:
         """The next images, of different frames as far as there are: one after the other of a shuffled deck."""
-        chosen: list[tuple[int, int]] = []
+        chosen: list[Pair] = []
         while len(chosen) < min(self.config.images, len(self._used)):
-            if not self._order:
-                self._order = [self._used[i] for i in self._rng.permutation(len(self._used))]
+            if not self._deck:
+                self._deck = [self._used[i] for i in self._rng.permutation(len(self._used))]
             taken = {frame for frame, _ in chosen}
-            fresh = next((pair for pair in self._order if pair[0] not in taken), self._order[0])
-            self._order.remove(fresh)
-            chosen.append(fresh)
-        return chosen
+            card = next((pair for pair in self._deck if pair[0] not in taken), self._deck[0])
+            self._deck.remove(card)
+            chosen.append(card)
+        return sorted(chosen)
 
     def _step(self, done: float) -> float:
-        figure, config = self.figure, self.config
+        tensors = self.figure.tensors()
+        for values, fitted in zip(tensors, self._fitted, strict=True):
+            values.requires_grad_(fitted)
         chosen = self._draw()
-        wanted = (config.gaussians, config.poses, config.poses, config.shape)
-        tensors = figure.tensors()
-        for tensor, on in zip(tensors, wanted, strict=True):
-            tensor.requires_grad_(on)
-        loss = self._error(chosen) + self._prior(sorted({row for row, _ in chosen}))
-        asked = [tensor for tensor in tensors if tensor.requires_grad]
-        gradients = iter(torch.autograd.grad(loss, asked))
-        for tensor in tensors:
-            tensor.requires_grad_(False)
-        rows = torch.tensor(sorted({row for row, _ in chosen}), device=figure.metres.device)
-        scale = 1.0 if done < 0.7 else max(0.1, 1 - (done - 0.7) / 0.3)
-        for adam, on, some in (
-            (self._gaussians, wanted[0], None),
-            (self._turns, wanted[1], rows),
-            (self._places, wanted[2], rows),
-            (self._shape, wanted[3], None),
-        ):
-            if on:
+        seen = sorted({frame for frame, _ in chosen})
+        loss = self.likeness.error(*self._draw_images(chosen)) / (len(chosen) * self.seen.person)
+        loss = loss + self._improbability(seen)
+        gradients = iter(torch.autograd.grad(loss, [values for values in tensors if values.requires_grad]))
+        scale = min(1.0, max(_SMALLEST, (1 - done) / (1 - _SLOWING)))
+        rows = (None, torch.tensor(seen, device=loss.device), None)
+        for values, adam, some in zip(tensors, self._adams, rows, strict=True):
+            if values.requires_grad:
+                values.requires_grad_(False)
                 adam.step(next(gradients), some, scale)
         return float(loss.detach())
 
-    def _error(self, chosen: Sequence[tuple[int, int]]) -> Tensor:
-        """Squared error of colour and mask per pixel of the person. []"""
-        rendered, rgb, alpha = self._render(chosen)
-        error = (rendered.rgb - rgb).square().sum() / 3 + (rendered.alpha - alpha).square().sum()
-        return error / (len(chosen) * self.seen.person)
-
-    def _render(self, chosen: Sequence[tuple[int, int]]):
-        frames, views = (list(part) for part in zip(*chosen, strict=True))
+    def _draw_images(self, pairs: Sequence[Pair]) -> tuple[RenderOutput, Tensor, Tensor]:
+        """What is drawn of some images, and the images with their masks."""
+        frames, views = (list(part) for part in zip(*pairs, strict=True))
         rows = sorted(set(frames))
         posed = self.figure.posed(rows)
-        posed = posed[[rows.index(frame) for frame in frames]] if rows != frames else posed
-        cameras = self.seen.cameras
-        picked = type(cameras)(
-            cameras.viewmats[frames, views][:, None], cameras.Ks[frames, views][:, None], cameras.width, cameras.height
-        )
-        out = render(posed, picked)
-        return out, self.seen.rgb[frames, views][:, None], self.seen.alpha[frames, views][:, None]
+        if rows != frames:
+            posed = posed[[rows.index(frame) for frame in frames]]
+        drawn = render(posed, self.seen.cameras_of(frames, views))
+        return drawn, self.seen.rgb[frames, views][:, None], self.seen.alpha[frames, views][:, None]
 
-    def _prior(self, rows: list[int]) -> Tensor:
-        """How improbable what was added to poses and shape is. []"""
-        figure, config = self.figure, self.config
-        off = (figure.degrees[rows] / config.degrees_sigma).square().sum() / len(rows)
-        off = off + (figure.metres[rows] / config.metres_sigma).square().sum() / len(rows)
-        return config.pose_prior * (off + (figure.shape / config.shape_sigma).square().sum())
+    def _improbability(self, rows: Sequence[int]) -> Tensor:
+        """Of what was added to poses of some frames, in the mean, and to the shape. []"""
+        moved = (self.figure.moved[rows] / self._sigma).square().sum() / len(rows)
+        return self.config.prior * (moved + (self.figure.shape / self.config.shape_sigma).square().sum())
 
     @torch.no_grad()
-    def _check(self) -> float:
-        """PSNR of what is held back, of all images where nothing is; dB."""
-        errors = []
-        for pair in self._held or self._used:
-            rendered, rgb, _ = self._render([pair])
-            errors.append((rendered.rgb.clamp(0, 1) - rgb).square().mean().clamp_min(1e-10))
-        return float((-10 * torch.stack(errors).log10()).mean())
+    def check(self) -> float:
+        """The score of what is held back, of all images where nothing is."""
+        scores = [self.likeness.score(*self._draw_images([pair])) for pair in self._held or self._used]
+        return float(torch.stack(scores).mean())
 
 
-def hold_back(frames: int, views: int) -> tuple[list[tuple[int, int]], list[tuple[int, int]]]:
-    """Which images of T frames by V cameras are held back, and which are fitted to, as pairs of positions.
+def hold_back(frames: int, views: int) -> tuple[list[Pair], list[Pair]]:
+    """Which images of T frames by V cameras are held back, and which are fitted to.
 
-    With several cameras, other views of evenly spread frames, so that every frame keeps one; with one, whole frames.
-    One image is fitted to.
+    With several cameras, one view of some evenly spread frames, so that every frame keeps others; with one, whole
+    frames. A single image is fitted to.
     """
     every = [(frame, view) for frame in range(frames) for view in range(views)]
     count = max(1, round(_HELD_BACK * len(every)))
     if views > 1:
-        count = min(count, frames)
-        rows = np.linspace(0, frames - 1, count).round().astype(int).tolist()
+        rows = np.linspace(0, frames - 1, min(count, frames)).round().astype(int).tolist()
         held = [(row, (1 + i) % views) for i, row in enumerate(rows)]
     elif frames > 1:
         rows = np.linspace(0, frames - 1, min(count, frames - 1) + 2).round().astype(int)[1:-1].tolist()

@@ -35,6 +35,12 @@ class Observations:
         cameras = replace(self.cameras, Ks=Ks, width=width, height=height)
         return Observations(cameras, _shrink(self.rgb, block, 1.0), _shrink(self.alpha, block, 0.0))
 
+    def cameras_of(self, frames: list[int], views: list[int]) -> Cameras:
+        """Those of some images, by position, each for a scene of its own. [len(frames), 1]"""
+        cameras = self.cameras
+        viewmats, Ks = cameras.viewmats[frames, views], cameras.Ks[frames, views]
+        return replace(cameras, viewmats=viewmats[:, None], Ks=Ks[:, None])
+
     @property
     def person(self) -> float:
         """Pixels of the person in an image, in the mean."""

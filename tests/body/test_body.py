@@ -10,7 +10,7 @@ from smplx.lbs import batch_rigid_transform
 from smplx.utils import Struct
 
 from hgg_pyg.avatar import Animator, BoundAvatar
-from hgg_pyg.body import BodyArrays, BodyModel, fast_blend, load_body, read_body
+from hgg_pyg.body import BodyArrays, BodyModel, fast_blend, fast_chain, load_body, read_body
 from hgg_pyg.body.files import DEFAULT_BODY
 from hgg_pyg.body.model import rotation_matrices
 from hgg_pyg.body.open_smplx import open_smplx
@@ -93,8 +93,8 @@ def test_the_kernels_of_a_pose_equal_plain_torch(kind, frames, monkeypatch):
         pose = replace(pose, expression=torch.linspace(-1, 1, frames * 5, dtype=torch.float64).view(frames, 5))
     constant, found = body.pose(pose), pose_and_differentiate(body, pose)
     assert torch.equal(body.maps(pose), constant.vertex_transforms)
-    for name in ("can_blend", "can_move"):
-        monkeypatch.setattr(fast_blend, name, lambda *_: False)
+    for module, name in ((fast_blend, "can_blend"), (fast_blend, "can_move"), (fast_chain, "can_chain")):
+        monkeypatch.setattr(module, name, lambda *_: False)
     expected = pose_and_differentiate(body, pose)
     assert torch.equal(constant.vertex_transforms, found[0])
     torch.testing.assert_close(constant.vertices, expected[1], rtol=1e-12, atol=1e-12)
@@ -152,11 +152,13 @@ def test_a_skeleton_of_another_size():
     assert torch.allclose(body.pose(pose).vertices, expected, atol=1e-5)
 
 
-def test_joint_transforms_are_smplx_s_to_the_bit(body):
+def test_joint_transforms_are_smplx_s_to_the_bit(body, monkeypatch):
     pose = random_pose(3)
     axis_angle = torch.cat([pose.global_orient, pose.body_pose], 1).view(3, 24, 3)
     joints = body.rest_joints(pose.betas)
     expected = batch_rigid_transform(rotation_matrices(axis_angle), joints.expand(3, -1, -1), body.parents)[1]
+    torch.testing.assert_close(body.bend(pose, joints)[0], expected, rtol=1e-5, atol=1e-6)
+    monkeypatch.setattr(fast_chain, "can_chain", lambda *_: False)
     assert torch.equal(body.bend(pose, joints)[0], expected)
 
 

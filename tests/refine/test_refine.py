@@ -17,7 +17,7 @@ from hgg_pyg.data.layouts import make_capture
 from hgg_pyg.data.pose_noise import PoseNoise
 from hgg_pyg.data.views import spread_cameras
 from hgg_pyg.model.direct_binding import DirectBinding
-from hgg_pyg.refine import RefineConfig, mend_poses, refine
+from hgg_pyg.refine import RefineConfig, forward_and_refine, mend_poses, poses_by_masks, refine
 from hgg_pyg.refine.adam import RowAdam
 from hgg_pyg.refine.fit import hold_back
 from hgg_pyg.render import render
@@ -106,10 +106,43 @@ def test_mended_poses_come_nearer_to_the_images(source, avatar) -> None:
     assert error(avatar, start, mended) < error(avatar, start, before)
 
 
+def test_masks_tell_what_is_common_to_all_frames(source) -> None:
+    """An avatar made of frames that are all misplaced is misplaced alike; the masks are not."""
+    truth = source.capture.poses
+    away = truth.transl + torch.tensor([0.1, 0.0, 0.0])
+    start = replace(source, capture=source.capture.with_poses(replace(truth, transl=away)))
+    config = RefineConfig(seconds=None, steps=30, images=8, metres_rate=0.01, metres_sigma=0.2, degrees_rate=0.01)
+    mended = poses_by_masks(start, FRAMES, config)
+    assert (mended.transl - truth.transl[list(FRAMES)]).mean(0)[0].abs() < 0.06
+    assert torch.equal(mended.betas, truth.betas)
+
+
+def test_the_forward_pass_is_repeated_where_poses_were_mended(source) -> None:
+    seen = []
+
+    def forward(source: FrameSource) -> BoundAvatar:
+        seen.append(source.capture.poses)
+        return direct(source)
+
+    start = noisy(source, 4)
+    first, refined = forward_and_refine(forward, start, FRAMES, RefineConfig(seconds=None, steps=40))
+    assert len(seen) == 2
+    assert seen[0] is start.capture.poses
+    before = error(first, start, start.capture.poses[list(FRAMES)])
+    assert error(refined.avatar, start, refined.poses) < 0.8 * before
+    once = RefineConfig(seconds=None, steps=1, mask_share=0.0)
+    forward_and_refine(forward, start, FRAMES, once)
+    forward_and_refine(forward, start, FRAMES, replace(once, mask_share=0.5, poses=False))
+    assert len(seen) == 4
+
+
 def test_one_camera_and_one_frame_work(source) -> None:
     one = replace(source, cameras=source.cameras[:1])
     for frames in (FRAMES, FRAMES[:1]):
-        refined = refine(direct(one, frames), one, frames, RefineConfig(seconds=None, steps=3))
+        config = RefineConfig(seconds=None, steps=4, mask_share=0.25)
+        refined = refine(direct(one, frames), one, frames, config)
+        assert refined.steps == 4
+        _, refined = forward_and_refine(lambda source, frames=frames: direct(source, frames), one, frames, config)
         assert refined.steps == 3
 
 
@@ -123,9 +156,15 @@ def test_a_pose_that_is_no_number_is_named(source, avatar) -> None:
     broken = source.capture.poses.body_pose.clone()
     broken[2, 5] = float("nan")
     bad = replace(source, capture=source.capture.with_poses(replace(source.capture.poses, body_pose=broken)))
-    for fit in (refine, mend_poses):
+    config = RefineConfig(seconds=None, steps=1)
+    for fit in (
+        lambda: refine(avatar, bad, FRAMES, config),
+        lambda: mend_poses(avatar, bad, FRAMES, config),
+        lambda: poses_by_masks(bad, FRAMES, config),
+        lambda: forward_and_refine(direct, bad, FRAMES, config),
+    ):
         with pytest.raises(UserError, match=r"frame \d+: body_pose: expected finite numbers, found NaN or infinity"):
-            fit(avatar, bad, FRAMES, RefineConfig(seconds=None, steps=1))
+            fit()
 
 
 def test_a_frame_without_a_person_is_named(source, avatar, monkeypatch) -> None:

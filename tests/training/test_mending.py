@@ -1,5 +1,7 @@
 """Training a network that corrects poses: noise on them, what is learnt of it, and weights to start from."""
 
+import os
+import socket
 from dataclasses import replace
 
 import numpy as np
@@ -9,10 +11,12 @@ from accelerate import Accelerator
 
 from hgg_pyg import train as train_command
 from hgg_pyg.backbones import BackboneConfig, make_backbone
+from hgg_pyg.body import load_body
 from hgg_pyg.config import ClipConfig
 from hgg_pyg.data import frame_sources, open_captures
 from hgg_pyg.data.mending import mended_source
 from hgg_pyg.data.pose_images import SIDE, load_pose_images
+from hgg_pyg.io.tensors import load_tensors
 from hgg_pyg.model.config import ModelConfig
 from hgg_pyg.model.direct_binding import DirectBinding
 from hgg_pyg.model.network import HGGNet
@@ -21,20 +25,25 @@ from hgg_pyg.training.losses import LossConfig, pose_loss
 from hgg_pyg.training.run import TrainConfig
 from hgg_pyg.training.trainer import Trainer, Untold
 from hgg_pyg.types import UserError
+from tests import python
 
 
-@pytest.fixture
-def config(tiny_captures, tmp_path):
+def small(captures, out):
     return TrainConfig(
-        data=tiny_captures,
+        data=captures,
         name="tiny",
-        out=tmp_path / "runs",
-        cache=tmp_path / "cache",
+        out=out / "runs",
+        cache=out / "cache",
         steps=2,
         model=ModelConfig(num_layers=0, hidden_channels=8, heads=2, mend=2),
         clip=ClipConfig(frames=2, target_views=2, target_poses=1, pose_noise=5.0),
         loss=LossConfig(lpips=0),
     )
+
+
+@pytest.fixture
+def config(tiny_captures, tmp_path):
+    return small(tiny_captures, tmp_path)
 
 
 @pytest.fixture(scope="module")
@@ -142,3 +151,49 @@ def test_training_starts_from_weights(config, sources, tmp_path):
         trainer(replace(config, model=wider, start=tmp_path / "first"), sources)
     with pytest.raises(UserError, match="expected a saved model, found nothing"):
         trainer(replace(config, start=tmp_path / "nowhere"), sources)
+
+
+TWO = """
+import sys
+from pathlib import Path
+from hgg_pyg.io.tensors import save_tensors
+from hgg_pyg.processes import join_processes
+from tests.training.test_mending import gradients
+
+data, out = Path(sys.argv[1]), Path(sys.argv[2])
+accelerator = join_processes("no", 1)
+found = gradients(accelerator, data, out)
+if accelerator.is_main_process:
+    save_tensors(out / "two.safetensors", found, {})
+"""
+
+
+def gradients(accelerator, data, out):
+    """Of one clip, which all processes take."""
+    body = load_body()
+    sources = frame_sources(open_captures(data, 32, body).train, 4, make_backbone(BackboneConfig()), body, out)
+    made = Trainer(small(data, out), accelerator, sources, ())
+    loss, _ = made.loss(made.load(np.random.default_rng(0)))
+    accelerator.backward(loss)
+    return {name: weight.grad for name, weight in made.network.named_parameters()}
+
+
+@pytest.mark.slow
+def test_two_processes_learn_poses_as_one_does(tiny_captures, tmp_path):
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        shared = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(free.getsockname()[1]), "WORLD_SIZE": "2"}
+    started = [
+        python.start(
+            *("-c", TWO, tiny_captures, tmp_path),
+            env={**os.environ, **shared, "RANK": str(rank), "LOCAL_RANK": str(rank)},
+        )
+        for rank in range(2)
+    ]
+    alone = gradients(Accelerator(cpu=True), tiny_captures, tmp_path)
+    for process in [process.finish(timeout=240) for process in started]:
+        assert process.returncode == 0, process.stderr
+    both = load_tensors(tmp_path / "two.safetensors").tensors
+    assert alone.keys() == both.keys()
+    for name, gradient in alone.items():
+        torch.testing.assert_close(both[name], gradient, rtol=1e-4, atol=1e-6)

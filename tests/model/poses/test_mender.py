@@ -6,7 +6,10 @@ import pytest
 import torch
 
 from graphs import BENDS, JOINT, LASTS, joint_graph
+from hgg_pyg.body import BodyModel
 from hgg_pyg.body.blending import blend
+from hgg_pyg.body.model import rotation_matrices
+from hgg_pyg.body.open_smplx import open_smplx
 from hgg_pyg.body.skin_points import skin_points
 from hgg_pyg.model.config import ModelConfig
 from hgg_pyg.model.network import HGGNet
@@ -16,7 +19,7 @@ from hgg_pyg.model.poses.pulls import PoseImages, Pulls, look, start_colors
 from hgg_pyg.model.poses.stance import Stance, axis_angle, corrected
 from hgg_pyg.nn.conv_choice import ConvChoice
 from hgg_pyg.render import render
-from hgg_pyg.types import Cameras, Gaussians
+from hgg_pyg.types import BodyPose, Cameras, Gaussians
 
 POINTS = 300
 SIDE = 48
@@ -114,8 +117,6 @@ def test_rotations_come_back_as_axis_and_angle():
     generator = torch.Generator().manual_seed(0)
     vectors = torch.nn.functional.normalize(torch.randn(50, 3, generator=generator), dim=-1).double()
     vectors = vectors * torch.linspace(0, 3.1, 50, dtype=torch.float64)[:, None]
-    from hgg_pyg.body.model import rotation_matrices
-
     torch.testing.assert_close(axis_angle(rotation_matrices(vectors)), vectors, rtol=0, atol=1e-5)
 
 
@@ -221,3 +222,21 @@ def test_a_network_corrects_poses_or_takes_them_as_they_are(body, points, poses,
         plain(None, (body, poses, images))
     with pytest.raises(ValueError, match="expected a body of 55 joints, found 24"):
         HGGNet(replace(config, mend=1, num_joints=55)).mended(body, poses, images)
+
+
+def test_a_body_of_55_joints_and_more_values_of_shape_than_are_corrected():
+    body = BodyModel(open_smplx())
+    pose = BodyPose(torch.zeros(12), torch.zeros(1, 3), torch.zeros(1, 162), torch.zeros(1, 3))
+    body.shapedirs = torch.nn.functional.pad(body.shapedirs, (0, 12 - body.shapedirs.shape[-1]))
+    convs = ConvChoice("auto")
+    network = PoseMender(8, 55, 1, lambda: convs.make((8, 8), 8, 2, same_nodes=True))
+    torch.nn.init.constant_(network.head[-1].bias, 0.1)
+    torch.nn.init.constant_(network.shape_head[-1].bias, 0.1)
+    cameras = ring(2)
+    cameras = replace(cameras, viewmats=cameras.viewmats[None], Ks=cameras.Ks[None])
+    images = PoseImages(cameras, torch.ones(1, 2, SIDE, SIDE, 3), torch.zeros(1, 2, SIDE, SIDE, 1))
+    found = network(body, pose, images).poses
+    assert found.body_pose.shape == (1, 162)
+    assert found.body_pose.any()
+    assert found.betas[:10].all()
+    assert not found.betas[10:].any()

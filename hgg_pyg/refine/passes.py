@@ -1,0 +1,73 @@
+"""The order of things: poses by masks, the forward pass on them, the fit."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+
+import torch
+
+from hgg_pyg.avatar import BoundAvatar
+from hgg_pyg.data.frames import FrameSource
+from hgg_pyg.refine.config import RefineConfig
+from hgg_pyg.refine.figure import Figure
+from hgg_pyg.refine.fit import Clock, Fit, Refined, body_on
+from hgg_pyg.refine.likeness import Colours, Outlines, bare_body
+from hgg_pyg.refine.observations import check_poses, observe
+from hgg_pyg.refine.poses import COARSE
+from hgg_pyg.types import BodyPose
+
+
+def forward_and_refine(
+    forward: Callable[[FrameSource], BoundAvatar],
+    source: FrameSource,
+    frames: Sequence[int],
+    config: RefineConfig,
+    progress: bool = False,
+    clock: Clock = time.perf_counter,
+) -> tuple[BoundAvatar, Refined]:
+    """An avatar by a forward pass on the poses as they are, and a better one some seconds later.
+
+    Poses are mended by masks first; where that moved any, the forward pass is repeated on them: the per-frame network
+    places Gaussians by the pose, and no fit brings them to where it would have put them. The rest of the seconds is
+    for `refine`, from the pass with the better PSNR of what is held back. The first forward pass does not count among
+    the seconds, the second one does.
+
+    Args:
+        forward: the avatar of these frames of a source by its capture's poses.
+        source: the capture with the poses to begin with.
+        frames: T frames by position.
+        config: what is fitted and for how long.
+        progress: show a bar.
+        clock: tells seconds.
+
+    Returns:
+        The first pass's avatar, and what the fit ended with.
+
+    Raises:
+        UserError: a file is broken, a pose is not finite, or the masks of a frame show nobody.
+    """
+    check_poses(source, frames, source.capture.poses[list(frames)])
+    with torch.no_grad():
+        first = forward(source)
+    begin, device = clock(), first.gaussians.means.device
+    body, seen = body_on(source, device), observe(source, frames, source.cameras, device)
+    poses = source.capture.poses[list(frames)].to(device)
+    by_masks = replace(config.part(config.mask_share).of_poses, prior=config.mask_prior)
+    config = config.less(config.mask_share) if config.poses and config.mask_share else config
+    colours = Fit(Figure(first, body, poses), seen, config, Colours(), begin, clock)
+    if config.poses and config.mask_share:
+        bare = Figure(bare_body(body, first.betas), body, poses)
+        mended = Fit(bare, seen.shrunk(COARSE), by_masks, Outlines(), begin, clock).run().poses
+        if bool(bare.moved.any()):
+            with torch.no_grad():
+                again = forward(with_poses(source, frames, mended))
+            fit = Fit(Figure(again, body, mended), seen, config, Colours(), begin, clock)
+            colours = max(colours, fit, key=Fit.check)
+    return first, colours.run(progress)
+
+
+def with_poses(source: FrameSource, frames: Sequence[int], poses: BodyPose) -> FrameSource:
+    """The same capture with other poses of some frames (by position)."""
+    return replace(source, capture=source.capture.with_poses(source.capture.poses.put(frames, poses)))
