@@ -16,7 +16,8 @@ from hgg_pyg.body import BodyModel
 from hgg_pyg.body.skinning import matrix_to_quaternion
 from hgg_pyg.data.frames import FrameSource
 from hgg_pyg.refine.config import RefineConfig
-from hgg_pyg.refine.fit import Refined, refine
+from hgg_pyg.refine.fit import Refined
+from hgg_pyg.refine.passes import forward_and_refine
 from hgg_pyg.types import Gaussians, UserError
 
 _OVERLAP = 0.4  # standard deviation along the surface, in distances between neighbours: best against the silhouette
@@ -104,10 +105,11 @@ def optimise(
         clock: tells seconds.
 
     Raises:
-        UserError: as `blank_avatar` and `refine`.
+        UserError: as `blank_avatar` and `forward_and_refine`.
     """
-    begin = clock()
-    blank = blank_avatar(source.body, source.capture.poses.betas, count, config.seed)
-    left = None if config.seconds is None else max(config.seconds - (clock() - begin), 1e-3)
-    own = replace(config, gaussian_rate=_GAUSSIAN_RATE, seconds=left)
-    return refine(blank, source, frames, own, progress, clock=clock)
+    own = replace(config, gaussian_rate=_GAUSSIAN_RATE)
+
+    def blank(posed: FrameSource) -> BoundAvatar:
+        return blank_avatar(posed.body, posed.capture.poses.betas, count, config.seed)
+
+    return forward_and_refine(blank, source, frames, own, progress, clock)[1]
