@@ -20,8 +20,11 @@ from hgg_pyg.data.pose_noise import Degrees
 from hgg_pyg.evaluation.evaluator import METHODS, Contender, Extras, evaluate
 from hgg_pyg.evaluation.lpips import load_all_lpips
 from hgg_pyg.evaluation.reporting import Report, parse_methods
+from hgg_pyg.evaluation.reporting.report import OURS
 from hgg_pyg.evaluation.test_poses import TestPoses
 from hgg_pyg.io.files import try_folder
+from hgg_pyg.refine import RefineConfig
+from hgg_pyg.refine.config import Seconds
 from hgg_pyg.runtime import run_command
 from hgg_pyg.training.inputs import loss_text
 from hgg_pyg.training.run import TrainConfig, read_config
@@ -53,6 +56,8 @@ class EvaluateConfig:
     """where a method's folder lacks images, leave them out for all methods and count them"""
     also: tyro.conf.UseAppendAction[tuple[Path, ...]] = ()
     """folder of another run on the same per-frame network, scored under its folder's name; repeatable"""
+    refine: Seconds | None = None
+    """score the run once more, with a fit of so many seconds to the input images after its forward pass"""
     save_images: Path | None = None
     """folder to which ground truth, renders and cameras are written, laid out as for --method"""
     regions: bool = False
@@ -79,6 +84,8 @@ def main(config: EvaluateConfig) -> Report:
     trained = read_config(config.run)  # first: captures and networks are read once all options are known to be right
     others = tuple(_read_other(config.run, trained, path) for path in config.also)
     names = [*METHODS, "ground truth", *(path.resolve().name for path in config.also)]
+    if config.refine is not None:
+        names.append(refined_name(config.refine))
     if len({name.casefold() for name in names}) < len(names):
         raise UserError(f"--also: expected folders of different names, found {', '.join(names[3:])}")
     folders = parse_methods(config.method, names)
@@ -88,8 +95,11 @@ def main(config: EvaluateConfig) -> Report:
     run = open_run(config.run, config.data, device, config.body, config.cache)
     also = tuple(
         Contender(name, load_network(path, run.body, run.backbone, device), other.graph, other.clip.frames)
-        for name, path, other in zip(names[3:], config.also, others, strict=True)
+        for name, path, other in zip(names[3:], config.also, others, strict=False)
     )
+    if config.refine is not None:
+        fit = RefineConfig(seconds=config.refine)
+        also += (Contender(refined_name(config.refine), run.model, trained.graph, trained.clip.frames, fit),)
     lpips, out = load_all_lpips(), config.out or config.run
     try_folder(out, "--out")
     if config.save_images is not None:
@@ -111,6 +121,11 @@ def main(config: EvaluateConfig) -> Report:
     report.save(out, config.run, config.regions)
     print(f"{report.table(config.regions)}\n{out / 'report.html'} has the images")
     return report
+
+
+def refined_name(seconds: float) -> str:
+    """What a run with a fit after its forward pass is called in tables."""
+    return f"{OURS} + {seconds:g} s"
 
 
 def _read_other(run: Path, trained: TrainConfig, path: Path) -> TrainConfig:

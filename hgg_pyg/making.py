@@ -1,4 +1,4 @@
-"""From a capture to an avatar in one forward pass: what `python -m hgg_pyg.avatar` does, for Python."""
+"""From a capture to an avatar in one forward pass, and a fit if asked: what `python -m hgg_pyg.avatar` does."""
 
 from __future__ import annotations
 
@@ -16,10 +16,11 @@ from hgg_pyg.body import BodyModel
 from hgg_pyg.data.clip_input import ClipInput, graph_for, load_clip
 from hgg_pyg.data.clips import Target, even_frames, load_target
 from hgg_pyg.data.frames import FrameSource
-from hgg_pyg.data.mending import mended_source
+from hgg_pyg.data.mending import mended_source, with_poses
 from hgg_pyg.evaluation.metrics import psnr
 from hgg_pyg.model.direct_binding import DirectBinding
 from hgg_pyg.model.network import HGGNet
+from hgg_pyg.refine import RefineConfig, Refined, forward_and_refine
 from hgg_pyg.render import render
 from hgg_pyg.types import UserError
 
@@ -41,6 +42,7 @@ class Maker:
     body: BodyModel
     frames: int  # T, how many are joined
     name: str  # of the weights, for people
+    refine: RefineConfig | None = None  # a fit after the forward pass; none if None
 
     def make(self, source: FrameSource, fps: float) -> Made:
         """The avatar of a capture, of T of its frames, evenly spaced.
@@ -50,7 +52,7 @@ class Maker:
             fps: frames per second of the capture, for its own motion.
 
         Raises:
-            UserError: a file is broken, or no frame shows the person.
+            UserError: a file is broken, a pose is not finite, or no frame shows the person.
         """
         source = source.usable()
         capture = source.capture
@@ -60,13 +62,31 @@ class Maker:
         frames = even_frames(0, len(capture.frames), self.frames)
         source = mended_source(source, frames, self.model)
         capture = source.capture
-        predicted = source.predict_all(frames)
-        clip = load_clip(source, frames, self.spec, images=self.model.feedback, gaussians=predicted)
+        clip = self._clip(source, frames)
         direct, bound = (without_faint(self._bound(clip, model)) for model in (DirectBinding(), self.model))
-        avatar = bound.rig(self.body, seen_of(source, frames), about=self._about(source, frames, bound))
+        scores = [input_psnr(direct, source, frames)]
+        about: dict[str, str] = {}
+        if self.refine is not None:
+            refined = self._refined(source, frames, bound, self.refine)
+            bound, source = without_faint(refined.avatar), with_poses(source, frames, refined.poses)
+            about["refined"] = f"{refined.steps} steps in {refined.seconds:.1f} s, {refined.stopped}"
+        about = {**self._about(source, frames, bound), **about}
+        avatar = bound.rig(self.body, seen_of(source, frames), about=about)
         motion = upright_motion(CAPTURED, fps, capture.poses[:_MOST_MOTION], avatar.skeleton)
-        scores = [input_psnr(each, source, frames) for each in (direct, bound)]
+        scores.append(input_psnr(bound, source, frames))
         return Made(replace(avatar, motions=(motion,)), *scores)
+
+    def _refined(self, source: FrameSource, frames: Sequence[int], first: BoundAvatar, config: RefineConfig) -> Refined:
+        """What a fit that starts at a first avatar ends with, on the CPU."""
+
+        def forward(source: FrameSource) -> BoundAvatar:
+            return without_faint(self._bound(self._clip(source, frames), self.model))
+
+        return forward_and_refine(forward, source, frames, config, progress=True, first=first)[1]
+
+    def _clip(self, source: FrameSource, frames: Sequence[int]) -> ClipInput:
+        predicted = source.predict_all(frames)
+        return load_clip(source, frames, self.spec, images=self.model.feedback, gaussians=predicted)
 
     @torch.no_grad()
     def _bound(self, clip: ClipInput, model: HGGNet | DirectBinding) -> BoundAvatar:

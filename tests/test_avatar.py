@@ -1,5 +1,6 @@
 """Captures to avatars: what is in the file is what the network gave, in every layout and with every choice."""
 
+import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -118,3 +119,13 @@ def test_wrong_inputs_end_in_one_line(
     assert stop.value.code == 2
     assert message.format(**places) in said
     assert not list(tmp_path.iterdir())
+
+
+def test_an_avatar_is_refined_if_asked(subject: Path, direct: Path, tmp_path: Path, capsys) -> None:
+    out = main(AvatarConfig(capture=subject, out=tmp_path / "refined.avatar", direct=True, fps=6, refine=1.5))
+    refined, before = Avatar.load(out), Avatar.load(direct)
+    assert re.fullmatch(r"\d+ steps in \d+\.\d s, out of time", refined.about["refined"])
+    assert "refined" not in before.about
+    assert not torch.equal(refined.gaussians.colors, before.gaussians.colors)
+    assert torch.equal(refined.motions[0].global_orient, before.motions[0].global_orient)
+    assert "dB (direct binding, fitted to them for 1.5 s), direct binding" in capsys.readouterr().out

@@ -82,6 +82,13 @@ def test_direct_binding_does_not_depend_on_the_weights(run, saved, tiny_captures
     assert np.array_equal(numbers(swapped, "ours"), numbers(report, "second"))
 
 
+def test_a_fit_after_the_forward_pass_is_a_method_of_its_own(run, saved, tmp_path):
+    report = main(EvaluateConfig(run, refine=1.5, out=tmp_path / "out", shown=0))
+    assert report.methods == ("direct binding", "ours", "ours + 1.5 s")
+    assert np.array_equal(numbers(saved[0], "ours"), numbers(report, "ours"))
+    assert numbers(report, "ours + 1.5 s")[:, 0].mean() > numbers(report, "ours")[:, 0].mean()
+
+
 def test_saved_images_read_back_score_the_same(run, saved, tmp_path):
     first, out = saved
     methods = (f"copy={out / 'images' / 'ours'}", f"truth={out / 'images' / 'ground_truth'}")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated
 
@@ -15,6 +15,8 @@ from hgg_pyg.avatar.motion import FASTEST, SLOWEST
 from hgg_pyg.config import Bounds, check_choices
 from hgg_pyg.io.files import try_folder
 from hgg_pyg.maker_choice import MakerOptions, open_maker
+from hgg_pyg.refine import RefineConfig
+from hgg_pyg.refine.config import Seconds
 from hgg_pyg.runtime import run_command
 from hgg_pyg.types import UserError
 
@@ -29,6 +31,9 @@ class AvatarConfig(MakerOptions):
     """folder of a subject, or of several of which --subject names one; see docs/captures.md"""
     out: Path | None = None
     """file to write; by default NAME.avatar in this folder, NAME being the subject's"""
+    refine: Seconds | None = None
+    """seconds for which the avatar, the poses of its frames and the shape are fitted to the input images after the
+    forward pass; by default not at all"""
     fps: Annotated[float, Bounds(SLOWEST, FASTEST)] = 30.0
     """frames per second of the capture, at which its own motion is kept"""
 
@@ -47,6 +52,8 @@ def main(config: AvatarConfig) -> Path:
     try_folder(out.parent, "--out")
     if out.is_dir():
         raise UserError(f"--out {out}: expected a file to write, found a folder")
+    if config.refine is not None:
+        maker = replace(maker, refine=RefineConfig(seconds=config.refine))
     made = maker.make(source, config.fps)
     made.avatar.save(out)
     capture = source.capture
@@ -55,10 +62,14 @@ def main(config: AvatarConfig) -> Path:
         f"{out}: {len(made.avatar):,} Gaussians of {capture.name}, {out.stat().st_size / 1e6:.1f} MB, from images of "
         f"{width}x{height} pixels, {len(source.cameras)} cameras, {min(maker.frames, len(capture.frames))} frames, in "
         f"{time.perf_counter() - begin:.0f} s\n"
-        f"input images: {made.psnr:.2f} dB ({maker.name}), direct binding {made.direct_psnr:.2f} dB\n"
+        f"input images: {made.psnr:.2f} dB ({maker.name}{_after(config)}), direct binding {made.direct_psnr:.2f} dB\n"
         f"python -m hgg_pyg.export {out} --to html makes a page that shows it in any browser"
     )
     return out
+
+
+def _after(config: AvatarConfig) -> str:
+    return "" if config.refine is None else f", fitted to them for {config.refine:g} s"
 
 
 if __name__ == "__main__":

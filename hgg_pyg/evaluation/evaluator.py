@@ -35,6 +35,7 @@ from hgg_pyg.evaluation.scores import ImageScore
 from hgg_pyg.evaluation.test_poses import SubjectPoses, TestPoses
 from hgg_pyg.model.direct_binding import DirectBinding
 from hgg_pyg.model.network import HGGNet
+from hgg_pyg.refine import RefineConfig, forward_and_refine
 from hgg_pyg.render import render
 from hgg_pyg.types import BodyPose, Cameras, Gaussians, UserError
 
@@ -54,6 +55,7 @@ class Contender:
     model: HGGNet | DirectBinding
     spec: GraphSpec  # of the graphs that it was trained on
     frames: int  # T
+    refine: RefineConfig | None = None  # the fit after its forward pass, to the input images; none if None
 
 
 @dataclass(frozen=True)
@@ -220,9 +222,17 @@ class _Evaluation:
                 predicted[inputs] = self._timed(partial(source.predict_all, inputs))
             gaussians, before = predicted[inputs]
 
-        def make() -> BoundAvatar:
-            clip = load_clip(mended, inputs, contender.spec, images=model.feedback, gaussians=gaussians)
+        def forward(source: FrameSource, gaussians: Sequence[Gaussians] | None = None) -> BoundAvatar:
+            if gaussians is None:
+                gaussians = source.predict_all(inputs)
+            clip = load_clip(source, inputs, contender.spec, images=model.feedback, gaussians=gaussians)
             return model.avatar(graph_for(clip, model, self.device))
+
+        def make() -> BoundAvatar:
+            first = forward(mended, gaussians)
+            if contender.refine is None:
+                return first
+            return forward_and_refine(forward, mended, inputs, contender.refine, first=first)[1].avatar
 
         avatar, seconds = self._timed(make)
         return _Built(avatar, mending + before + seconds)

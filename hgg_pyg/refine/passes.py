@@ -10,13 +10,13 @@ import torch
 
 from hgg_pyg.avatar import BoundAvatar
 from hgg_pyg.data.frames import FrameSource
+from hgg_pyg.data.mending import with_poses
 from hgg_pyg.refine.config import RefineConfig
 from hgg_pyg.refine.figure import Figure
 from hgg_pyg.refine.fit import Clock, Fit, Refined, body_on
 from hgg_pyg.refine.likeness import Colours, Outlines, bare_body
 from hgg_pyg.refine.observations import check_poses, observe
 from hgg_pyg.refine.poses import COARSE
-from hgg_pyg.types import BodyPose
 
 
 def forward_and_refine(
@@ -26,6 +26,7 @@ def forward_and_refine(
     config: RefineConfig,
     progress: bool = False,
     clock: Clock = time.perf_counter,
+    first: BoundAvatar | None = None,
 ) -> tuple[BoundAvatar, Refined]:
     """An avatar by a forward pass on the poses as they are, and a better one some seconds later.
 
@@ -41,6 +42,7 @@ def forward_and_refine(
         config: what is fitted and for how long.
         progress: show a bar.
         clock: tells seconds.
+        first: the avatar of the first pass, where that has been made.
 
     Returns:
         The first pass's avatar, and what the fit ended with.
@@ -49,8 +51,9 @@ def forward_and_refine(
         UserError: a file is broken, a pose is not finite, or the masks of a frame show nobody.
     """
     check_poses(source, frames, source.capture.poses[list(frames)])
-    with torch.no_grad():
-        first = forward(source)
+    if first is None:
+        with torch.no_grad():
+            first = forward(source)
     begin, device = clock(), first.gaussians.means.device
     body, seen = body_on(source, device), observe(source, frames, source.cameras, device)
     poses = source.capture.poses[list(frames)].to(device)
@@ -66,8 +69,3 @@ def forward_and_refine(
             fit = Fit(Figure(again, body, mended), seen, config, Colours(), begin, clock)
             colours = max(colours, fit, key=Fit.check)
     return first, colours.run(progress)
-
-
-def with_poses(source: FrameSource, frames: Sequence[int], poses: BodyPose) -> FrameSource:
-    """The same capture with other poses of some frames (by position)."""
-    return replace(source, capture=source.capture.with_poses(source.capture.poses.put(frames, poses)))
