@@ -56,7 +56,7 @@ from hgg_pyg.io.files import try_folder
 from hgg_pyg.model.direct_binding import DirectBinding
 from hgg_pyg.model.network import HGGNet
 from hgg_pyg.refine import RefineConfig, forward_and_refine
-from hgg_pyg.refine.blank import optimise
+from hgg_pyg.refine.blank import MOST, optimise
 from hgg_pyg.render import render
 from hgg_pyg.runtime import run_command
 from hgg_pyg.training.run import read_config
@@ -90,7 +90,7 @@ class FrontierBenchmark:
     """input cameras"""
     frames: FrameCount = 8
     """input frames"""
-    blank: GaussianCount = 10_000
+    blank: GaussianCount = MOST
     """Gaussians of the fit from nothing at most, never more than ours: its steps are fast with few"""
     crop: bool = False
     """crop the images to squares around the person"""

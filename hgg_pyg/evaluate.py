@@ -58,6 +58,8 @@ class EvaluateConfig:
     """folder of another run on the same per-frame network, scored under its folder's name; repeatable"""
     refine: Seconds | None = None
     """score the run once more, with a fit of so many seconds to the input images after its forward pass"""
+    optimised: Seconds | None = None
+    """score avatars that are fitted for so many seconds from nothing too, as methods without a network do"""
     save_images: Path | None = None
     """folder to which ground truth, renders and cameras are written, laid out as for --method"""
     regions: bool = False
@@ -86,6 +88,8 @@ def main(config: EvaluateConfig) -> Report:
     names = [*METHODS, "ground truth", *(path.resolve().name for path in config.also)]
     if config.refine is not None:
         names.append(refined_name(config.refine))
+    if config.optimised is not None:
+        names.append(optimised_name(config.optimised))
     if len({name.casefold() for name in names}) < len(names):
         raise UserError(f"--also: expected folders of different names, found {', '.join(names[3:])}")
     folders = parse_methods(config.method, names)
@@ -100,6 +104,9 @@ def main(config: EvaluateConfig) -> Report:
     if config.refine is not None:
         fit = RefineConfig(seconds=config.refine)
         also += (Contender(refined_name(config.refine), run.model, trained.graph, trained.clip.frames, fit),)
+    if config.optimised is not None:
+        fit, name = RefineConfig(seconds=config.optimised), optimised_name(config.optimised)
+        also += (Contender(name, run.model, trained.graph, trained.clip.frames, fit, blank=True),)
     lpips, out = load_all_lpips(), config.out or config.run
     try_folder(out, "--out")
     if config.save_images is not None:
@@ -126,6 +133,11 @@ def main(config: EvaluateConfig) -> Report:
 def refined_name(seconds: float) -> str:
     """What a run with a fit after its forward pass is called in tables."""
     return f"{OURS} + {seconds:g} s"
+
+
+def optimised_name(seconds: float) -> str:
+    """What avatars that are fitted from nothing are called in tables."""
+    return f"optimised {seconds:g} s"
 
 
 def _read_other(run: Path, trained: TrainConfig, path: Path) -> TrainConfig:

@@ -89,6 +89,13 @@ def test_a_fit_after_the_forward_pass_is_a_method_of_its_own(run, saved, tmp_pat
     assert numbers(report, "ours + 1.5 s")[:, 0].mean() > numbers(report, "ours")[:, 0].mean()
 
 
+def test_a_fit_from_nothing_is_a_method_too(run, tmp_path):
+    report = main(EvaluateConfig(run, optimised=1.0, out=tmp_path / "out", shown=0, save_images=tmp_path / "images"))
+    assert report.methods == ("direct binding", "ours", "optimised 1 s")
+    assert np.isfinite(numbers(report, "optimised 1 s")[:, 0]).all()
+    assert any((tmp_path / "images").glob("optimised*/*/*/*/*.png"))
+
+
 def test_saved_images_read_back_score_the_same(run, saved, tmp_path):
     first, out = saved
     methods = (f"copy={out / 'images' / 'ours'}", f"truth={out / 'images' / 'ground_truth'}")

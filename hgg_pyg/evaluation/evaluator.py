@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator, Sequence
 from copy import deepcopy
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import TypeVar
@@ -36,6 +36,7 @@ from hgg_pyg.evaluation.test_poses import SubjectPoses, TestPoses
 from hgg_pyg.model.direct_binding import DirectBinding
 from hgg_pyg.model.network import HGGNet
 from hgg_pyg.refine import RefineConfig, forward_and_refine
+from hgg_pyg.refine.blank import MOST, optimise
 from hgg_pyg.render import render
 from hgg_pyg.types import BodyPose, Cameras, Gaussians, UserError
 
@@ -56,6 +57,7 @@ class Contender:
     spec: GraphSpec  # of the graphs that it was trained on
     frames: int  # T
     refine: RefineConfig | None = None  # the fit after its forward pass, to the input images; none if None
+    blank: bool = False  # fitted from nothing: without a forward pass, with as many Gaussians as ours or fewer
 
 
 @dataclass(frozen=True)
@@ -167,7 +169,12 @@ class _Evaluation:
             avatars = []
             poses = SubjectPoses.of(self.extras.poses, source)
             for contender in self.contenders:
-                built = self._build(poses.estimated, contender, predicted, contender.frames)
+                if contender.blank and contender.refine is not None:
+                    built = self._optimise(
+                        poses.estimated, contender.frames, len(avatars[1].gaussians), contender.refine
+                    )
+                else:
+                    built = self._build(poses.estimated, contender, predicted, contender.frames)
                 avatars.append(built.avatar)
                 if self.extras.timing:
                     self.build_seconds[contender.name].append(built.seconds)
@@ -236,6 +243,10 @@ class _Evaluation:
 
         avatar, seconds = self._timed(make)
         return _Built(avatar, mending + before + seconds)
+
+    def _optimise(self, source: FrameSource, frames: int, count: int, config: RefineConfig) -> _Built:
+        inputs, here = even_frames(0, input_range(source.capture), frames), replace(source, body=self.body)
+        return _Built(*self._timed(lambda: optimise(here, inputs, min(count, MOST), config).avatar))
 
     def _timed(self, work: Callable[[], Result]) -> tuple[Result, float]:
         begin = time.perf_counter()
