@@ -15,11 +15,13 @@ import torch
 import tyro
 from accelerate import PartialState
 
-from hgg_pyg.config import Bounds, check_choices
+from hgg_pyg.config import Bounds, Seed, Steps, check_choices
+from hgg_pyg.data.pose_noise import Degrees
 from hgg_pyg.evaluation.evaluator import METHODS, Contender, Extras, evaluate
 from hgg_pyg.evaluation.lpips import load_all_lpips
 from hgg_pyg.evaluation.reporting import Report, parse_methods
 from hgg_pyg.evaluation.reporting.report import OURS
+from hgg_pyg.evaluation.test_poses import TestPoses
 from hgg_pyg.io.files import try_folder
 from hgg_pyg.refine import RefineConfig
 from hgg_pyg.refine.config import Seconds
@@ -64,6 +66,16 @@ class EvaluateConfig:
     """show the scores inside the mask and its bounding box in the tables, too"""
     shown: Annotated[int, Bounds(0, 1000)] = 4
     """images of each kind in report.html"""
+    pose_noise: Degrees = 0.0
+    """of captures whose poses are the truth: white noise on all of them, degrees for each joint's axes and a third of
+    as many centimetres for the place; novel poses are scored in true, estimated and mended poses"""
+    mend_test_poses: bool = False
+    """score novel poses also in mended ones: each test frame's pose fitted to its input images, never to the scored
+    one; with --pose-noise this is always done"""
+    mend_steps: Steps = 15
+    """how often that fit sees each image"""
+    seed: Seed = 0
+    """of the noise and of that fit"""
 
     def __post_init__(self) -> None:
         check_choices(self)
@@ -108,6 +120,7 @@ def main(config: EvaluateConfig) -> Report:
         folders=folders,
         allow_missing=config.allow_missing,
         save_images=config.save_images,
+        poses=TestPoses(config.pose_noise, config.mend_test_poses, config.mend_steps, config.seed),
     )
     report = evaluate(
         run.model, sources, trained.graph, trained.clip.frames, config.views, run.captures.shared_subjects, extras

@@ -1,4 +1,4 @@
-"""Clips of one capture as others would have filmed it: sizes, crops, fewer cameras and frames, poses a bit off."""
+"""Clips of one capture as others would have filmed it: sizes, crops, fewer cameras and frames."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ from typing import Annotated
 
 import numpy as np
 import torch
-from torch import Tensor
 
 from hgg_pyg.config import Bounds, ClipConfig, FrameCount, Pixels, Share, ViewCount, check_choices, config_digest
 from hgg_pyg.data.capture import Capture
@@ -16,10 +15,7 @@ from hgg_pyg.data.frames import FrameSource
 from hgg_pyg.data.images import fitted_size
 from hgg_pyg.data.views import spread_cameras
 from hgg_pyg.data.windows import person_windows
-from hgg_pyg.types import BodyPose, Cameras
-
-_METRES_PER_DEGREE = 0.003  # by which a person is misplaced whose joints are a degree off
-_OF_ALL_FRAMES = 0.7  # share of the noise's variance that stays the same over a capture, as a fit's bias does
+from hgg_pyg.types import Cameras
 
 
 @dataclass(frozen=True)
@@ -39,8 +35,6 @@ class VarietyConfig:
     """least and most cameras that are input"""
     frames: tuple[FrameCount, FrameCount] = (1, 16)
     """least and most frames that are joined"""
-    pose_noise: Annotated[float, Bounds(0, 90)] = 0.0
-    """degrees by which joints are off in the worst clips, standard deviation; half of the clips have none"""
     input_pixels: Annotated[int, Bounds(1, 10**10)] = 1_200_000
     """pixels of all input images of a clip at most: larger images come with fewer frames, then with fewer cameras"""
 
@@ -82,8 +76,6 @@ def vary(
     at_once = max(1, config.input_pixels // math.prod(capture.size()))  # images
     frames = max(1, min(frames, at_once // count))
     count = min(count, at_once)
-    if rng.random() < 0.5:
-        capture = replace(capture, poses=noisy(capture.poses, rng.uniform(0, config.pose_noise), rng))
     varied = replace(source, capture=capture, cameras=spread_cameras(capture, count))
     return varied, replace(clip, frames=frames, input_views=count)
 
@@ -103,28 +95,6 @@ def resized(capture: Capture, image_size: int, windows: np.ndarray | None = None
         windows=windows,
         window_size=image_size,
         digest=config_digest(capture.digest, f"{image_size} {windows is None}"),
-    )
-
-
-def noisy(poses: BodyPose, degrees: float, rng: np.random.Generator) -> BodyPose:
-    """Poses whose joints are off by some degrees, standard deviation per axis: mostly alike in all frames.
-
-    Args:
-        poses: T frames.
-        degrees: of each joint; the root's place is off by 3 mm for each.
-        rng: what is drawn from.
-    """
-
-    def off(values: Tensor, unit: float) -> Tensor:
-        lasting, passing = rng.normal(size=(1, values.shape[1])), rng.normal(size=tuple(values.shape))
-        noise = math.sqrt(_OF_ALL_FRAMES) * lasting + math.sqrt(1 - _OF_ALL_FRAMES) * passing
-        return values + torch.from_numpy(unit * degrees * noise).to(values)
-
-    return replace(
-        poses,
-        global_orient=off(poses.global_orient, math.radians(0.5)),
-        body_pose=off(poses.body_pose, math.radians(1)),
-        transl=off(poses.transl, _METRES_PER_DEGREE),
     )
 
 

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import math
 import time
 from collections.abc import Callable, Iterator, Sequence
 from copy import deepcopy
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import TypeVar
@@ -26,18 +25,20 @@ from hgg_pyg.data.frames import FrameSource
 from hgg_pyg.data.mending import mended_source
 from hgg_pyg.evaluation.lpips import LEAST_SIZE as LPIPS_SIZE
 from hgg_pyg.evaluation.lpips import LPIPS
-from hgg_pyg.evaluation.metrics import LEAST_SIZE, image_scores, region_scores
+from hgg_pyg.evaluation.metrics import LEAST_SIZE
 from hgg_pyg.evaluation.reporting import Gallery, ImageFolder, Report, Shot, Timing
 from hgg_pyg.evaluation.reporting.image_folder import SavedImages, Wanted
 from hgg_pyg.evaluation.reporting.plan import make_plan, wanted_image
-from hgg_pyg.evaluation.reporting.report import DIRECT, OURS, TASKS
-from hgg_pyg.evaluation.scores import ImageScore, Values
+from hgg_pyg.evaluation.reporting.report import DIRECT, MENDED, OURS, TASKS
+from hgg_pyg.evaluation.scorer import Scorer
+from hgg_pyg.evaluation.scores import ImageScore
+from hgg_pyg.evaluation.test_poses import SubjectPoses, TestPoses
 from hgg_pyg.model.direct_binding import DirectBinding
 from hgg_pyg.model.network import HGGNet
 from hgg_pyg.refine import RefineConfig, forward_and_refine
 from hgg_pyg.refine.blank import MOST, optimise
 from hgg_pyg.render import render
-from hgg_pyg.types import Cameras, Gaussians, UserError
+from hgg_pyg.types import BodyPose, Cameras, Gaussians, UserError
 
 METHODS = (DIRECT, OURS)
 _AT_ONCE = 8  # images that are rendered and scored together: bounds the memory
@@ -72,6 +73,7 @@ class Extras:
     allow_missing: bool = False  # leave out, for all methods, images that are missing in a folder
     remarks: tuple[str, ...] = ()  # of the model, for whoever reads the numbers
     save_images: Path | None = None  # where ground truth and renders go, laid out as `folders` are
+    poses: TestPoses = field(default_factory=TestPoses)  # how poses are known
 
 
 LEAN = Extras(regions=False, timing=False, shown=0)
@@ -137,7 +139,7 @@ class _Evaluation:
         self.gallery = Gallery(extras.shown)
         self.typical = {sources[i].capture.name for i in even_frames(0, len(sources), _SHOWN_SUBJECTS)}
         self.images: list[ImageScore] = []
-        self.notes: list[str] = list(extras.remarks)
+        self.notes: list[str] = [*extras.remarks, *extras.poses.notes]
         self.build_seconds: dict[str, list[float]] = {contender.name: [] for contender in self.contenders}
         self.render_seconds: dict[str, list[float]] = {contender.name: [] for contender in self.contenders}
         sizes = [source.capture.size() for source in sources]
@@ -149,6 +151,7 @@ class _Evaluation:
             self.notes.append(f"LPIPS is not computed: it takes {LPIPS_SIZE} pixels per side, the images have {least}")
         for network in self.lpips:
             network.to(self.device)
+        self.scorer = Scorer(self.lpips, extras.regions)
         if len(self.typical) < len(sources) and extras.shown:
             self.notes.append(f"sheet.png shows {len(self.typical)} of {len(sources)} subjects, evenly spaced")
         self.plan = make_plan(sources, frames, limit, extras.folders, extras.allow_missing)
@@ -161,20 +164,25 @@ class _Evaluation:
         for i, source in enumerate(tqdm(self.sources, desc="evaluating", unit="subject", leave=False)):
             if i == 0 and self.extras.timing:  # kernels are compiled, or loaded, before anything is timed
                 warm = self._build(source, self.contenders[1], {}, 1).avatar
-                self._render(warm, source.capture, 0, source.capture.views(0, [0]))
+                self._render(warm, source.capture.poses[[0]], source.capture.views(0, [0]))
             predicted: dict[tuple[int, ...], tuple[list[Gaussians], float]] = {}
             avatars = []
+            poses = SubjectPoses.of(self.extras.poses, source)
             for contender in self.contenders:
                 if contender.blank and contender.refine is not None:
-                    built = self._optimise(source, contender.frames, len(avatars[1].gaussians), contender.refine)
+                    built = self._optimise(
+                        poses.estimated, contender.frames, len(avatars[1].gaussians), contender.refine
+                    )
                 else:
-                    built = self._build(source, contender, predicted, contender.frames)
+                    built = self._build(poses.estimated, contender, predicted, contender.frames)
                 avatars.append(built.avatar)
                 if self.extras.timing:
                     self.build_seconds[contender.name].append(built.seconds)
                     self.render_seconds[contender.name] += self._time_rendering(built.avatar, source.capture)
-            for task in TASKS:
-                self._score_task(task, source, avatars)
+            if MENDED in self.extras.poses.tasks:
+                self._mend(poses, avatars)
+            for task in self.extras.poses.tasks:
+                self._score_task(task, poses, avatars)
         if self.saved is not None:
             self.saved.close()
         timings = [
@@ -193,6 +201,7 @@ class _Evaluation:
             device=torch.cuda.get_device_name(self.device) if gpu else f"CPU, {torch.get_num_threads()} threads",
             lpips=tuple(network.network for network in self.lpips),
             notes=tuple(self.notes),
+            texts=self.extras.poses.texts,
         )
 
     def _build(
@@ -249,16 +258,28 @@ class _Evaluation:
     def _time_rendering(self, avatar: BoundAvatar, capture: Capture) -> list[float]:
         frame = len(capture.frames) - 1
         camera = capture.views(frame, [0])
-        return [self._timed(partial(self._render, avatar, capture, frame, camera))[1] for _ in range(_RENDERS)]
+        pose = capture.poses[[frame]]
+        return [self._timed(partial(self._render, avatar, pose, camera))[1] for _ in range(_RENDERS)]
 
-    def _render(self, avatar: BoundAvatar, capture: Capture, frame: int, cameras: Cameras) -> Tensor:
-        """[V, H, W, 3] in [0, 1], on the device."""
-        posed = avatar.repose(self.body, capture.poses[[frame]].to(self.device))
+    def _render(self, avatar: BoundAvatar, pose: BodyPose, cameras: Cameras) -> Tensor:
+        """An avatar in one pose. [V, H, W, 3] in [0, 1], on the device"""
+        posed = avatar.repose(self.body, pose.to(self.device))
         return render(posed[0], cameras.to(self.device)).rgb.clamp(0, 1)
 
-    def _score_task(self, task: str, source: FrameSource, avatars: Sequence[BoundAvatar]) -> None:
-        capture = source.capture
-        targets = [part for target in self.plan.targets[capture.name, task] for part in _parts(target)]
+    def _mend(self, poses: SubjectPoses, avatars: Sequence[BoundAvatar]) -> None:
+        """Mend the poses of the frames after the input range by each method's avatar."""
+        name = poses.true.capture.name
+        targets = self.plan.targets[name, TASKS[1]]
+        for contender, avatar in zip(self.contenders, avatars, strict=True):
+            with torch.enable_grad():
+                left = poses.mend(contender.name, avatar, targets)
+            if left and contender is self.contenders[0]:
+                self.notes.append(f"{name}: {left} poses are not mended: no other input image shows the person")
+
+    def _score_task(self, task: str, poses: SubjectPoses, avatars: Sequence[BoundAvatar]) -> None:
+        capture = poses.true.capture
+        planned = task if task in TASKS else TASKS[1]
+        targets = [part for target in self.plan.targets[capture.name, planned] for part in _parts(target)]
         total = sum(len(target.cameras) for target in targets)
         typical = set(even_frames(0, total, 2)) if total and capture.name in self.typical else set()
         done = 0
@@ -267,17 +288,18 @@ class _Evaluation:
             truth, alpha = truth.to(self.device), alpha.to(self.device)
             names = [wanted_image(capture, task, target.frame, camera) for camera in target.cameras]
             rendered: list[Tensor | None] = []
-            rendered += [self._render(avatar, capture, target.frame, cameras) for avatar in avatars]
+            for contender, avatar in zip(self.contenders, avatars, strict=True):
+                own = [poses.of_image(task, contender.name, target.frame, camera) for camera in target.cameras]
+                # Poses of one frame are one and the same object but where input cameras are mended for.
+                groups = {id(pose): pose for pose in own}
+                images = {key: self._render(avatar, pose, cameras) for key, pose in groups.items()}
+                rendered.append(torch.stack([images[id(pose)][i] for i, pose in enumerate(own)]))
             for folder in self.extras.folders:
-                if (folder.name, task) in self.plan.absent:
+                if task not in TASKS or (folder.name, task) in self.plan.absent:
                     rendered.append(None)
                     continue
                 rendered.append(torch.from_numpy(np.stack([folder.read(name) for name in names])).to(self.device))
-            perceived = self._perceived(rendered, truth)
-            rows = [
-                None if images is None else self._scores(images, truth, alpha, columns)
-                for images, columns in zip(rendered, perceived, strict=True)
-            ]
+            rows = self.scorer(rendered, truth, alpha)
             after = target.frame - input_range(capture) + 1
             for i, name in enumerate(names):
                 psnrs: list[float | None] = []
@@ -291,47 +313,13 @@ class _Evaluation:
                 assert ours is not None
                 make = partial(_shot, name, i, truth, rendered, tuple(psnrs))
                 self.gallery.offer(task, direct, ours, make, done + i in typical)
-            if self.saved is not None:
+            if self.saved is not None and task in TASKS:
                 shown = zip(("ground truth", *self.methods), (truth, *rendered), strict=True)
                 images = {method: images for method, images in shown if images is not None}
                 for method in ("ground truth", *(contender.name for contender in self.contenders)):
                     self.saved.add_images(method, names, _to_bytes(images[method]))
                 self.saved.add_cameras(names, cameras)
             done += len(names)
-
-    def _perceived(self, rendered: Sequence[Tensor | None], truth: Tensor) -> list[dict[str, Tensor]]:
-        """LPIPS of V images by method and network; of one image at a time, whose features take much memory."""
-        found = [{network_column(network): truth.new_zeros(len(truth)) for network in self.lpips} for _ in rendered]
-        for network in self.lpips:
-            for i in range(len(truth)):
-                seen = network.features(truth[i : i + 1])
-                for images, columns in zip(rendered, found, strict=True):
-                    if images is not None:
-                        features = network.features(images[i : i + 1])
-                        columns[network_column(network)][i] = network.distance(features, seen)[0]
-        return found
-
-    def _scores(self, rendered: Tensor, truth: Tensor, alpha: Tensor, perceived: dict[str, Tensor]) -> list[Values]:
-        """The metrics of V images, LPIPS by column among them."""
-        columns = dict(perceived)
-        if self.extras.regions:
-            found = region_scores(rendered, truth, alpha)
-            columns |= {"psnr": found.image.psnr, "ssim": found.image.ssim}
-            columns |= {"psnr_mask": found.mask.psnr, "ssim_mask": found.mask.ssim}
-            columns |= {"psnr_box": found.box.psnr, "ssim_box": found.box.ssim}
-        else:
-            whole = image_scores(rendered, truth)
-            columns |= {"psnr": whole.psnr, "ssim": whole.ssim}
-        rows = zip(*(column.tolist() for column in columns.values()), strict=True)
-        return [
-            Values(**{name: value for name, value in zip(columns, row, strict=True) if not math.isnan(value)})
-            for row in rows
-        ]
-
-
-def network_column(network: LPIPS) -> str:
-    """The metric that a network computes."""
-    return f"lpips_{network.network}"
 
 
 def _parts(target: Target) -> Iterator[Target]:

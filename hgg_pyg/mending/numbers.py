@@ -13,6 +13,7 @@ from hgg_pyg.capture_check.scene import Overlap, Scene, at_size, median_overlap,
 from hgg_pyg.data.capture import Capture
 from hgg_pyg.data.clips import even_frames
 from hgg_pyg.data.frames import FrameSource
+from hgg_pyg.data.mending import mended_source
 from hgg_pyg.making import Maker, input_psnr
 from hgg_pyg.mending.subject import Mended, make_bound
 
@@ -96,6 +97,7 @@ def _psnr(maker: Maker, source: FrameSource, capture: Capture) -> float:
     """dB of the input images of evenly spread frames, by the avatar that one forward pass makes of them."""
     seen = replace(source, capture=capture, stored=None)
     frames = even_frames(0, len(capture.frames), maker.frames)
+    seen = mended_source(seen, frames, maker.model)
     made = make_bound(maker, seen, frames)
     on_cpu = BoundAvatar(made.gaussians.to("cpu"), made.binding.cpu(), made.betas.cpu())
     return input_psnr(on_cpu, seen, frames)

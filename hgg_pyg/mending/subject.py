@@ -1,4 +1,4 @@
-"""One subject's poses: the body brought onto the masks, then an avatar onto the images; some frames first, then all."""
+"""One subject's poses: the bare body brought onto the masks, then an avatar onto the images."""
 
 from __future__ import annotations
 
@@ -7,21 +7,23 @@ from copy import deepcopy
 from dataclasses import dataclass, replace
 
 import torch
-from torch import Tensor
 
 from hgg_pyg.avatar import BoundAvatar
 from hgg_pyg.data.capture import Capture
 from hgg_pyg.data.clip_input import graph_for, load_clip
 from hgg_pyg.data.clips import Target, even_frames, load_target
 from hgg_pyg.data.frames import FrameSource
+from hgg_pyg.data.mending import mended_source
 from hgg_pyg.making import Maker, without_faint
 from hgg_pyg.mending.config import MendConfig
-from hgg_pyg.mending.shadows import shadow_avatar, shadows_of
 from hgg_pyg.refine import RefineConfig, mend_poses, refine
+from hgg_pyg.refine.likeness import Colours, Likeness, Outlines, bare_body
+from hgg_pyg.refine.poses import poses_by_masks
 from hgg_pyg.render import render
 from hgg_pyg.types import BodyPose, UserError
 
 _TOGETHER = 8  # frames whose poses are fitted side by side: bounds the memory
+_MASK_SHARE = 0.3  # of the seconds of a frame, for its masks alone
 _JUDGES = 4  # cameras that judge, of those that no fit looks through
 
 
@@ -51,11 +53,11 @@ def mend_subject(
 ) -> Mended:
     """Mend the poses of all frames that can be used, and the shape.
 
-    Twice: first the body alone is brought onto the masks; then an avatar, which one forward pass makes of T evenly
-    spread frames, onto the images, and is refined with them. Each time those T frames' poses and the shape are fitted
-    together, then every other frame's pose: from the pose that it had, or from it with the corrections of the nearest
-    mended frames, whichever looks more like the images. A frame keeps the pose that it had where the mended one lies no
-    better: on images of cameras that no fit has seen, if there are such.
+    Twice: first every frame's pose is fitted to its masks by the bare body. Then of T evenly spread frames an avatar is
+    made in one forward pass and refined together with their poses and the shape, and every other frame's pose is fitted
+    to that avatar: from the pose that it had, or from it with the corrections of the nearest mended frames, whichever
+    looks more like the images. A frame keeps the pose that it had where the mended one lies no better: on images of
+    cameras that no fit has seen, if there are such, and by the bare body on the masks as well.
 
     Args:
         maker: makes the avatar.
@@ -71,38 +73,30 @@ def mend_subject(
     if not capture.frames:
         reasons = "; ".join(map(str, source.left_out))
         raise UserError(f"{capture.root}: expected a frame that can be used, found none: {reasons}")
-    first = even_frames(0, len(capture.frames), maker.frames)
-    whole = RefineConfig(seconds=config.seconds, steps=config.steps, shape=config.shape, seed=config.seed)
-    shadow = shadow_avatar(source.body, capture.poses.betas)
-    on_masks = _fit_all(shadow, shadows_of(source), first, replace(whole, gaussians=False), config, done)
-    nearer = replace(source, capture=capture.with_poses(on_masks.poses), stored=None)
-    on_images = _fit_all(make_bound(maker, nearer, first), nearer, first, whole, config, done)
-    better = on_masks.better | on_images.better
-    names = tuple(capture.camera_names[camera] for camera in on_images.judges)
-    return Mended(source, on_images.poses, tuple(sorted(better)), names, on_images.judges == source.cameras)
-
-
-def _fit_all(
-    avatar: BoundAvatar,
-    source: FrameSource,
-    first: Sequence[int],
-    fit: RefineConfig,
-    config: MendConfig,
-    done: Callable[[int], object],
-) -> _Mending:
-    """Fit an avatar with some frames' poses, then all other poses to it."""
-    refined = refine(avatar, source, first, fit)
-    mending = _Mending(refined.avatar, source)
-    mending.take(first, refined.poses)
-    done(len(first))
-    others = [frame for frame in range(len(source.capture.frames)) if frame not in first]
-    for begin in range(0, len(others), _TOGETHER):
-        chunk = others[begin : begin + _TOGETHER]
-        started = replace(source, capture=source.capture.with_poses(mending.starts(chunk)), stored=None)
-        short = replace(fit, seconds=config.seconds_per_frame * len(chunk))
-        mending.take(chunk, mend_poses(refined.avatar, started, chunk, short))
+    every, fit = range(len(capture.frames)), RefineConfig(steps=config.steps, shape=config.shape, seed=config.seed)
+    by_masks = _Mending(bare_body(source.body, capture.poses.betas), source, Outlines())
+    for chunk in _chunks(every):
+        some = replace(fit, seconds=_MASK_SHARE * config.seconds_per_frame * len(chunk))
+        by_masks.take(chunk, poses_by_masks(by_masks.started(chunk), chunk, some))
         done(len(chunk))
-    return mending
+    nearer = replace(source, capture=capture.with_poses(by_masks.poses), stored=None)
+    first = even_frames(0, len(capture.frames), maker.frames)
+    corrected = mended_source(nearer, first, maker.model)
+    refined = refine(make_bound(maker, corrected, first), corrected, first, replace(fit, seconds=config.seconds))
+    by_images = _Mending(refined.avatar, nearer, Colours())
+    by_images.take(first, refined.poses)
+    done(len(first))
+    for chunk in _chunks([frame for frame in every if frame not in first]):
+        some = replace(fit, seconds=(1 - _MASK_SHARE) * config.seconds_per_frame * len(chunk))
+        by_images.take(chunk, mend_poses(refined.avatar, by_images.started(chunk), chunk, some))
+        done(len(chunk))
+    better = tuple(sorted(by_masks.better | by_images.better))
+    names = tuple(capture.camera_names[camera] for camera in by_images.judges)
+    return Mended(source, by_images.poses, better, names, by_images.judges == source.cameras)
+
+
+def _chunks(frames: Sequence[int]) -> list[list[int]]:
+    return [list(frames[begin : begin + _TOGETHER]) for begin in range(0, len(frames), _TOGETHER)]
 
 
 @torch.no_grad()
@@ -116,8 +110,8 @@ def make_bound(maker: Maker, source: FrameSource, frames: Sequence[int]) -> Boun
 class _Mending:
     """Poses under way, judged by an avatar that stays."""
 
-    def __init__(self, avatar: BoundAvatar, source: FrameSource) -> None:
-        self.avatar, self.source = avatar, source
+    def __init__(self, avatar: BoundAvatar, source: FrameSource, likeness: Likeness) -> None:
+        self.avatar, self.source, self.likeness = avatar, source, likeness
         self.device = avatar.gaussians.means.device
         self.body = deepcopy(source.body).to(self.device)
         self.shaped = avatar.betas.to(source.capture.poses.betas)
@@ -142,12 +136,20 @@ class _Mending:
                 continue
             pair = _pair(given[[row]], mended[[row]])
             before, after = self.errors(frame, pair, self.judges)
-            if after < before:
+            if after < before and self._lies_no_worse(frame, pair):
                 self._poses = self._poses.put([frame], replace(mended[[row]], betas=self._poses.betas))
                 self.better.add(frame)
 
-    def starts(self, frames: Sequence[int]) -> BodyPose:
-        """The poses that were given; of some frames with their neighbours' corrections, where that is better."""
+    def _lies_no_worse(self, frame: int, pair: BodyPose) -> bool:
+        """Whether the bare body, too, fits into the masks at least as well: an avatar may have drifted off its body."""
+        given = self.source.capture.poses.betas.to(self.device)
+        bare = [bare_body(self.body, betas) for betas in (given, self.avatar.betas)]
+        every = (*self.source.cameras, *self.judges)
+        before, after = (self.errors(frame, pair[[i]], every, bare[i], Outlines())[0] for i in (0, 1))
+        return after <= before
+
+    def started(self, frames: Sequence[int]) -> FrameSource:
+        """The source with the poses that were given; of some frames with their neighbours' corrections, if better."""
         poses = self.source.capture.poses
         for frame in frames:
             moved = self._corrected(frame)
@@ -156,7 +158,7 @@ class _Mending:
             before, after = self.errors(frame, _pair(poses[[frame]], moved), self.source.cameras)
             if after < before:
                 poses = poses.put([frame], replace(moved, betas=poses.betas))
-        return poses
+        return replace(self.source, capture=self.source.capture.with_poses(poses), stored=None)
 
     def _corrected(self, frame: int) -> BodyPose | None:
         """A frame's given pose with the corrections of the mended frames before and behind, by their nearness."""
@@ -176,12 +178,21 @@ class _Mending:
         return replace(given[[frame]], **changed)
 
     @torch.no_grad()
-    def errors(self, frame: int, poses: BodyPose, cameras: Sequence[int]) -> Tensor:
-        """Squared error of colours and mask of a frame in K poses, mean over the pixels of some cameras. [K]"""
+    def errors(
+        self,
+        frame: int,
+        poses: BodyPose,
+        cameras: Sequence[int],
+        avatar: BoundAvatar | None = None,
+        likeness: Likeness | None = None,
+    ) -> list[float]:
+        """How unlike the images of some cameras an avatar, by default the one that judges, is in K poses. K"""
+        avatar, likeness = avatar or self.avatar, likeness or self.likeness
         views, rgb, alpha = load_target(self.source.capture, Target(frame, tuple(cameras)))
-        out = render(self.avatar.repose(self.body, poses.to(self.device)), views.to(self.device))
-        error = (out.rgb.clamp(0, 1) - rgb.to(self.device)).square().mean(-1, keepdim=True)
-        return (error + (out.alpha - alpha.to(self.device)).square()).flatten(1).mean(1)
+        rgb, alpha = rgb.to(self.device), alpha.to(self.device)
+        posed = avatar.repose(self.body, poses.to(self.device))
+        drawn = [render(posed[row], views.to(self.device)) for row in range(len(poses))]
+        return [float(likeness.error(images, rgb, alpha)) for images in drawn]
 
 
 def _pair(first: BodyPose, second: BodyPose) -> BodyPose:

@@ -126,12 +126,13 @@ class Fit:
         pose_rates = figure.moved.new_tensor([config.degrees_rate, config.metres_rate])[of_poses]
         rates = (config.gaussian_rate, pose_rates, config.shape_rate)
         self._adams = [RowAdam(values, rate) for values, rate in zip(figure.tensors(), rates, strict=True)]
+        self._started = 0.0
         self._fitted = (config.gaussians, config.poses, config.shape)
 
     @torch.enable_grad()
     def run(self, progress: bool = False) -> Refined:
         """Step until the seconds or steps are over."""
-        figure, steps, due, losses = self.figure, 0, 1, []
+        figure, steps, due, losses, self._started = self.figure, 0, 1, [], self._elapsed()
         best = self.check()
         history = [Record(self._elapsed(), 0, float("nan"), best)]
         kept = [value.clone() for value in figure.tensors()]
@@ -159,9 +160,12 @@ class Fit:
         return self.clock() - self.begin
 
     def _done(self, steps: int) -> float:
-        """How much of the seconds or of the steps has been used."""
+        """How much of the seconds that were left when it started, or of the steps, has been used."""
         config = self.config
-        by_time = 0.0 if config.seconds is None else self._elapsed() / config.seconds
+        by_time = 0.0
+        if config.seconds is not None:
+            left = max(config.seconds - self._started, 1e-9)
+            by_time = (self._elapsed() - self._started) / left
         return max(by_time, 0.0 if config.steps is None else steps / config.steps)
 
     def _draw(self) -> list[Pair]:

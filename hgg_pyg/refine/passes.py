@@ -17,6 +17,9 @@ from hgg_pyg.refine.fit import Clock, Fit, Refined, body_on
 from hgg_pyg.refine.likeness import Colours, Outlines, bare_body
 from hgg_pyg.refine.observations import check_poses, observe
 from hgg_pyg.refine.poses import COARSE
+from hgg_pyg.refine.thinned import MOST, spread, thinned
+
+_THINNED = 0.6  # of the seconds or steps, in which an avatar of many Gaussians is fitted as one of few
 
 
 def forward_and_refine(
@@ -68,4 +71,24 @@ def forward_and_refine(
                 again = forward(with_poses(source, frames, mended))
             fit = Fit(Figure(again, body, mended), seen, config, Colours(), begin, clock)
             colours = max(colours, fit, key=Fit.check)
+    if config.gaussians and len(colours.figure.avatar.gaussians) > MOST:
+        config = _begin_thinned(colours, config, begin, clock)
+        colours.config = config
     return first, colours.run(progress)
+
+
+def _begin_thinned(fit: Fit, config: RefineConfig, begin: float, clock: Clock) -> RefineConfig:
+    """Have a fit of many Gaussians begin where one of few on small images ends, if that is better.
+
+    Returns:
+        What is left to be done.
+    """
+    figure = fit.figure
+    few, kept = thinned(figure.avatar)
+    coarse = Figure(few, figure.body, figure.poses)
+    before = fit.check()
+    Fit(coarse, fit.seen.shrunk(COARSE), config.part(_THINNED), Colours(), begin, clock).run()
+    figure.load((spread(coarse.residuals, figure.avatar, kept), coarse.moved, coarse.shape))
+    if fit.check() < before:
+        figure.load([torch.zeros_like(values) for values in figure.tensors()])
+    return config.less(_THINNED)

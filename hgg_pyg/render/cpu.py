@@ -13,7 +13,7 @@ from torch.autograd.function import once_differentiable
 
 from hgg_pyg.kernels.numba_tools import numba_threads
 from hgg_pyg.render import tiles
-from hgg_pyg.render.binning import OPACITY, Splats, bin_splats
+from hgg_pyg.render.binning import Splats, bin_splats
 from hgg_pyg.render.fast_projection import project_fast
 from hgg_pyg.render.projection import ALPHA_MAX, ALPHA_MIN, TRANSMITTANCE_MIN
 from hgg_pyg.render.scene import Rendered, Scene
@@ -85,13 +85,11 @@ class _Blend(torch.autograd.Function):
         images = tiles.Images(*map(_array, grads))
         with numba_threads():
             by_slot = tiles.blend_backward(bins, limits, transmittance, last_entry, images)
-            by_splat = tiles.sum_gradients(bins, by_slot)
-        sums = torch.from_numpy(by_splat).view(views, count, by_splat.shape[1])
-        opacities = sums[..., OPACITY].unflatten(0, (opacity_sets, -1)).sum(1)
-        depths = sums[..., -1] if with_depth else None
-        colors = sums[..., OPACITY + 1 : sums.shape[-1] - with_depth]
-        colors = colors.unflatten(0, (color_sets, -1)).sum(1)
-        return sums[..., :2], sums[..., 2:5], depths, opacities, colors, None, None, None, None
+            sums = map(torch.from_numpy, tiles.sum_gradients(bins, by_slot))
+        means2d, conics, opacities, colors = (each.view(views, count, *each.shape[1:]) for each in sums)
+        depths = colors[..., -1] if with_depth else None
+        colors = colors[..., : colors.shape[-1] - with_depth].unflatten(0, (color_sets, -1)).sum(1)
+        return means2d, conics, depths, opacities.unflatten(0, (opacity_sets, -1)).sum(1), colors, *(None,) * 4
 
 
 def _array(tensor: Tensor) -> np.ndarray:

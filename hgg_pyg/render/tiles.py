@@ -324,12 +324,22 @@ def blend_backward(bins: Bins, limits: Limits, transmittance, last_entry, grads:
 
 @parallel_kernel
 def sum_gradients(bins: Bins, gradients):
-    """Sum the slots' gradients by splat, in the order of views and Gaussians, 0 where culled. [V * N, 6 + D]"""
-    sums = np.zeros((bins.splat_of.shape[0], gradients.shape[1]), gradients.dtype)
-    for index in prange(bins.splat_of.shape[0]):
+    """Sum the slots' gradients by splat, in the order of views and Gaussians, 0 where culled.
+
+    Returns those of means2d [V * N, 2], conics [V * N, 3], opacities [V * N] and payloads [V * N, D].
+    """
+    count, channels, dtype = bins.splat_of.shape[0], gradients.shape[1] - OPACITY - 1, gradients.dtype
+    means2d, conics = np.zeros((count, 2), dtype), np.zeros((count, 3), dtype)
+    opacities, payloads = np.zeros(count, dtype), np.zeros((count, channels), dtype)
+    for index in prange(count):
         splat = bins.splat_of[index]
         if splat >= 0:
             for slot in range(bins.first_slot[splat], bins.first_slot[splat + 1]):
-                for column in range(gradients.shape[1]):
-                    sums[index, column] += gradients[slot, column]
-    return sums
+                for column in range(2):
+                    means2d[index, column] += gradients[slot, X + column]
+                for column in range(3):
+                    conics[index, column] += gradients[slot, A + column]
+                opacities[index] += gradients[slot, OPACITY]
+                for column in range(channels):
+                    payloads[index, column] += gradients[slot, OPACITY + 1 + column]
+    return means2d, conics, opacities, payloads

@@ -40,7 +40,9 @@ def pack(run: Path, out: Path = SHIPPED) -> Path:
     kept = json.loads(read_metadata(run / MODEL_FOLDER / WEIGHTS_FILE).get(RUN_SETTINGS, "{}"))
     check_settings(run, kept, config, f"{MODEL_FOLDER}/{WEIGHTS_FILE}")
     usual = TrainConfig()
-    config = replace(config, name=out.name, **{name: getattr(usual, name) for name in ("data", "out", "cache", "body")})
+    config = replace(
+        config, name=out.name, **{name: getattr(usual, name) for name in ("data", "out", "cache", "body", "start")}
+    )
     network.half().save(out / MODEL_FOLDER, {RUN_SETTINGS: json.dumps(settings_of(config))})
     write_text(out / CONFIG_FILE, config_json(config))
     return out

@@ -11,7 +11,7 @@ from hgg_pyg.config import ClipConfig
 from hgg_pyg.data import frame_sources, open_captures
 from hgg_pyg.data.capture_set import find_subjects
 from hgg_pyg.data.layouts import make_capture
-from hgg_pyg.data.variety import VarietyConfig, noisy, resized, vary
+from hgg_pyg.data.variety import VarietyConfig, resized, vary
 from hgg_pyg.data.windows import person_windows
 
 
@@ -39,22 +39,21 @@ def _file_cameras(source):
 
 
 def test_draws_keep_within_bounds_and_differ(source):
-    config = VarietyConfig(image_sizes=(16, 512), crops=0.5, views=(1, 8), frames=(1, 16), pose_noise=3)
+    config = VarietyConfig(image_sizes=(16, 512), crops=0.5, views=(1, 8), frames=(1, 16))
     rng = np.random.default_rng(0)
-    sizes, views, frames, crops, off = set(), set(), set(), set(), set()
+    sizes, views, frames, crops = set(), set(), set(), set()
     for _ in range(100):
         varied, clip = vary(source, ClipConfig(), config, rng)
         sizes.add(varied.capture.size()[0])
         views.add(len(varied.cameras))
         frames.add(clip.frames)
         crops.add(varied.capture.windows is None)
-        off.add(torch.equal(varied.capture.poses.body_pose, source.capture.poses.body_pose))
         assert clip.input_views == len(varied.cameras) == len(set(varied.cameras))
     assert 16 <= min(sizes) < 20
     assert 28 < max(sizes) <= 32  # that of the files, whatever is asked for
     assert views == {1, 2, 3, 4, 5, 6}
     assert frames == {1, 2, 3, 4}
-    assert crops == off == {False, True}
+    assert crops == {False, True}
 
 
 def test_pixels_are_bounded_by_leaving_out_frames_then_cameras(source):
@@ -64,17 +63,6 @@ def test_pixels_are_bounded_by_leaving_out_frames_then_cameras(source):
     fewer = replace(few, input_pixels=2 * 32 * 32)
     varied, clip = vary(source, ClipConfig(), fewer, np.random.default_rng(0))
     assert (clip.frames, len(varied.cameras)) == (1, 2)
-
-
-def test_poses_are_off_by_so_many_degrees_mostly_alike_in_all_frames(make_pose):
-    poses = make_pose(40)
-    found = noisy(poses, 2.0, np.random.default_rng(0))
-    off = torch.rad2deg(found.body_pose - poses.body_pose)
-    assert off.std().item() == pytest.approx(2, rel=0.15)
-    lasting = off.mean(0).var().item()
-    assert lasting / off.var().item() == pytest.approx(0.7, abs=0.12)
-    assert torch.equal(found.betas, poses.betas)
-    assert (found.transl - poses.transl).std().item() == pytest.approx(0.006, rel=0.6)
 
 
 def test_wrong_bounds_are_refused():

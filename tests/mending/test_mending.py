@@ -24,7 +24,7 @@ from hgg_pyg.synthetic.layouts.base import write_json
 from hgg_pyg.types import BodyPose, UserError
 from tests.captures import make_captures
 
-OPTIONS = {"direct": True, "frames": 3, "image_size": 64, "steps": 20, "seconds": 1e3, "seconds_per_frame": 1e3}
+OPTIONS = {"direct": True, "frames": 3, "image_size": 64, "steps": 50, "seconds": 1e3, "seconds_per_frame": 1e3}
 
 
 def poses_in(data: Path, subject: str, body: BodyModel) -> BodyPose:
@@ -87,8 +87,8 @@ def test_what_is_done_is_passed_by_and_other_options_are_refused(noisy, mended, 
     config = MendConfig(capture=noisy, out=mended, subject="subject000", **OPTIONS)
     mend(config)
     assert "already done" in capsys.readouterr().out
-    with pytest.raises(UserError, match="mended with other options: steps: expected 20, found 21"):
-        mend(replace(config, steps=21))
+    with pytest.raises(UserError, match="mended with other options: steps: expected 50, found 51"):
+        mend(replace(config, steps=51))
     (tmp_path / "subject000").mkdir()
     with pytest.raises(UserError, match="expected nothing, or what an earlier run mended"):
         mend(replace(config, out=tmp_path))

@@ -5,8 +5,8 @@ from __future__ import annotations
 import csv
 import json
 import platform
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass, fields
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 
 import numpy as np
@@ -32,10 +32,15 @@ from hgg_pyg.evaluation.scores import (
 from hgg_pyg.io.files import write_atomically, write_text
 
 TASKS = ("novel view", "novel pose")
+AS_ESTIMATED, MENDED = "novel pose as estimated", "novel pose mended"  # the same images, other poses
+ALL_TASKS = (*TASKS, AS_ESTIMATED, MENDED)
 DIRECT, OURS = "direct binding", "ours"
 TASK_TEXT = {
     "novel view": "cameras that were not input, in the frames that were",
     "novel pose": "all cameras, in the last quarter of the frames, none of which was input",
+    AS_ESTIMATED: "the images of novel pose, in the poses as estimated, with the noise",
+    MENDED: "the images of novel pose, in the poses as estimated, mended by a fit of the pose alone to images of the "
+    "frame's input cameras, by each method's own avatar: never to the scored image, to the others instead",
 }
 
 
@@ -61,6 +66,7 @@ class Report:
     device: str
     lpips: tuple[Network, ...] = ()  # that were computed
     notes: tuple[str, ...] = ()  # what is missing, and why
+    texts: Mapping[str, str] = field(default_factory=lambda: {task: TASK_TEXT[task] for task in TASKS})  # of the tasks
 
     @property
     def scores(self) -> tuple[Score, ...]:
@@ -71,7 +77,7 @@ class Report:
     def tasks(self) -> tuple[str, ...]:
         """Those that have images."""
         there = {score.task for score in self.images}
-        return tuple(task for task in TASKS if task in there)
+        return tuple(task for task in ALL_TASKS if task in there)
 
     def mean(self, task: str, method: str, metric: str) -> float:
         """A metric's mean over subjects; NaN where the task has no images."""
@@ -159,7 +165,7 @@ class Report:
         return "\n".join([self.summary_table(regions).markdown(), "", *(f"- {note}" for note in notes), ""])
 
     def _definitions(self) -> list[str]:
-        lines = [f"{task}: {TASK_TEXT[task]}" for task in self.tasks]
+        lines = [f"{task}: {self.texts[task]}" for task in self.tasks]
         lines.append(CONVENTION)
         lines += [f"region {name}: {text}" for name, text in REGIONS.items()]
         lines.append("LPIPS: version 0.1, whole image at its own size, scaled to [-1, 1]; no other network stands in")
@@ -170,8 +176,8 @@ class Report:
     def _content(self) -> dict[str, object]:
         scores, main = self.scores, next((timing for timing in self.timings if timing.method == OURS), None)
         return {
-            "summary": summarise(scores, TASKS, self.methods),
-            "spread": spreads(scores, TASKS, self.methods),
+            "summary": summarise(scores, ALL_TASKS, self.methods),
+            "spread": spreads(scores, ALL_TASKS, self.methods),
             "spread_is": "standard deviation over subjects, n - 1",
             "seconds_per_avatar": main and main.seconds_per_avatar,
             "frames_per_second": main and main.frames_per_second,
@@ -183,7 +189,7 @@ class Report:
             "convention": CONVENTION,
             "regions": REGIONS,
             "region": self.region,
-            "tasks": TASK_TEXT,
+            "tasks": dict(self.texts),
             "notes": list(self.notes),
             "test_subjects_seen_in_training": self.seen_in_training,
             "machine": f"{platform.machine()}, {torch.get_num_threads()} threads, torch {torch.__version__}",
