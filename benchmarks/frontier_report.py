@@ -181,6 +181,9 @@ def _draw(path: Path, rows: Sequence[Row], metric: str, words: str) -> None:
         for line, task in enumerate(("pose", "view")):
             axes = figure.add_subplot(2, len(settings), line * len(settings) + column + 1)
             _lines(axes, found, f"{task}_{metric}")
+            if not any(f"{task}_{metric}" in mean.values for mean in found.values()):
+                axes.set_axis_off()
+                axes.text(0.5, 0.5, f"no novel {task}s", ha="center", fontsize=9, transform=axes.transAxes)
             if line == 0:
                 data, size, noise = setting
                 off = f"poses {noise:g}° off" if noise else "poses as given"
@@ -202,7 +205,7 @@ def _draw(path: Path, rows: Sequence[Row], metric: str, words: str) -> None:
             if start is not None
         ),
     ]
-    columns = min(len(handles), 2 * len(settings))
+    columns = min(len(handles), 1 + len(settings))
     figure.legend(handles=handles, loc="outside upper center", ncols=columns, fontsize=9, frameon=False)
     write_atomically(path, lambda temporary: figure.savefig(temporary, dpi=110))
 
