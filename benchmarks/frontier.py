@@ -148,7 +148,7 @@ def points(
     (direct, given, before), (ours, mended, forward) = starts[DIRECT], starts[OURS]
     for budget in sorted(set(config.budgets)):
         wanted = RefineConfig(seconds=budget)
-        _, fit = forward_and_refine(ours, mended, inputs, wanted, clock=clock)
+        _, fit = forward_and_refine(ours, mended, inputs, wanted, clock=clock, by_masks=not model.mend)
         yield Point(REFINED, budget, forward + fit.seconds, fit.steps, fit.avatar, fit.poses)
         longer = replace(wanted, seconds=budget + max(forward - before, 0))
         _, fit = forward_and_refine(direct, given, inputs, longer, clock=clock)

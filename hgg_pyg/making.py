@@ -82,7 +82,9 @@ class Maker:
         def forward(source: FrameSource) -> BoundAvatar:
             return without_faint(self._bound(self._clip(source, frames), self.model))
 
-        return forward_and_refine(forward, source, frames, config, progress=True, first=first)[1]
+        return forward_and_refine(
+            forward, source, frames, config, progress=True, first=first, by_masks=not self.model.mend
+        )[1]
 
     def _clip(self, source: FrameSource, frames: Sequence[int]) -> ClipInput:
         predicted = source.predict_all(frames)

@@ -239,7 +239,9 @@ class _Evaluation:
             first = forward(mended, gaussians)
             if contender.refine is None:
                 return first
-            return forward_and_refine(forward, mended, inputs, contender.refine, first=first)[1].avatar
+            return forward_and_refine(forward, mended, inputs, contender.refine, first=first, by_masks=not model.mend)[
+                1
+            ].avatar
 
         avatar, seconds = self._timed(make)
         return _Built(avatar, mending + before + seconds)

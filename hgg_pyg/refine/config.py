@@ -36,12 +36,15 @@ class RefineConfig:
     """of a step, each of another frame where there are as many"""
     gaussian_rate: Rate = 0.02
     """step size of the residuals"""
-    degrees_rate: Rate = 0.5
+    degrees_rate: Rate = 0.1
     """step size of rotations, degrees"""
-    metres_rate: Rate = 0.002
+    metres_rate: Rate = 0.0005
     """step size of translations, metres"""
-    shape_rate: Rate = 0.02
+    shape_rate: Rate = 0.005
     """step size of values of shape"""
+    pace_alone: Rate = 5.0
+    """steps of poses are so many times as large where only they are fitted: they have further to go, and no colours
+    learn from poses that are on their way"""
     degrees_sigma: Sigma = 3.0
     """degrees by which joints are expected to be off"""
     metres_sigma: Sigma = 0.01
@@ -51,7 +54,8 @@ class RefineConfig:
     prior: Weight = 1e-4
     """weight of these expectations beside the squared error of a pixel of the person"""
     mask_share: Share = 0.2
-    """of the seconds or steps in which poses are fitted to the masks alone, before the forward pass"""
+    """of the seconds or steps in which poses are fitted to the masks alone, before the forward pass; none where the
+    network has corrected them"""
     mask_prior: Weight = 1e-3
     """weight of the expectations in that"""
 
@@ -65,7 +69,9 @@ class RefineConfig:
     @property
     def of_poses(self) -> RefineConfig:
         """The same for poses alone."""
-        return replace(self, gaussians=False, poses=True, shape=False)
+        pace = self.pace_alone
+        rates = {"degrees_rate": pace * self.degrees_rate, "metres_rate": pace * self.metres_rate}
+        return replace(self, gaussians=False, poses=True, shape=False, **rates)
 
     def part(self, share: float) -> RefineConfig:
         """The same for the first part of the seconds or steps, one step at least."""

@@ -30,6 +30,7 @@ def forward_and_refine(
     progress: bool = False,
     clock: Clock = time.perf_counter,
     first: BoundAvatar | None = None,
+    by_masks: bool = True,
 ) -> tuple[BoundAvatar, Refined]:
     """An avatar by a forward pass on the poses as they are, and a better one some seconds later.
 
@@ -46,6 +47,7 @@ def forward_and_refine(
         progress: show a bar.
         clock: tells seconds.
         first: the avatar of the first pass, where that has been made.
+        by_masks: whether masks may mend poses; not where a network has: it knows how far clothes stand off.
 
     Returns:
         The first pass's avatar, and what the fit ended with.
@@ -60,12 +62,13 @@ def forward_and_refine(
     begin, device = clock(), first.gaussians.means.device
     body, seen = body_on(source, device), observe(source, frames, source.cameras, device)
     poses = source.capture.poses[list(frames)].to(device)
-    by_masks = replace(config.part(config.mask_share).of_poses, prior=config.mask_prior)
-    config = config.less(config.mask_share) if config.poses and config.mask_share else config
+    by_masks = by_masks and config.poses and config.mask_share > 0
+    of_masks = replace(config.part(config.mask_share).of_poses, prior=config.mask_prior)
+    config = config.less(config.mask_share) if by_masks else config
     colours = Fit(Figure(first, body, poses), seen, config, Colours(), begin, clock)
-    if config.poses and config.mask_share:
+    if by_masks:
         bare = Figure(bare_body(body, first.betas), body, poses)
-        mended = Fit(bare, seen.shrunk(COARSE), by_masks, Outlines(), begin, clock).run().poses
+        mended = Fit(bare, seen.shrunk(COARSE), of_masks, Outlines(), begin, clock).run().poses
         if bool(bare.moved.any()):
             with torch.no_grad():
                 again = forward(with_poses(source, frames, mended))
