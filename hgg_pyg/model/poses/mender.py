@@ -20,6 +20,7 @@ from hgg_pyg.nn.block import EdgeType, reset_parameters
 from hgg_pyg.types import BodyPose
 
 POINTS = 2000  # of the body that is drawn: every 2 cm
+_LEAST_CORRECTION = 0.005  # metres that joints move by in the mean: true poses would be moved by 2 to 3 millimetres
 _LAYERS = 2  # blocks in each round
 _BETAS = 10  # values of shape that are corrected; what a body has beyond them stays
 _FIRST_VIEWS = 2  # of a frame that are looked at in the first round, when nothing is known of colours
@@ -50,7 +51,8 @@ class PoseMender(nn.Module):
     e is the evidence of `joint_evidence`: the gradient of the error of the body drawn in its present poses over the
     images, which `look` takes; q a learnable query of each joint. Joints pass messages to the next ones on the
     kinematic tree and to themselves in the other frames: a bias that all frames share is seen in all of them. The
-    heads' last projections start at zero: untrained, poses come out as they went in, to the bit.
+    heads' last projections start at zero: untrained, poses come out as they went in, to the bit. So do those whose
+    joints would move by less than 5 mm in the mean, which is within the network's own error.
 
     Args:
         channels: D.
@@ -130,6 +132,10 @@ class PoseMender(nn.Module):
             turned, moved = turned + turn.detach(), moved + shift.detach()
             stances.append(stance.turned(turn, shift, betas))
             stance = stances[-1].detach()  # each round is to come as near as it can, and none relies on the next
+        with torch.no_grad():
+            moved_by = (stance.joints - start.joints).norm(dim=-1).mean()
+        if moved_by < _LEAST_CORRECTION:
+            return Mended(poses, tuple(stances))
         return Mended(corrected(poses, start, stances[-1]), tuple(stances))
 
     def _hear(self, evidence: Tensor, before: Tensor | None, edges: dict[EdgeType, Tensor], round: int) -> Tensor:

@@ -240,3 +240,14 @@ def test_a_body_of_55_joints_and_more_values_of_shape_than_are_corrected():
     assert found.body_pose.any()
     assert found.betas[:10].all()
     assert not found.betas[10:].any()
+
+
+def test_corrections_within_the_networks_own_error_are_not_made(body, points, poses, colors):
+    images = drawn(points, Stance.of(body, poses), colors, ring(2))
+    network = mender()
+    for bias, changes in ((0.02, False), (0.5, True)):  # of 0.02 m in each of two rounds
+        torch.nn.init.zeros_(network.head[-1].bias)
+        network.head[-1].bias.data[3] = bias
+        found = network(body, poses, images)
+        assert torch.equal(found.poses.transl, poses.transl) != changes
+        assert not torch.equal(found.stances[-1].transl, poses.transl)
