@@ -133,9 +133,8 @@ def _warn_of_others(run: Path, body: BodyModel, backbone: Backbone) -> None:
 
 def _check_same_network(run: Path, config: TrainConfig, saved: ModelConfig) -> None:
     """Refuse a saved network that is not of the run's configuration: a file was changed since."""
-    wanted = replace(
-        config.model, in_channels=saved.in_channels, num_vertices=saved.num_vertices, relations=saved.relations
-    )
+    given = ("in_channels", "num_vertices", "num_joints", "relations")  # by what the network was made for
+    wanted = replace(config.model, **{name: getattr(saved, name) for name in given})
     before, now = flat_config(wanted), flat_config(saved)
     before["relations"] = tuple(find_relation(name)[0] for name in config.graph.relations)
     now["relations"] = tuple(relation[1] for relation in saved.relations)
