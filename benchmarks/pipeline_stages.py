@@ -88,7 +88,7 @@ def training_stages(trainer: Trainer) -> list[Stage]:
     """
     network = trainer.network
     item = trainer.load(np.random.default_rng(0))
-    graph = graph_for(item.input, network)
+    graph = graph_for(item.told, network)
     parameters = list(network.parameters())
     refined = network(graph)
     leaf = _leaf(refined)
@@ -123,10 +123,10 @@ def training_stages(trainer: Trainer) -> list[Stage]:
     given, weights, made = num_bytes(graph), num_bytes(parameters), num_bytes(refined)
     bodies, shown = num_bytes(posed), num_bytes(images)
     network_flops, loss_flops = count_flops(lambda: network(graph)), count_flops(compare)
-    read = num_bytes([item.input.graph, item.input.images, truth])
+    read = num_bytes([item.told.graph, item.told.images, truth])
     return [
         Stage("load (on a thread of its own)", lambda: trainer.load(np.random.default_rng(0)), Work(read)),
-        Stage("feedback", lambda: graph_for(item.input, network), Work(num_bytes(item.input.images))),
+        Stage("feedback", lambda: graph_for(item.told, network), Work(num_bytes(item.told.images))),
         Stage(
             "network", lambda: network(graph), Work(given + weights + made, network_flops),
             _backward(_tensors(refined), parameters), Work(given + 2 * weights + made, 2 * network_flops),

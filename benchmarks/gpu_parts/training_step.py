@@ -47,7 +47,7 @@ def run(setting: Setting) -> None:
         steps = _time_steps(trainer, [clip for clip, _ in clips], 1 if setting.toy else 5)
         loading = Spread.of([ms for _, ms in clips])
         peak = torch.cuda.max_memory_allocated() / 1e6 if setting.device == "cuda" else None
-        graph = clips[0][0].input.graph
+        graph = clips[0][0].told.graph
         sheet.add([{
             "preset": preset, "precision": precision, "size": capture_size(setting.toy).size,
             "moments": config.clip.frames, "images": config.clip.target_views,

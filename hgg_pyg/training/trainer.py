@@ -59,6 +59,17 @@ class LoadedClip:
     rgb: Tensor  # [T, V, H, W, 3] on white
     alpha: Tensor  # [T, V, H, W, 1]
 
+    @property
+    def told(self) -> ClipInput:
+        """The input of a network that corrects no poses.
+
+        Raises:
+            ValueError: poses are to be corrected first.
+        """
+        if isinstance(self.input, Untold):
+            raise ValueError("expected a network with mend 0, found one that corrects poses before there is a graph")
+        return self.input
+
 
 @contextmanager
 def fitting() -> Iterator[None]:
