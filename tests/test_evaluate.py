@@ -8,6 +8,7 @@ import re
 import shutil
 import sys
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -21,6 +22,7 @@ from hgg_pyg.config import ClipConfig
 from hgg_pyg.evaluate import EvaluateConfig, main
 from hgg_pyg.model.config import ModelConfig
 from hgg_pyg.model.network import HGGNet
+from hgg_pyg.refine import RefineConfig
 from hgg_pyg.runtime import run_command
 from hgg_pyg.training.inputs import inputs_of, write_inputs
 from hgg_pyg.training.run import MODEL_FOLDER, TrainConfig, create_run
@@ -82,7 +84,9 @@ def test_direct_binding_does_not_depend_on_the_weights(run, saved, tiny_captures
     assert np.array_equal(numbers(swapped, "ours"), numbers(report, "second"))
 
 
-def test_a_fit_after_the_forward_pass_is_a_method_of_its_own(run, saved, tmp_path):
+def test_a_fit_after_the_forward_pass_is_a_method_of_its_own(run, saved, tmp_path, monkeypatch):
+    fifteen = partial(RefineConfig, steps=15)  # not by the clock: seconds hold few steps on a busy machine
+    monkeypatch.setattr("hgg_pyg.evaluate.RefineConfig", lambda seconds: fifteen(seconds=1000 * seconds))
     report = main(EvaluateConfig(run, refine=1.5, out=tmp_path / "out", shown=0))
     assert report.methods == ("direct binding", "ours", "ours + 1.5 s")
     assert np.array_equal(numbers(saved[0], "ours"), numbers(report, "ours"))
