@@ -57,6 +57,8 @@ def describe_loss(config: LossConfig, lpips: bool) -> str:
         config: the weights of its terms.
         lpips: whether LPIPS was at hand.
     """
+    if not config.rendering:
+        return "distance of corrected bodies from true ones alone; no image is drawn"
     squared = "squared error" if config.error == "mse" else "logarithm of the squared error"
     parts = [f"{squared} of colour and {config.alpha:g} of alpha"]
     if lpips and config.lpips:

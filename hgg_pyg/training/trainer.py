@@ -19,6 +19,7 @@ from hgg_pyg.data.clip_input import ClipInput, graph_for, load_clip
 from hgg_pyg.data.clips import ClipPlan, clip_graph, input_range, load_target, sample_clip
 from hgg_pyg.data.frames import FrameSource
 from hgg_pyg.data.mending import with_poses
+from hgg_pyg.data.people import frames_with_person
 from hgg_pyg.data.pose_images import load_pose_images
 from hgg_pyg.data.pose_noise import draw_noise
 from hgg_pyg.data.protocols import PROTOCOLS
@@ -198,8 +199,10 @@ class Trainer(TrainingLoop[LoadedClip]):
                 seen = with_poses(seen, rows, off)
             if not self.config.variety and not clip.pose_noise:
                 return seen, plan, None, truth
-            if self.config.model.mend and not self.config.loss.rendering:
-                return seen, plan, None, truth
+            if self.config.model.mend:  # Gaussians are made by the corrected poses
+                if len(frames_with_person(seen.capture, seen.cameras, seen.body, plan.frames)) == len(plan.frames):
+                    return seen, plan, None, truth
+                continue
             gaussians = seen.predict_all(plan.frames)
             if all(map(len, gaussians)):
                 return seen, plan, gaussians, truth

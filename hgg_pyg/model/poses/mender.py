@@ -106,7 +106,7 @@ class PoseMender(nn.Module):
         points = skin_points(body, POINTS)
         start = stance = Stance.of(body, poses)
         colors, stances = start_colors(images, points), []
-        graph = joint_graph(body.chain, len(poses)).to(poses.transl.device.type)
+        graph = joint_graph(body.chain, len(poses)).to(str(poses.transl.device))
         edges: dict[EdgeType, Tensor] = {relation: graph[relation].edge_index for relation in (BENDS, LASTS)}
         turned = poses.transl.new_zeros(len(poses), body.num_joints, 3)
         moved = poses.transl.new_zeros(len(poses), 3)
