@@ -42,7 +42,7 @@ from hgg_pyg.avatar import BoundAvatar
 from hgg_pyg.backbones import make_backbone
 from hgg_pyg.config import Bounds, FrameCount, GaussianCount, Pixels, Steps, SubjectCount, ViewCount, check_choices
 from hgg_pyg.data.capture_set import load_body_for, open_captures
-from hgg_pyg.data.clip_input import graph_for, load_clip
+from hgg_pyg.data.clip_input import graph_of
 from hgg_pyg.data.clips import even_frames, input_range, load_target
 from hgg_pyg.data.frames import FrameSource, frame_sources
 from hgg_pyg.data.mending import mended_source
@@ -55,7 +55,7 @@ from hgg_pyg.evaluation.reporting.report import DIRECT, OURS, TASKS
 from hgg_pyg.io.files import try_folder
 from hgg_pyg.model.direct_binding import DirectBinding
 from hgg_pyg.model.network import HGGNet
-from hgg_pyg.refine import RefineConfig, forward_and_refine
+from hgg_pyg.refine import RefineConfig, refine_pass
 from hgg_pyg.refine.blank import MOST, optimise
 from hgg_pyg.render import render
 from hgg_pyg.runtime import run_command
@@ -135,23 +135,23 @@ def points(
 ) -> Iterator[Point]:
     """All avatars of one subject: each fit is one of its own, since the last of its steps are smaller ones."""
     clock = _CLOCKS[config.clock]
-    starts: dict[str, tuple[Callable[[FrameSource], BoundAvatar], FrameSource, float]] = {}
+    starts: dict[str, tuple[BoundAvatar, Callable[[FrameSource], BoundAvatar], FrameSource, float]] = {}
     count = config.blank
     for name, network, frames in ((DIRECT, DirectBinding(), inputs[:1]), (OURS, model, inputs)):
         begin = clock()
         own = mended_source(source, frames, network)
         avatar = _forward(network, frames, spec, own)
         seconds = clock() - begin
-        starts[name] = partial(_first_again, avatar, own, partial(_forward, network, frames, spec)), own, seconds
+        starts[name] = avatar, partial(_forward, network, frames, spec), own, seconds
         count = min(config.blank, len(avatar.gaussians))
         yield Point(name, 0.0, seconds, 0, avatar, own.capture.poses[list(inputs)])
-    (direct, given, before), (ours, mended, forward) = starts[DIRECT], starts[OURS]
+    (direct, bind, given, before), (ours, pass_on, mended, forward) = starts[DIRECT], starts[OURS]
     for budget in sorted(set(config.budgets)):
         wanted = RefineConfig(seconds=budget)
-        _, fit = forward_and_refine(ours, mended, inputs, wanted, clock=clock, by_masks=not model.mend)
+        fit = refine_pass(ours, pass_on, mended, inputs, wanted, not model.mend, clock=clock)
         yield Point(REFINED, budget, forward + fit.seconds, fit.steps, fit.avatar, fit.poses)
         longer = replace(wanted, seconds=budget + max(forward - before, 0))
-        _, fit = forward_and_refine(direct, given, inputs, longer, clock=clock)
+        fit = refine_pass(direct, bind, given, inputs, longer, clock=clock)
         yield Point(DIRECT_REFINED, budget, before + fit.seconds, fit.steps, fit.avatar, fit.poses)
         fit = optimise(source, inputs, count, replace(wanted, seconds=budget + forward), clock=clock)
         yield Point(OPTIMISED, budget, fit.seconds, fit.steps, fit.avatar, fit.poses)
@@ -161,15 +161,7 @@ def points(
 def _forward(
     network: HGGNet | DirectBinding, frames: Sequence[int], spec: GraphSpec, source: FrameSource
 ) -> BoundAvatar:
-    clip = load_clip(source, frames, spec, images=network.feedback, gaussians=source.predict_all(frames))
-    return network.avatar(graph_for(clip, network))
-
-
-def _first_again(
-    avatar: BoundAvatar, its: FrameSource, forward: Callable[[FrameSource], BoundAvatar], source: FrameSource
-) -> BoundAvatar:
-    """What a forward pass makes of a source, which of one source is known."""
-    return avatar if source is its else forward(source)
+    return network.avatar(graph_of(source, frames, spec, network))
 
 
 @torch.no_grad()
@@ -273,7 +265,7 @@ def _warm_up(
 ) -> None:
     """Have kernels compiled, or loaded, before anything is timed."""
     *_, ours = points(source, inputs, model, spec, replace(config, budgets=()))
-    forward_and_refine(lambda _: ours.avatar, source, inputs, RefineConfig(seconds=None, steps=2))
+    refine_pass(ours.avatar, lambda _: ours.avatar, source, inputs, RefineConfig(seconds=None, steps=2))
 
 
 def _words(setting: Setting) -> str:

@@ -147,13 +147,6 @@ def true_landmarks(path: Path, body: BodyModel, capture: Capture, folder: Path, 
     np.savez(path, points2d=points, cameras=calibration.names, landmarks=MEDIAPIPE_33.name, axes="FVJ")
 
 
-def joints_of(body: BodyModel, poses: BodyPose) -> torch.Tensor:
-    """[F, J, 3] metres"""
-    rest = body.rest_joints(poses.betas)
-    maps, _ = body.bend(poses, rest)
-    return torch.einsum("fjxy,jy->fjx", maps[..., :3, :3], rest) + maps[..., :3, 3] + poses.transl[:, None]
-
-
 def novel_poses(folder: Path, body: BodyModel, views: int, size: int, images: int) -> tuple[float, float]:
     """PSNR in novel poses of direct binding and of the shipped weights, on one capture. dB"""
     trained = read_config(SHIPPED)
@@ -197,7 +190,7 @@ def one(config: PrepareBenchmark, people: Path, subject: str, cameras: int) -> N
     found = open_captures(fitted, config.size, body).require("all", fitted)[0]
     if len(found.frames) != len(capture.frames):
         raise UserError(f"{fitted}: expected all {len(capture.frames)} frames, found {len(found.frames)}")
-    joints = 1000 * (joints_of(body, found.poses) - joints_of(body, capture.poses)).norm(dim=-1)
+    joints = 1000 * (body.posed_joints(found.poses) - body.posed_joints(capture.poses)).norm(dim=-1)
     vertices = 1000 * (body.pose(found.poses).vertices - body.pose(capture.poses).vertices).norm(dim=-1)
     scores = [novel_poses(folder, body, 4, config.size, config.images) for folder in (seen, fitted)]
     return Nearness(

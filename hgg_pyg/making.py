@@ -5,22 +5,24 @@ from __future__ import annotations
 import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 
 import torch
+from torch_geometric.data import HeteroData
 
 from graphs import GraphSpec
 from hgg_pyg.avatar import Avatar, BoundAvatar, Seen
 from hgg_pyg.avatar.upright import upright_motion
 from hgg_pyg.backbones import Backbone
 from hgg_pyg.body import BodyModel
-from hgg_pyg.data.clip_input import ClipInput, graph_for, load_clip
+from hgg_pyg.data.clip_input import graph_of
 from hgg_pyg.data.clips import Target, even_frames, load_target
 from hgg_pyg.data.frames import FrameSource
 from hgg_pyg.data.mending import mended_source, with_poses
 from hgg_pyg.evaluation.metrics import psnr
 from hgg_pyg.model.direct_binding import DirectBinding
 from hgg_pyg.model.network import HGGNet
-from hgg_pyg.refine import RefineConfig, Refined, forward_and_refine
+from hgg_pyg.refine import RefineConfig, refine_pass
 from hgg_pyg.render import render
 from hgg_pyg.types import UserError
 
@@ -44,6 +46,7 @@ class Maker:
     name: str  # of the weights, for people
     refine: RefineConfig | None = None  # a fit after the forward pass; none if None
 
+    @torch.no_grad()
     def make(self, source: FrameSource, fps: float) -> Made:
         """The avatar of a capture, of T of its frames, evenly spaced.
 
@@ -62,39 +65,34 @@ class Maker:
         frames = even_frames(0, len(capture.frames), self.frames)
         source = mended_source(source, frames, self.model)
         capture = source.capture
-        clip = self._clip(source, frames)
-        direct, bound = (without_faint(self._bound(clip, model)) for model in (DirectBinding(), self.model))
-        scores = [input_psnr(direct, source, frames)]
+        graph = self._graph(source, frames)
+        direct, bound = (without_faint(model.avatar(graph)) for model in (DirectBinding(), self.model))
+        scores = [input_psnr(direct.to("cpu"), source, frames)]
         about: dict[str, str] = {}
         if self.refine is not None:
-            refined = self._refined(source, frames, bound, self.refine)
+            again = partial(self.bound, frames=frames)
+            refined = refine_pass(bound, again, source, frames, self.refine, not self.model.mend, progress=True)
             bound, source = without_faint(refined.avatar), with_poses(source, frames, refined.poses)
             about["refined"] = f"{refined.steps} steps in {refined.seconds:.1f} s, {refined.stopped}"
+        bound = bound.to("cpu")
         about = {**self._about(source, frames, bound), **about}
         avatar = bound.rig(self.body, seen_of(source, frames), about=about)
         motion = upright_motion(CAPTURED, fps, capture.poses[:_MOST_MOTION], avatar.skeleton)
         scores.append(input_psnr(bound, source, frames))
         return Made(replace(avatar, motions=(motion,)), *scores)
 
-    def _refined(self, source: FrameSource, frames: Sequence[int], first: BoundAvatar, config: RefineConfig) -> Refined:
-        """What a fit that starts at a first avatar ends with, on the CPU."""
-
-        def forward(source: FrameSource) -> BoundAvatar:
-            return without_faint(self._bound(self._clip(source, frames), self.model))
-
-        return forward_and_refine(
-            forward, source, frames, config, progress=True, first=first, by_masks=not self.model.mend
-        )[1]
-
-    def _clip(self, source: FrameSource, frames: Sequence[int]) -> ClipInput:
-        predicted = source.predict_all(frames)
-        return load_clip(source, frames, self.spec, images=self.model.feedback, gaussians=predicted)
-
     @torch.no_grad()
-    def _bound(self, clip: ClipInput, model: HGGNet | DirectBinding) -> BoundAvatar:
+    def bound(self, source: FrameSource, frames: Sequence[int]) -> BoundAvatar:
+        """The avatar of one forward pass over some frames (by position), by the poses that the source has.
+
+        Raises:
+            UserError: a file is broken, or a frame does not show the person.
+        """
+        return without_faint(self.model.avatar(self._graph(source, frames)))
+
+    def _graph(self, source: FrameSource, frames: Sequence[int]) -> HeteroData:
         device = next((weight.device for weight in self.model.parameters()), torch.device("cpu"))
-        bound = model.avatar(graph_for(clip, model, device))
-        return BoundAvatar(bound.gaussians.to("cpu"), bound.binding.cpu(), bound.betas.cpu())
+        return graph_of(source, frames, self.spec, self.model, device)
 
     def _about(self, source: FrameSource, frames: Sequence[int], bound: BoundAvatar) -> Mapping[str, str]:
         capture, body = source.capture, self.body

@@ -10,9 +10,8 @@ import torch
 from hgg_pyg import Avatar
 from hgg_pyg.avatar.__main__ import AvatarConfig, main
 from hgg_pyg.avatar.upright import up_of
-from hgg_pyg.data.clip_input import load_clip
+from hgg_pyg.data.clip_input import graph_of
 from hgg_pyg.maker_choice import MakerOptions, open_maker
-from hgg_pyg.making import without_faint
 from hgg_pyg.render import render
 from hgg_pyg.runtime import run_command
 from hgg_pyg.types import Cameras
@@ -53,8 +52,8 @@ def test_the_file_says_where_it_comes_from_and_how_the_person_moved(direct: Path
 def test_only_what_is_never_drawn_is_left_out(subject: Path) -> None:
     maker, source = open_maker(subject, MakerOptions(direct=True))
     frames = (0, 3)
-    bound = maker._bound(load_clip(source, frames, maker.spec, gaussians=source.predict_all(frames)), maker.model)
-    kept = without_faint(bound)
+    bound = maker.model.avatar(graph_of(source, frames, maker.spec, maker.model))
+    kept = maker.bound(source, frames)
     assert 0 < len(kept.gaussians) < len(bound.gaussians)
     cameras = source.capture.views(3, [0, 2])
     pose = source.capture.poses[[3]]

@@ -29,6 +29,10 @@ class BoundAvatar:
         own = replace(pose, betas=self.betas)
         return pose_gaussians(self.gaussians, body.maps(own), self.binding)
 
+    def to(self, device: str | torch.device) -> BoundAvatar:
+        """A copy on a device."""
+        return BoundAvatar(self.gaussians.to(device), self.binding.to(device), self.betas.to(device))
+
     @torch.no_grad()
     def rig(
         self,

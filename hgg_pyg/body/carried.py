@@ -31,11 +31,3 @@ def carry(points: Tensor, body: BodyModel, before: BodyPose, after: BodyPose) ->
     rest = torch.linalg.solve(maps[:, :3, :3], (world - maps[:, :3, 3])[..., None])[..., 0]
     rest = rest + (new.v_shaped - old.v_shaped)[nearest]
     return ((moved[:, :3, :3] @ rest[..., None])[..., 0] + moved[:, :3, 3]).to(points)
-
-
-@torch.no_grad()
-def posed_joints(body: BodyModel, poses: BodyPose) -> Tensor:
-    """The skeleton's joints in the world. [T, J, 3] metres"""
-    rest = body.rest_joints(poses.betas)
-    maps, _ = body.bend(poses, rest)
-    return torch.einsum("tjab,jb->tja", maps[..., :3, :3], rest) + maps[..., :3, 3] + poses.transl[:, None]

@@ -9,6 +9,7 @@ The only module that imports smplx, whose licence is non-commercial; of it the f
 from __future__ import annotations
 
 from collections.abc import Sequence
+from copy import deepcopy
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -204,6 +205,20 @@ class BodyModel(nn.Module):
             return PosedBody(fast_blend.move(vertex_transforms, v_shaped), vertex_transforms, v_shaped)
         linear, shift = vertex_transforms[..., :3, :3], vertex_transforms[..., :3, 3]
         return PosedBody(torch.einsum("tnab,nb->tna", linear, v_shaped) + shift, vertex_transforms, v_shaped)
+
+    def posed_joints(self, pose: BodyPose) -> Tensor:
+        """The skeleton's joints in the world, the face at rest. [T, J, 3] metres
+
+        Raises:
+            UserError: as `pose`.
+        """
+        rest = self.rest_joints(pose.betas)
+        maps, _ = self.bend(pose, rest)
+        return torch.einsum("tjab,jb->tja", maps[..., :3, :3], rest) + maps[..., :3, 3] + pose.transl[:, None]
+
+    def on(self, device: torch.device) -> BodyModel:
+        """The body on a device: itself where it is there, else a copy."""
+        return self if self.weights.device == device else deepcopy(self).to(device)
 
     def maps(self, pose: BodyPose, v_shaped: Tensor | None = None) -> Tensor:
         """The vertices' maps from rest pose to world alone. [T, N, 4, 4]

@@ -90,6 +90,31 @@ def graph_for(clip: ClipInput, model: HearsFeedback, device: str | torch.device 
     return graph
 
 
+def graph_of(
+    source: FrameSource,
+    frames: Sequence[int],
+    spec: GraphSpec,
+    model: HearsFeedback,
+    device: str | torch.device = "cpu",
+    gaussians: Sequence[Gaussians] | None = None,
+) -> HeteroData:
+    """What a network makes an avatar of: per-frame Gaussians, their graph, and feedback if the network takes it.
+
+    Args:
+        source: the capture, with the poses that the avatar is to be made by, and which of its cameras are input.
+        frames: T frames by position in the capture; the first is t0.
+        spec: which edges the graph has.
+        model: the network.
+        device: that the graph goes to.
+        gaussians: those of the frames, where they are at hand; else they are predicted, past the cache.
+
+    Raises:
+        UserError: as `load_clip`.
+    """
+    gaussians = source.predict_all(frames) if gaussians is None else gaussians
+    return graph_for(load_clip(source, frames, spec, images=model.feedback, gaussians=gaussians), model, device)
+
+
 def _load_images(source: FrameSource, frames: Sequence[int], posed: PosedBody, count: int) -> InputImages:
     rows = np.linspace(0, len(frames) - 1, count).round().astype(int).tolist()
     pairs = [opposite_cameras(source.capture, source.cameras, i) for i in range(count)]

@@ -27,10 +27,7 @@ def person_windows(body: BodyModel, poses: BodyPose, cameras: Cameras) -> np.nda
     Returns:
         [F, V, 3] left, top, side, float64
     """
-    rest = body.rest_joints(poses.betas)
-    joint_transforms, _ = body.bend(poses, rest)
-    linear, shift = joint_transforms[..., :3, :3], joint_transforms[..., :3, 3] + poses.transl[:, None]
-    joints = torch.einsum("tjab,jb->tja", linear, rest) + shift
+    joints = body.posed_joints(poses)
     seen = torch.einsum("vab,tjb->tvja", cameras.viewmats[:, :3, :3], joints) + cameras.viewmats[:, None, :3, 3]
     depth = seen[..., 2:]
     focal = torch.diagonal(cameras.Ks, dim1=-2, dim2=-1)[:, None, :2]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Sequence
-from copy import deepcopy
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -17,9 +16,8 @@ from tqdm import tqdm
 
 from graphs import GraphSpec
 from hgg_pyg.avatar import BoundAvatar
-from hgg_pyg.body import BodyModel
 from hgg_pyg.data.capture import Capture
-from hgg_pyg.data.clip_input import graph_for, load_clip
+from hgg_pyg.data.clip_input import graph_of
 from hgg_pyg.data.clips import Target, even_frames, input_range, load_target
 from hgg_pyg.data.frames import FrameSource
 from hgg_pyg.data.mending import mended_source
@@ -35,7 +33,7 @@ from hgg_pyg.evaluation.scores import ImageScore
 from hgg_pyg.evaluation.test_poses import SubjectPoses, TestPoses
 from hgg_pyg.model.direct_binding import DirectBinding
 from hgg_pyg.model.network import HGGNet
-from hgg_pyg.refine import RefineConfig, forward_and_refine
+from hgg_pyg.refine import RefineConfig, refine_pass
 from hgg_pyg.refine.blank import MOST, optimise
 from hgg_pyg.render import render
 from hgg_pyg.types import BodyPose, Cameras, Gaussians, UserError
@@ -135,7 +133,7 @@ class _Evaluation:
         for contender in self.contenders:
             contender.model.to(self.device).eval()
         self.methods = (*(contender.name for contender in self.contenders), *(f.name for f in extras.folders))
-        self.body: BodyModel = deepcopy(sources[0].body).to(self.device)
+        self.body = sources[0].body.on(self.device)
         self.gallery = Gallery(extras.shown)
         self.typical = {sources[i].capture.name for i in even_frames(0, len(sources), _SHOWN_SUBJECTS)}
         self.images: list[ImageScore] = []
@@ -230,18 +228,13 @@ class _Evaluation:
             gaussians, before = predicted[inputs]
 
         def forward(source: FrameSource, gaussians: Sequence[Gaussians] | None = None) -> BoundAvatar:
-            if gaussians is None:
-                gaussians = source.predict_all(inputs)
-            clip = load_clip(source, inputs, contender.spec, images=model.feedback, gaussians=gaussians)
-            return model.avatar(graph_for(clip, model, self.device))
+            return model.avatar(graph_of(source, inputs, contender.spec, model, self.device, gaussians))
 
         def make() -> BoundAvatar:
             first = forward(mended, gaussians)
             if contender.refine is None:
                 return first
-            return forward_and_refine(forward, mended, inputs, contender.refine, first=first, by_masks=not model.mend)[
-                1
-            ].avatar
+            return refine_pass(first, forward, mended, inputs, contender.refine, not model.mend).avatar
 
         avatar, seconds = self._timed(make)
         return _Built(avatar, mending + before + seconds)

@@ -6,8 +6,6 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from hgg_pyg.avatar import BoundAvatar
-from hgg_pyg.body.carried import posed_joints
 from hgg_pyg.capture_check.examination import MASK_SIZE
 from hgg_pyg.capture_check.scene import Overlap, Scene, at_size, median_overlap, read_scene
 from hgg_pyg.data.capture import Capture
@@ -15,7 +13,7 @@ from hgg_pyg.data.clips import even_frames
 from hgg_pyg.data.frames import FrameSource
 from hgg_pyg.data.mending import mended_source
 from hgg_pyg.making import Maker, input_psnr
-from hgg_pyg.mending.subject import Mended, make_bound
+from hgg_pyg.mending.subject import Mended
 
 _FRAMES = 8  # that IoU and PSNR are measured on, evenly spread
 _CAMERAS = 12  # that IoU is measured on
@@ -64,7 +62,7 @@ def joint_distances(mended: Mended) -> np.ndarray:
     rows, body = list(mended.better), mended.source.body
     if not rows:
         return np.empty((0, body.num_joints))
-    places = [posed_joints(body, capture.poses[rows]) for capture in (mended.before, mended.after)]
+    places = [body.posed_joints(capture.poses[rows]) for capture in (mended.before, mended.after)]
     return 1000 * (places[1] - places[0])[:, :24].norm(dim=-1).numpy()
 
 
@@ -98,6 +96,4 @@ def _psnr(maker: Maker, source: FrameSource, capture: Capture) -> float:
     seen = replace(source, capture=capture, stored=None)
     frames = even_frames(0, len(capture.frames), maker.frames)
     seen = mended_source(seen, frames, maker.model)
-    made = make_bound(maker, seen, frames)
-    on_cpu = BoundAvatar(made.gaussians.to("cpu"), made.binding.cpu(), made.betas.cpu())
-    return input_psnr(on_cpu, seen, frames)
+    return input_psnr(maker.bound(seen, frames).to("cpu"), seen, frames)

@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from copy import deepcopy
 from dataclasses import dataclass, replace
 
 import torch
 
 from hgg_pyg.avatar import BoundAvatar
 from hgg_pyg.data.capture import Capture
-from hgg_pyg.data.clip_input import graph_for, load_clip
 from hgg_pyg.data.clips import Target, even_frames, load_target
 from hgg_pyg.data.frames import FrameSource
 from hgg_pyg.data.mending import mended_source
-from hgg_pyg.making import Maker, without_faint
+from hgg_pyg.making import Maker
 from hgg_pyg.mending.config import MendConfig
 from hgg_pyg.refine import RefineConfig, mend_poses, refine
 from hgg_pyg.refine.likeness import Colours, Likeness, Outlines, bare_body
@@ -82,7 +80,7 @@ def mend_subject(
     nearer = replace(source, capture=capture.with_poses(by_masks.poses), stored=None)
     first = even_frames(0, len(capture.frames), maker.frames)
     corrected = mended_source(nearer, first, maker.model)
-    refined = refine(make_bound(maker, corrected, first), corrected, first, replace(fit, seconds=config.seconds))
+    refined = refine(maker.bound(corrected, first), corrected, first, replace(fit, seconds=config.seconds))
     by_images = _Mending(refined.avatar, nearer, Colours())
     by_images.take(first, refined.poses)
     done(len(first))
@@ -99,21 +97,13 @@ def _chunks(frames: Sequence[int]) -> list[list[int]]:
     return [list(frames[begin : begin + _TOGETHER]) for begin in range(0, len(frames), _TOGETHER)]
 
 
-@torch.no_grad()
-def make_bound(maker: Maker, source: FrameSource, frames: Sequence[int]) -> BoundAvatar:
-    """The avatar of one forward pass over some frames (by position), on the model's device."""
-    device = next((weight.device for weight in maker.model.parameters()), torch.device("cpu"))
-    clip = load_clip(source, frames, maker.spec, images=maker.model.feedback, gaussians=source.predict_all(frames))
-    return without_faint(maker.model.avatar(graph_for(clip, maker.model, device)))
-
-
 class _Mending:
     """Poses under way, judged by an avatar that stays."""
 
     def __init__(self, avatar: BoundAvatar, source: FrameSource, likeness: Likeness) -> None:
         self.avatar, self.source, self.likeness = avatar, source, likeness
         self.device = avatar.gaussians.means.device
-        self.body = deepcopy(source.body).to(self.device)
+        self.body = source.body.on(self.device)
         self.shaped = avatar.betas.to(source.capture.poses.betas)
         self._poses = source.capture.poses
         self.better: set[int] = set()

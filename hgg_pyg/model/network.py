@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Mapping
-from copy import copy, deepcopy
+from copy import copy
 from dataclasses import asdict
 from pathlib import Path
 from types import MappingProxyType
@@ -129,9 +129,7 @@ class HGGNet(nn.Module):
         if body.num_joints != self.config.num_joints:
             raise ValueError(f"expected a body of {self.config.num_joints} joints, found {body.num_joints}")
         device = self.mender.queries.device
-        mended = self.mender(
-            body if device == body.weights.device else deepcopy(body).to(device), poses.to(device), images.to(device)
-        ).poses
+        mended = self.mender(body.on(device), poses.to(device), images.to(device)).poses
         return mended.to(poses.transl.device)
 
     @property

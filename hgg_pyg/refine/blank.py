@@ -17,7 +17,7 @@ from hgg_pyg.body.skinning import matrix_to_quaternion
 from hgg_pyg.data.frames import FrameSource
 from hgg_pyg.refine.config import RefineConfig
 from hgg_pyg.refine.fit import Refined
-from hgg_pyg.refine.passes import forward_and_refine
+from hgg_pyg.refine.passes import refine_pass
 from hgg_pyg.types import Gaussians, UserError
 
 MOST = 10_000
@@ -108,11 +108,11 @@ def optimise(
         clock: tells seconds.
 
     Raises:
-        UserError: as `blank_avatar` and `forward_and_refine`.
+        UserError: as `blank_avatar` and `refine_pass`.
     """
     own = replace(config, gaussian_rate=_GAUSSIAN_RATE)
 
     def blank(posed: FrameSource) -> BoundAvatar:
         return blank_avatar(posed.body, posed.capture.poses.betas, count, config.seed)
 
-    return forward_and_refine(blank, source, frames, own, progress, clock)[1]
+    return refine_pass(blank(source), blank, source, frames, own, progress=progress, clock=clock)

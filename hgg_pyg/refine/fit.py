@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from copy import deepcopy
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,7 +12,6 @@ from torch import Tensor
 from tqdm import tqdm
 
 from hgg_pyg.avatar import BoundAvatar
-from hgg_pyg.body import BodyModel
 from hgg_pyg.data.frames import FrameSource
 from hgg_pyg.refine.adam import RowAdam
 from hgg_pyg.refine.config import RefineConfig
@@ -86,13 +84,8 @@ def refine(
     poses = source.capture.poses[list(frames)] if poses is None else poses
     check_poses(source, frames, poses)
     seen = observe(source, frames, source.cameras, device)
-    figure = Figure(avatar, body_on(source, device), poses.to(device))
+    figure = Figure(avatar, source.body.on(device), poses.to(device))
     return Fit(figure, seen, config, Colours(), begin, clock).run(progress)
-
-
-def body_on(source: FrameSource, device: torch.device) -> BodyModel:
-    """The source's body on a device."""
-    return source.body if source.body.weights.device == device else deepcopy(source.body).to(device)
 
 
 class Fit:

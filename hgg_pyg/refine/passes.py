@@ -13,7 +13,7 @@ from hgg_pyg.data.frames import FrameSource
 from hgg_pyg.data.mending import with_poses
 from hgg_pyg.refine.config import RefineConfig
 from hgg_pyg.refine.figure import Figure
-from hgg_pyg.refine.fit import Clock, Fit, Refined, body_on
+from hgg_pyg.refine.fit import Clock, Fit, Refined
 from hgg_pyg.refine.likeness import Colours, Outlines, bare_body
 from hgg_pyg.refine.observations import check_poses, observe
 from hgg_pyg.refine.poses import COARSE
@@ -22,45 +22,39 @@ from hgg_pyg.refine.thinned import MOST, spread, thinned
 _THINNED = 0.6  # of the seconds or steps, in which an avatar of many Gaussians is fitted as one of few
 
 
-def forward_and_refine(
+def refine_pass(
+    first: BoundAvatar,
     forward: Callable[[FrameSource], BoundAvatar],
     source: FrameSource,
     frames: Sequence[int],
     config: RefineConfig,
+    by_masks: bool = True,
     progress: bool = False,
     clock: Clock = time.perf_counter,
-    first: BoundAvatar | None = None,
-    by_masks: bool = True,
-) -> tuple[BoundAvatar, Refined]:
-    """An avatar by a forward pass on the poses as they are, and a better one some seconds later.
+) -> Refined:
+    """A better avatar than that of a forward pass, some seconds later.
 
     Poses are mended by masks first; where that moved any, the forward pass is repeated on them: the per-frame network
     places Gaussians by the pose, and no fit brings them to where it would have put them. The rest of the seconds is
-    for `refine`, from the pass with the better PSNR of what is held back. The first forward pass does not count among
-    the seconds, the second one does.
+    for `refine`, from the pass with the better PSNR of what is held back. A second forward pass counts among the
+    seconds.
 
     Args:
+        first: the avatar of the first pass.
         forward: the avatar of these frames of a source by its capture's poses.
         source: the capture with the poses to begin with.
         frames: T frames by position.
         config: what is fitted and for how long.
+        by_masks: whether masks may mend poses; not where a network has: it knows how far clothes stand off.
         progress: show a bar.
         clock: tells seconds.
-        first: the avatar of the first pass, where that has been made.
-        by_masks: whether masks may mend poses; not where a network has: it knows how far clothes stand off.
-
-    Returns:
-        The first pass's avatar, and what the fit ended with.
 
     Raises:
         UserError: a file is broken, a pose is not finite, or the masks of a frame show nobody.
     """
     check_poses(source, frames, source.capture.poses[list(frames)])
-    if first is None:
-        with torch.no_grad():
-            first = forward(source)
     begin, device = clock(), first.gaussians.means.device
-    body, seen = body_on(source, device), observe(source, frames, source.cameras, device)
+    body, seen = source.body.on(device), observe(source, frames, source.cameras, device)
     poses = source.capture.poses[list(frames)].to(device)
     by_masks = by_masks and config.poses and config.mask_share > 0
     of_masks = replace(config.part(config.mask_share).of_poses, prior=config.mask_prior)
@@ -77,7 +71,7 @@ def forward_and_refine(
     if config.gaussians and len(colours.figure.avatar.gaussians) > 2 * MOST:
         config = _begin_thinned(colours, config, begin, clock)
         colours.config = config
-    return first, colours.run(progress)
+    return colours.run(progress)
 
 
 def _begin_thinned(fit: Fit, config: RefineConfig, begin: float, clock: Clock) -> RefineConfig:

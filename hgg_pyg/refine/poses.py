@@ -10,7 +10,7 @@ from hgg_pyg.avatar import BoundAvatar
 from hgg_pyg.data.frames import FrameSource
 from hgg_pyg.refine.config import RefineConfig
 from hgg_pyg.refine.figure import Figure
-from hgg_pyg.refine.fit import Fit, body_on
+from hgg_pyg.refine.fit import Fit
 from hgg_pyg.refine.likeness import Colours, Likeness, Outlines, bare_body
 from hgg_pyg.refine.observations import check_poses, observe
 from hgg_pyg.types import BodyPose
@@ -81,5 +81,5 @@ def _mended(
     start = source.capture.poses[list(frames)]
     check_poses(source, frames, start)
     seen = observe(source, frames, cameras, device)
-    figure = Figure(avatar, body_on(source, device), start.to(device))
+    figure = Figure(avatar, source.body.on(device), start.to(device))
     return Fit(figure, seen.shrunk(COARSE), config.of_poses, likeness, begin).run().poses.to(start.transl.device)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from copy import deepcopy
 from dataclasses import dataclass
 
 import numpy as np
@@ -135,7 +134,7 @@ class Trainer(TrainingLoop[LoadedClip]):
         self.config = config
         self.train_sources, self.val_sources = train, val
         self.limit_frames = limit_frames
-        self.body: BodyModel = deepcopy(train[0].body).to(accelerator.device)
+        self.body = train[0].body.on(accelerator.device)
         self.lpips = None if lpips is None else lpips.to(accelerator.device)
         torch.manual_seed(config.seed)
         settings = config.model.for_graph(self._some_graph(), self.body.num_joints)

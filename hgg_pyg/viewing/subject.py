@@ -13,7 +13,7 @@ from graphs import GraphSpec
 from hgg_pyg.avatar import BoundAvatar
 from hgg_pyg.body import BodyModel, PosedBody
 from hgg_pyg.data.capture import Capture
-from hgg_pyg.data.clip_input import graph_for, load_clip
+from hgg_pyg.data.clip_input import graph_of
 from hgg_pyg.data.frames import FrameSource
 from hgg_pyg.data.mending import mended_source
 from hgg_pyg.evaluation.inspection import AttentionLayers, Change, attention_of, read_out_changes
@@ -62,10 +62,7 @@ class ViewedSubject:
     @torch.no_grad()
     def joints(self, frame: int) -> Tensor:
         """Its joints in a frame: at rest, and moved by the skeleton. [J, 3] metres"""
-        pose = self.capture.poses[[frame]]
-        rest = self.body.rest_joints(pose.betas)
-        maps, _ = self.body.bend(pose, rest)
-        return (maps[0, :, :3, :3] @ rest[:, :, None])[..., 0] + maps[0, :, :3, 3] + pose.transl[0]
+        return self.body.posed_joints(self.capture.poses[[frame]])[0]
 
     @cached_property
     def graph(self) -> HeteroData:
@@ -76,9 +73,7 @@ class ViewedSubject:
         """
         model = self.network or DirectBinding()
         source = mended_source(self.source, self.frames, model)
-        predicted = source.predict_all(self.frames)
-        clip = load_clip(source, self.frames, self.spec, images=model.feedback, gaussians=predicted)
-        return graph_for(clip, model)
+        return graph_of(source, self.frames, self.spec, model)
 
     @cached_property
     def direct(self) -> BoundAvatar:

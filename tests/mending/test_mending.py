@@ -12,7 +12,6 @@ import pytest
 import torch
 
 from hgg_pyg.body import BodyModel
-from hgg_pyg.body.carried import posed_joints
 from hgg_pyg.data.capture_set import find_subjects
 from hgg_pyg.data.layouts.base import PoseTable
 from hgg_pyg.data.pose_noise import PoseNoise
@@ -65,7 +64,7 @@ def mended(noisy, tmp_path_factory) -> Path:
 
 def test_mended_joints_are_nearer_the_truth(truth, noisy, mended, body) -> None:
     for name in ("subject000", "subject001"):
-        places = [posed_joints(body, poses_in(data, name, body)) for data in (truth, noisy, mended)]
+        places = [body.posed_joints(poses_in(data, name, body)) for data in (truth, noisy, mended)]
         before, after = ((part - places[0])[:4].norm(dim=-1).mean() for part in places[1:])
         assert after < 0.85 * before
 

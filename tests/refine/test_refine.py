@@ -1,6 +1,7 @@
 """A fit never ends worse than it began, says what is wrong with its input in one line, and mends poses."""
 
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 import pytest
@@ -17,7 +18,7 @@ from hgg_pyg.data.layouts import make_capture
 from hgg_pyg.data.pose_noise import PoseNoise
 from hgg_pyg.data.views import spread_cameras
 from hgg_pyg.model.direct_binding import DirectBinding
-from hgg_pyg.refine import RefineConfig, forward_and_refine, mend_poses, poses_by_masks, refine
+from hgg_pyg.refine import RefineConfig, mend_poses, poses_by_masks, refine, refine_pass
 from hgg_pyg.refine.adam import RowAdam
 from hgg_pyg.refine.fit import hold_back
 from hgg_pyg.refine.thinned import spread, thinned
@@ -128,15 +129,17 @@ def test_the_forward_pass_is_repeated_where_poses_were_mended(source) -> None:
         return direct(source)
 
     start = noisy(source, 4)
-    first, refined = forward_and_refine(forward, start, FRAMES, RefineConfig(seconds=None, steps=20))
-    assert len(seen) == 2
-    assert seen[0] is start.capture.poses
+    first = direct(start)
+    refined = refine_pass(first, forward, start, FRAMES, RefineConfig(seconds=None, steps=20))
+    assert len(seen) == 1
+    assert seen[0] is not start.capture.poses
     before = error(first, start, start.capture.poses[list(FRAMES)])
     assert error(refined.avatar, start, refined.poses) < 0.9 * before
     once = RefineConfig(seconds=None, steps=1, mask_share=0.0)
-    forward_and_refine(forward, start, FRAMES, once)
-    forward_and_refine(forward, start, FRAMES, replace(once, mask_share=0.5, poses=False))
-    assert len(seen) == 4
+    refine_pass(first, forward, start, FRAMES, once)
+    refine_pass(first, forward, start, FRAMES, replace(once, mask_share=0.5, poses=False))
+    refine_pass(first, forward, start, FRAMES, replace(once, mask_share=0.5), by_masks=False)
+    assert len(seen) == 1
 
 
 def test_an_avatar_of_many_gaussians_begins_as_one_of_few(source, avatar, monkeypatch) -> None:
@@ -151,7 +154,8 @@ def test_an_avatar_of_many_gaussians_begins_as_one_of_few(source, avatar, monkey
     assert not everywhere[:, 3:10].any()
     monkeypatch.setattr("hgg_pyg.refine.passes.MOST", few)
     start = noisy(source, 3)
-    first, refined = forward_and_refine(direct, start, FRAMES, RefineConfig(seconds=None, steps=20))
+    first = direct(start)
+    refined = refine_pass(first, direct, start, FRAMES, RefineConfig(seconds=None, steps=20))
     assert len(refined.avatar.gaussians) == len(first.gaussians)
     before = error(first, start, start.capture.poses[list(FRAMES)])
     assert error(refined.avatar, start, refined.poses) < 0.9 * before
@@ -163,7 +167,7 @@ def test_one_camera_and_one_frame_work(source) -> None:
         config = RefineConfig(seconds=None, steps=4, mask_share=0.25)
         refined = refine(direct(one, frames), one, frames, config)
         assert refined.steps == 4
-        _, refined = forward_and_refine(lambda source, frames=frames: direct(source, frames), one, frames, config)
+        refined = refine_pass(direct(one, frames), partial(direct, frames=frames), one, frames, config)
         assert refined.steps == 3
 
 
@@ -182,7 +186,7 @@ def test_a_pose_that_is_no_number_is_named(source, avatar) -> None:
         lambda: refine(avatar, bad, FRAMES, config),
         lambda: mend_poses(avatar, bad, FRAMES, config),
         lambda: poses_by_masks(bad, FRAMES, config),
-        lambda: forward_and_refine(direct, bad, FRAMES, config),
+        lambda: refine_pass(avatar, direct, bad, FRAMES, config),
     ):
         with pytest.raises(UserError, match=r"frame \d+: body_pose: expected finite numbers, found NaN or infinity"):
             fit()

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from hgg_pyg.body import BodyModel
-from hgg_pyg.body.carried import carry, posed_joints
+from hgg_pyg.body.carried import carry
 from hgg_pyg.body.model import rotation_matrices
 from hgg_pyg.body.parameters import hands_to_pca, smplx_to_easymocap
 from hgg_pyg.data.layouts.base import PoseTable, changed_rows, shaped_like
@@ -57,7 +57,7 @@ def _smpl(path: Path, body: BodyModel, before: BodyPose, after: BodyPose, origin
     content = load_pickle(path, NUMPY | TORCH, "a dictionary of SMPL parameters")
     rotations = rotation_matrices(torch.cat([after.global_orient, after.body_pose], 1).double().view(1, -1, 3)).numpy()
     joints = np.array(as_array(content["joints"]))
-    skeleton = posed_joints(body, after)[0].double().numpy()
+    skeleton = body.posed_joints(after)[0].double().numpy()
     # The pelvis first, from which the translation is read: it is exact, where sums over a skeleton need not be.
     skeleton[0] = (after.transl[0].double() + body.rest_joints(after.betas)[0].double()).numpy()
     joints[0, : len(skeleton)] = skeleton + origin

@@ -8,7 +8,7 @@ from functools import cached_property
 from torch_geometric.data import HeteroData
 
 from graphs import GraphSpec
-from hgg_pyg.data.clip_input import graph_for, load_clip
+from hgg_pyg.data.clip_input import graph_of
 from hgg_pyg.data.frames import FrameSource
 from hgg_pyg.data.mending import mended_source
 from hgg_pyg.model.network import HGGNet
@@ -27,6 +27,4 @@ class RunSubject:
     def graph(self) -> HeteroData:
         """The graph of the input frames."""
         source = mended_source(self.source, self.frames, self.model)
-        predicted = source.predict_all(self.frames)
-        clip = load_clip(source, self.frames, self.spec, images=self.model.feedback, gaussians=predicted)
-        return graph_for(clip, self.model)
+        return graph_of(source, self.frames, self.spec, self.model)

@@ -9,7 +9,6 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from hgg_pyg.body import BodyModel
 from hgg_pyg.synthetic.conventions import (
     MINUS_Z_UP,
     hand_coefficients,
@@ -29,7 +28,6 @@ from hgg_pyg.synthetic.layouts.base import (
     write_json,
 )
 from hgg_pyg.synthetic.raycast import RenderedImage, View
-from hgg_pyg.types import BodyPose
 
 _TICK = 5  # of the file names from one frame to the next, the first frame's being 5
 _LANDMARKS = 21  # of smplx's 45 joints of SMPL, those that are points of the surface
@@ -166,7 +164,7 @@ def _write_smpl(folder: Path, footage: Footage) -> np.ndarray:
     folder.mkdir()
     poses, matrices = footage.poses(), rotvecs_to_matrices(footage.rotvecs).astype(np.float32)
     vertices = footage.body.pose(poses).vertices
-    joints = _posed_joints(footage.body, poses)
+    joints = footage.body.posed_joints(poses)
     landmarks = np.linspace(0, footage.body.num_vertices - 1, _LANDMARKS).astype(int)
     for frame in range(footage.frames):
         if frame % 3 == 2:
@@ -185,14 +183,6 @@ def _write_smpl(folder: Path, footage: Footage) -> np.ndarray:
         with (folder / f"{frame:06d}.pkl").open("wb") as file:
             pickle.dump(content, file)
     return vertices.double().numpy()
-
-
-def _posed_joints(body: BodyModel, poses: BodyPose) -> torch.Tensor:
-    """The skeleton's joints in the world. [F, 24, 3]"""
-    rest = body.rest_joints(poses.betas)
-    joint_transforms, _ = body.bend(poses, rest)
-    linear, shift = joint_transforms[..., :3, :3], joint_transforms[..., :3, 3] + poses.transl[:, None]
-    return torch.einsum("tjab,jb->tja", linear, rest) + shift
 
 
 def _write_smplx(folder: Path, footage: Footage) -> None:

@@ -53,15 +53,9 @@ def points(body: BodyModel, truth: BodyPose) -> np.ndarray:
     return found
 
 
-def joints_of(body: BodyModel, pose: BodyPose) -> torch.Tensor:
-    rest = body.rest_joints(pose.betas)
-    maps, _ = body.bend(pose, rest)
-    return torch.einsum("fjxy,jy->fjx", maps[..., :3, :3], rest) + maps[..., :3, 3] + pose.transl[:, None]
-
-
 def off(body: BodyModel, pose: BodyPose, truth: BodyPose) -> float:
     """Median metres between joints."""
-    return float((joints_of(body, pose) - joints_of(body, truth)).norm(dim=-1).median())
+    return float((body.posed_joints(pose) - body.posed_joints(truth)).norm(dim=-1).median())
 
 
 def masks_of(body: BodyModel, pose: BodyPose, calibration: Calibration):
@@ -98,8 +92,8 @@ def test_one_wrong_view_of_a_limb_does_not_matter(body, truth, points) -> None:
     landmarks[0, 2] = np.nan
     fit = fit_body(body, MEDIAPIPE_33, points, landmarks, cameras, None, TIMES, FitConfig(steps=250, mask_steps=0))
     assert off(body, fit.pose, truth) < 0.018
-    found = joints_of(body, fit.pose)[:, body.joint_names.index("right_wrist")]
-    true = joints_of(body, truth)[:, body.joint_names.index("right_wrist")]
+    found = body.posed_joints(fit.pose)[:, body.joint_names.index("right_wrist")]
+    true = body.posed_joints(truth)[:, body.joint_names.index("right_wrist")]
     assert (found - true).norm(dim=-1).max() < 0.06
 
 
