@@ -108,9 +108,11 @@ def evaluate(
 
 @dataclass(frozen=True)
 class _Built:
-    """An avatar and the seconds that it took from the images on."""
+    """An avatar, the poses of its input frames by which it was made, and the seconds from the images on."""
 
     avatar: BoundAvatar
+    frames: Sequence[int]  # T, by position
+    poses: BodyPose  # T
     seconds: float
 
 
@@ -174,6 +176,7 @@ class _Evaluation:
                 else:
                     built = self._build(poses.estimated, contender, predicted, contender.frames)
                 avatars.append(built.avatar)
+                poses.keep(contender.name, built.frames, built.poses)
                 if self.extras.timing:
                     self.build_seconds[contender.name].append(built.seconds)
                     self.render_seconds[contender.name] += self._time_rendering(built.avatar, source.capture)
@@ -230,18 +233,20 @@ class _Evaluation:
         def forward(source: FrameSource, gaussians: Sequence[Gaussians] | None = None) -> BoundAvatar:
             return model.avatar(graph_of(source, inputs, contender.spec, model, self.device, gaussians))
 
-        def make() -> BoundAvatar:
+        def make() -> tuple[BoundAvatar, BodyPose]:
             first = forward(mended, gaussians)
             if contender.refine is None:
-                return first
-            return refine_pass(first, forward, mended, inputs, contender.refine, not model.mend).avatar
+                return first, mended.capture.poses[list(inputs)]
+            fit = refine_pass(first, forward, mended, inputs, contender.refine, not model.mend)
+            return fit.avatar, fit.poses
 
-        avatar, seconds = self._timed(make)
-        return _Built(avatar, mending + before + seconds)
+        (avatar, poses), seconds = self._timed(make)
+        return _Built(avatar, inputs, poses, mending + before + seconds)
 
     def _optimise(self, source: FrameSource, frames: int, count: int, config: RefineConfig) -> _Built:
         inputs, here = even_frames(0, input_range(source.capture), frames), replace(source, body=self.body)
-        return _Built(*self._timed(lambda: optimise(here, inputs, min(count, MOST), config).avatar))
+        fit, seconds = self._timed(lambda: optimise(here, inputs, min(count, MOST), config))
+        return _Built(fit.avatar, inputs, fit.poses, seconds)
 
     def _timed(self, work: Callable[[], Result]) -> tuple[Result, float]:
         begin = time.perf_counter()

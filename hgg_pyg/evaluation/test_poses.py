@@ -60,7 +60,7 @@ class TestPoses:
         """What the tasks are, for whoever reads the numbers."""
         view, pose = (TASK_TEXT[task] for task in TASKS)
         if self.noisy:
-            view += "; in the poses as estimated, with the noise"
+            view += "; in the poses as estimated, with the noise, or as a method corrects those of its input frames"
             pose += "; in their true poses, which a method never has of a real capture"
         elif self.mend_test_poses:
             pose += "; in the poses of the capture's files, which are estimates unless it is synthetic"
@@ -95,11 +95,16 @@ class SubjectPoses:
     estimated: FrameSource
     _mended: dict[tuple[str, int, int], BodyPose] = field(default_factory=dict)
     _given: dict[tuple[bool, int], BodyPose] = field(default_factory=dict)
+    _own: dict[tuple[str, int], BodyPose] = field(default_factory=dict)
 
     @staticmethod
     def of(options: TestPoses, source: FrameSource) -> SubjectPoses:
         """Of a subject whose capture has the true poses, or without noise the only ones there are."""
         return SubjectPoses(options, source, options.estimated(source))
+
+    def keep(self, method: str, frames: Sequence[int], poses: BodyPose) -> None:
+        """Poses of its input frames as a method has them, corrected or as given: its novel views are drawn in them."""
+        self._own.update({(method, frame): poses[[row]] for row, frame in enumerate(frames)})
 
     def mend(self, method: str, avatar: BoundAvatar, targets: Sequence[Target]) -> int:
         """Mend poses of the frames of some targets by a method's avatar, for each image that is to be scored.
@@ -127,6 +132,8 @@ class SubjectPoses:
 
     def of_image(self, task: str, method: str, frame: int, camera: int) -> BodyPose:
         """The pose that a method's avatar is drawn in for one image: one frame, the same object for the same pose."""
+        if task == TASKS[0] and (method, frame) in self._own:
+            return self._own[method, frame]
         true = task == TASKS[1]
         source = self.true if true else self.estimated
         pose = self._given.setdefault((true, frame), source.capture.poses[[frame]])

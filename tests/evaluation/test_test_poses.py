@@ -19,11 +19,14 @@ from hgg_pyg.data.clip_input import load_clip
 from hgg_pyg.data.clips import Target
 from hgg_pyg.data.frames import FrameSource
 from hgg_pyg.data.layouts import make_capture
+from hgg_pyg.data.pose_images import load_pose_images
 from hgg_pyg.data.views import spread_cameras
 from hgg_pyg.evaluation.evaluator import Extras, evaluate
 from hgg_pyg.evaluation.reporting.report import AS_ESTIMATED, MENDED
 from hgg_pyg.evaluation.test_poses import SubjectPoses, TestPoses
+from hgg_pyg.model.config import ModelConfig
 from hgg_pyg.model.direct_binding import DirectBinding
+from hgg_pyg.model.network import HGGNet
 
 NOISE = TestPoses(pose_noise=3, mend_steps=16)
 POSE = "novel pose"
@@ -90,6 +93,31 @@ def test_without_another_input_image_the_estimate_stays(source, avatar) -> None:
     ways = [poses.of_image(task, "direct", last, scored) for task in (POSE, AS_ESTIMATED, MENDED)]
     assert ways[1] is ways[2]
     assert not torch.equal(ways[0].body_pose, ways[1].body_pose)
+
+
+def test_novel_views_are_drawn_in_the_poses_that_a_method_has_of_its_input_frames(source, monkeypatch) -> None:
+    """Those of a network that moves everybody by some centimetres; novel poses stay where they are."""
+    torch.manual_seed(0)
+    frames, images = range(2), Extras(timing=False, shown=0)
+    spec, predicted = GraphSpec(), source.predict_all(frames)
+    graph = load_clip(source, frames, spec, gaussians=predicted).graph
+    plain = HGGNet(ModelConfig(num_layers=0, hidden_channels=8, heads=2).for_graph(graph))
+    network = HGGNet(replace(plain.config, mend=1))
+    bias = dict(network.named_parameters())["mender.head.4.bias"]
+    torch.nn.init.constant_(bias[3:], 0.05 / 0.02)  # by 0.05 m along each axis
+    poses, given = SubjectPoses.of(TestPoses(), source), source.capture.poses
+    own = network.mended(source.body, given[list(frames)], load_pose_images(source, frames))
+    poses.keep("ours", frames, own)
+    assert torch.equal(poses.of_image("novel view", "ours", 1, 0).transl, own.transl[[1]])
+    assert float((own.transl - given.transl[list(frames)]).norm(dim=1).min()) > 0.08
+    assert torch.equal(poses.of_image("novel view", "direct binding", 1, 0).transl, given.transl[[1]])
+    assert torch.equal(poses.of_image(POSE, "ours", 1, 0).transl, given.transl[[1]])
+
+    kept = evaluate(network, [source], spec, 2, limit=4, extras=images)
+    monkeypatch.setattr(SubjectPoses, "keep", lambda *_: None)
+    lost = evaluate(network, [source], spec, 2, limit=4, extras=images)
+    assert kept.mean(POSE, "ours", "psnr") == lost.mean(POSE, "ours", "psnr")
+    assert kept.mean("novel view", "ours", "psnr") != lost.mean("novel view", "ours", "psnr")
 
 
 def test_three_ways_are_scored_and_named_everywhere(source, tmp_path: Path) -> None:
