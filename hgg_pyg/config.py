@@ -48,6 +48,8 @@ Repeats = Annotated[int, Bounds(1, 10**6)]  # of a measurement, or of clips in o
 Processes = Annotated[int, Bounds(1, 10_000)]  # or threads, of one machine
 Seed = Annotated[int, Bounds(0, 2**63 - 1)]  # as torch takes it
 Share = Annotated[float, Bounds(0, 1)]
+Degrees = Annotated[float, Bounds(0, 90)]  # by which a pose is off: with more nobody stands
+Seconds = Annotated[float, Bounds(0, 1e6, above=True)]  # of a fit; eleven days
 Weight = Annotated[float, Bounds(0, 1e7)]  # beside a weight of 1, float32 keeps nothing of what this outweighs
 LearningRate = Annotated[float, Bounds(0, 1e7, above=True)]  # by which AdamW moves weights of about 1
 Channels = Annotated[int, Bounds(1, 8192)]  # 64 times the paper's: six layers of them are trained in 40 GB
@@ -69,7 +71,7 @@ class ClipConfig:
     """images that supervise one clip: half from input cameras, half from the others"""
     target_poses: ViewCount = 2
     """frames over which the supervised images are spread"""
-    pose_noise: Annotated[float, Bounds(0, 90)] = 0.0
+    pose_noise: Degrees = 0.0
     """degrees by which joints of the input frames are off in the worst clips, standard deviation; drawn for each clip:
     anew in each frame, smooth in time, the same in all frames, and a wrong shape (images are compared by true poses)"""
 

@@ -15,8 +15,7 @@ import torch
 import tyro
 from accelerate import PartialState
 
-from hgg_pyg.config import Bounds, Seed, Steps, check_choices
-from hgg_pyg.data.pose_noise import Degrees
+from hgg_pyg.config import Bounds, Degrees, Seconds, Seed, Steps, check_choices
 from hgg_pyg.evaluation.evaluator import METHODS, Contender, Extras, evaluate
 from hgg_pyg.evaluation.lpips import load_all_lpips
 from hgg_pyg.evaluation.reporting import Report, parse_methods
@@ -24,7 +23,6 @@ from hgg_pyg.evaluation.reporting.report import OURS
 from hgg_pyg.evaluation.test_poses import TestPoses
 from hgg_pyg.io.files import try_folder
 from hgg_pyg.refine import RefineConfig
-from hgg_pyg.refine.config import Seconds
 from hgg_pyg.runtime import run_command
 from hgg_pyg.training.inputs import loss_text
 from hgg_pyg.training.run import TrainConfig, read_config

@@ -22,7 +22,7 @@ from hgg_pyg.export import ExportConfig
 from hgg_pyg.export import main as export
 from hgg_pyg.io.files import try_folder
 from hgg_pyg.making import Maker
-from hgg_pyg.model.network import WEIGHTS_FILE
+from hgg_pyg.model.saved import WEIGHTS_FILE
 from hgg_pyg.processes import join_processes, main_first, wait_for_all
 from hgg_pyg.runtime import run_command
 from hgg_pyg.synthetic import DEMO, synthesize

@@ -12,11 +12,10 @@ import tyro
 
 from hgg_pyg.avatar.file import SUFFIX
 from hgg_pyg.avatar.motion import FASTEST, SLOWEST
-from hgg_pyg.config import Bounds, check_choices
+from hgg_pyg.config import Bounds, Seconds, check_choices
 from hgg_pyg.io.files import try_folder
 from hgg_pyg.maker_choice import MakerOptions, open_maker
 from hgg_pyg.refine import RefineConfig
-from hgg_pyg.refine.config import Seconds
 from hgg_pyg.runtime import run_command
 from hgg_pyg.types import UserError
 

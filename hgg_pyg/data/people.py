@@ -41,6 +41,11 @@ def shows_person(masks: Tensor, vertices: Tensor, cameras: Cameras) -> bool:
     return False
 
 
+def shows_anyone(masks: Tensor) -> bool:
+    """Whether a mask has a pixel of a person at all."""
+    return bool((masks > _FOREGROUND).any())
+
+
 def read_masks(capture: Capture, frame: int, cameras: Sequence[int]) -> Tensor:
     """Masks of a frame from some cameras, both by position. [V, H, W]
 

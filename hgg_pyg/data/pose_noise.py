@@ -11,14 +11,12 @@ import torch
 from scipy.ndimage import gaussian_filter1d
 from torch import Tensor
 
-from hgg_pyg.config import Bounds, check_choices
+from hgg_pyg.config import Bounds, Degrees, check_choices
 from hgg_pyg.types import BodyPose
 
 _METRES_PER_DEGREE = 1 / 300  # by which a person is misplaced whose joints are a degree off
 _SHAPE_PER_DEGREE = 0.3  # by which values of shape are off, whose standard deviation over people is 1
 _FRAMES = 2.0  # standard deviation in frames of what smooths noise in time
-
-Degrees = Annotated[float, Bounds(0, 90)]
 
 
 @dataclass(frozen=True)

@@ -10,16 +10,14 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from hgg_pyg.avatar import BoundAvatar
-from hgg_pyg.config import Seed, Steps, check_choices
+from hgg_pyg.config import Degrees, Seed, Steps, check_choices
 from hgg_pyg.data.clips import Target
 from hgg_pyg.data.frames import FrameSource
-from hgg_pyg.data.people import read_masks
-from hgg_pyg.data.pose_noise import Degrees, PoseNoise
+from hgg_pyg.data.people import read_masks, shows_anyone
+from hgg_pyg.data.pose_noise import PoseNoise
 from hgg_pyg.evaluation.reporting.report import AS_ESTIMATED, MENDED, TASK_TEXT, TASKS
 from hgg_pyg.refine import RefineConfig, mend_poses
 from hgg_pyg.types import BodyPose
-
-_FOREGROUND = 0.5  # a pixel belongs to the person when they cover more of it than this
 
 
 @dataclass(frozen=True)
@@ -142,4 +140,4 @@ class SubjectPoses:
         return self._mended.get((method, frame, camera if camera in self.estimated.cameras else -1), pose)
 
     def _shows(self, frame: int, cameras: Sequence[int]) -> bool:
-        return bool((read_masks(self.estimated.capture, frame, cameras) > _FOREGROUND).any())
+        return shows_anyone(read_masks(self.estimated.capture, frame, cameras))

@@ -8,10 +8,8 @@ from typing import Annotated
 
 import tyro
 
-from hgg_pyg.config import Bounds, Seed, Steps, check_choices
+from hgg_pyg.config import Seconds, Seed, Steps, check_choices
 from hgg_pyg.maker_choice import MakerOptions
-
-Seconds = Annotated[float, Bounds(0, 1e6, above=True)]  # 1e6: eleven days
 
 
 @dataclass(frozen=True, kw_only=True)

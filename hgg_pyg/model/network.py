@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import logging
 from collections.abc import Mapping
 from copy import copy
 from dataclasses import asdict
@@ -19,11 +17,7 @@ from graphs import REFINES
 from hgg_pyg.attention import Edges
 from hgg_pyg.avatar import BoundAvatar
 from hgg_pyg.body import BodyModel
-from hgg_pyg.config import changed_setting, config_from_json, config_json, settings_of
-from hgg_pyg.io.files import write_text
-from hgg_pyg.io.json_files import read_json_object
-from hgg_pyg.io.shown import shown
-from hgg_pyg.io.tensors import TensorFile, load_tensors, misfit, save_tensors
+from hgg_pyg.io.tensors import misfit
 from hgg_pyg.io.weights import own_names
 from hgg_pyg.model.config import ModelConfig
 from hgg_pyg.model.direct_binding import as_avatar, bound_gaussians
@@ -31,15 +25,11 @@ from hgg_pyg.model.feedback import FEEDBACK_DIM, InputImages, add_feedback
 from hgg_pyg.model.poses.mender import Mended, PoseMender
 from hgg_pyg.model.poses.pulls import PoseImages
 from hgg_pyg.model.residual import RESIDUAL_DIM, apply_residual
+from hgg_pyg.model.saved import CONFIG_FILE, WEIGHTS_FILE, read_saved, write_saved
 from hgg_pyg.nn import FusedReadoutConv, GraphBlock, ReadoutConv
 from hgg_pyg.nn.block import EdgeType, reset_parameters
 from hgg_pyg.nn.fused import FusedConv
 from hgg_pyg.types import BodyPose, Gaussians, UserError
-
-CONFIG_FILE, WEIGHTS_FILE = "model.json", "model.safetensors"
-_FREE = ("backend",)  # how attention is computed: the same operation, and machines differ in what they have
-
-log = logging.getLogger("hgg_pyg")
 
 
 class HGGNet(nn.Module):
@@ -285,37 +275,6 @@ class HGGNet(nn.Module):
         """One person's graph to an animatable avatar; a `Batch` to one avatar per person."""
         return as_avatar(self(graph), graph)
 
-    def start_from(self, other: HGGNet, name: Path) -> None:
-        """Take over the weights of another network; what it lacks stays as it is.
-
-        Args:
-            other: whose weights.
-            name: of it, for the message.
-
-        Raises:
-            UserError: a weight is of another shape, or there is none of the same name.
-        """
-        own, found = self.state_dict(), other.state_dict()
-        common = {key: value for key, value in found.items() if key in own}
-        if not common:
-            raise UserError(f"--start {name}: expected weights of the same network, found none of the same name")
-        for key, value in common.items():
-            if value.shape != own[key].shape:
-                expected = f"expected {list(own[key].shape)}, as this run's options say, found {list(value.shape)}"
-                raise UserError(f"--start {name}: {key}: {expected}")
-        self.load_state_dict({**own, **common})
-
-    def freeze_all_but_poses(self) -> None:
-        """Leave only the weights that correct poses to be learnt.
-
-        Raises:
-            UserError: there are none.
-        """
-        if self.mender is None:
-            raise UserError("loss.rendering: expected more than 0 of a network that corrects no poses (model.mend 0)")
-        for name, weight in self.named_parameters():
-            weight.requires_grad_(name.startswith("mender."))
-
     def save(self, folder: Path, about: Mapping[str, str] = MappingProxyType({})) -> None:
         """Write `model.safetensors` and `model.json` into a folder, each at once or not at all.
 
@@ -323,9 +282,7 @@ class HGGNet(nn.Module):
             folder: made if need be.
             about: texts to keep with the weights, which are under the file's digest as the weights are.
         """
-        write_text(folder / CONFIG_FILE, config_json(self.config))
-        metadata = {**about, "model": json.dumps(settings_of(self.config))}
-        save_tensors(folder / WEIGHTS_FILE, self.state_dict(), metadata)
+        write_saved(folder, self.config, self.state_dict(), about)
 
     @classmethod
     def load(cls, folder: Path) -> HGGNet:
@@ -336,43 +293,17 @@ class HGGNet(nn.Module):
         Raises:
             UserError: a file is missing or damaged, the weights are of another configuration, or one is not finite.
         """
-        config_path, weights_path = folder / CONFIG_FILE, folder / WEIGHTS_FILE
-        for path in (config_path, weights_path):
-            if not path.is_file():
-                raise UserError(f"{path}: expected a saved model, found nothing")
-        try:
-            config = config_from_json(ModelConfig, read_json_object(config_path, "a model configuration"))
-        except (ValueError, TypeError, AttributeError) as error:
-            raise UserError(f"{config_path}: expected a model configuration ({shown(error, 300)})") from None
-        file = load_tensors(weights_path)
-        if file.sealed or file.metadata:
-            _check_written_together(file, config, config_path, weights_path)
-        else:
-            log.warning("%s: an earlier version wrote no digest, so that damage would not be seen", weights_path)
+        config, weights = read_saved(folder)
         model = cls(config)
-        state = own_names(_in_full(file.tensors), model.state_dict())
+        state = own_names(weights, model.state_dict())
         if wrong := misfit(model.state_dict(), state):
-            raise UserError(f"{weights_path}: {wrong}, by {config_path.name}")
+            raise UserError(f"{folder / WEIGHTS_FILE}: {wrong}, by {CONFIG_FILE}")
         model.load_state_dict(state)
         return model
 
     def __repr__(self) -> str:
         settings = ", ".join(f"{name}={value!r}" for name, value in asdict(self.config).items())
         return f"{type(self).__name__}({settings})"
-
-
-def _check_written_together(file: TensorFile, config: ModelConfig, config_path: Path, weights_path: Path) -> None:
-    """Refuse a configuration that the weights were not written with: their shapes may fit another network, too."""
-    if not file.sealed or "model" not in file.metadata:
-        raise UserError(f"{weights_path}: expected the digest of its content, found none: the file is damaged")
-    if change := changed_setting(json.loads(file.metadata["model"]), config, _FREE):
-        raise UserError(f"{config_path}: {change}: it is not the one that {weights_path.name} was written with")
-
-
-def _in_full(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Weights that are all in half precision as float32, others as they are."""
-    halved = all(weight.dtype == torch.float16 for weight in weights.values())
-    return {name: weight.float() if halved else weight for name, weight in weights.items()}
 
 
 def _mender(config: ModelConfig) -> PoseMender:

@@ -5,9 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Annotated
 
-from hgg_pyg.config import Bounds, Seed, Share, Steps, ViewCount, Weight, check_choices
+from hgg_pyg.config import Bounds, Seconds, Seed, Share, Steps, ViewCount, Weight, check_choices
 
-Seconds = Annotated[float, Bounds(0, 1e6, above=True)]  # eleven days
 Rate = Annotated[float, Bounds(0, 1e3)]
 Sigma = Annotated[float, Bounds(0, 1e3, above=True)]
 

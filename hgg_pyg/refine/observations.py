@@ -11,9 +11,8 @@ from torch import Tensor
 
 from hgg_pyg.data.clips import Target, load_target
 from hgg_pyg.data.frames import FrameSource
+from hgg_pyg.data.people import shows_anyone
 from hgg_pyg.types import BodyPose, Cameras, UserError
-
-_FOREGROUND = 0.5  # a pixel belongs to the person when they cover more of it than this
 
 
 @dataclass(frozen=True)
@@ -56,7 +55,7 @@ def observe(source: FrameSource, frames: Sequence[int], cameras: Sequence[int], 
     capture = source.capture
     views, rgb, alpha = zip(*(load_target(capture, Target(frame, tuple(cameras))) for frame in frames), strict=True)
     for frame, masks in zip(frames, alpha, strict=True):
-        if not (masks > _FOREGROUND).any():
+        if not shows_anyone(masks):
             where = f"{capture.root}: frame {capture.frames[frame]}"
             raise UserError(f"{where}: expected masks of its input cameras that show the person, found nobody in them")
     return Observations(Cameras.stack(views).to(device), torch.stack(rgb).to(device), torch.stack(alpha).to(device))

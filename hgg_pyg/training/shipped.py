@@ -9,7 +9,8 @@ from pathlib import Path
 from hgg_pyg.config import config_json, settings_of
 from hgg_pyg.io.files import write_text
 from hgg_pyg.io.tensors import read_metadata
-from hgg_pyg.model.network import WEIGHTS_FILE, HGGNet
+from hgg_pyg.model.network import HGGNet
+from hgg_pyg.model.saved import WEIGHTS_FILE
 from hgg_pyg.training.run import (
     CONFIG_FILE,
     MODEL_FOLDER,

@@ -24,7 +24,8 @@ from hgg_pyg.data.usable import some_usable
 from hgg_pyg.evaluation.inspection.subject import RunSubject
 from hgg_pyg.io.tensors import read_metadata
 from hgg_pyg.model.config import ModelConfig
-from hgg_pyg.model.network import WEIGHTS_FILE, HGGNet
+from hgg_pyg.model.network import HGGNet
+from hgg_pyg.model.saved import WEIGHTS_FILE
 from hgg_pyg.training.inputs import INPUTS_FILE, read_inputs
 from hgg_pyg.training.run import CONFIG_FILE, MODEL_FOLDER, RUN_SETTINGS, TrainConfig, check_settings, read_config
 from hgg_pyg.types import UserError

@@ -33,7 +33,8 @@ from hgg_pyg.model.poses.stance import Stance
 from hgg_pyg.render import render
 from hgg_pyg.training.loop import TrainingLoop
 from hgg_pyg.training.losses import pose_loss, rendering_loss
-from hgg_pyg.training.run import MODEL_FOLDER, TrainConfig
+from hgg_pyg.training.run import TrainConfig
+from hgg_pyg.training.starting import freeze_all_but_poses, start_from
 from hgg_pyg.types import BodyPose, Cameras, Gaussians, UserError
 
 _VALIDATION_VIEWS = 12
@@ -140,9 +141,9 @@ class Trainer(TrainingLoop[LoadedClip]):
         settings = config.model.for_graph(self._some_graph(), self.body.num_joints)
         model = HGGNet(settings)
         if config.start is not None:
-            model.start_from(HGGNet.load(config.start / MODEL_FOLDER), config.start)
+            start_from(model, config.start)
         if not config.loss.rendering:
-            model.freeze_all_but_poses()
+            freeze_all_but_poses(model)
         super().__init__(config, accelerator, model, unit="clip")
 
     def _some_graph(self) -> HeteroData:
