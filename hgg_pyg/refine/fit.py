@@ -18,6 +18,7 @@ from hgg_pyg.refine.config import RefineConfig
 from hgg_pyg.refine.figure import Figure
 from hgg_pyg.refine.likeness import Colours, Likeness
 from hgg_pyg.refine.observations import Observations, check_poses, observe
+from hgg_pyg.refine.priors import Priors
 from hgg_pyg.render import render
 from hgg_pyg.types import BodyPose, RenderOutput
 
@@ -116,6 +117,7 @@ class Fit:
         self._deck: list[Pair] = []
         of_poses = (figure.moved.shape[1] - 3) * [0] + 3 * [1]
         self._sigma = figure.moved.new_tensor([config.degrees_sigma, config.metres_sigma])[of_poses]
+        self._priors = Priors(figure, seen.numbers, self._sigma, config)
         pose_rates = figure.moved.new_tensor([config.degrees_rate, config.metres_rate])[of_poses]
         rates = (config.gaussian_rate, pose_rates, config.shape_rate)
         self._adams = [RowAdam(values, rate) for values, rate in zip(figure.tensors(), rates, strict=True)]
@@ -180,7 +182,7 @@ class Fit:
         chosen = self._draw()
         seen = sorted({frame for frame, _ in chosen})
         loss = self.likeness.error(*self._draw_images(chosen)) / (len(chosen) * self.seen.person)
-        loss = loss + self._improbability(seen)
+        loss = loss + self._improbability(seen) + self._priors.cost(seen)
         gradients = iter(torch.autograd.grad(loss, [values for values in tensors if values.requires_grad]))
         scale = min(1.0, max(_SMALLEST, (1 - done) / (1 - _SLOWING)))
         rows = (None, torch.tensor(seen, device=loss.device), None)
