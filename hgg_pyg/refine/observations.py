@@ -12,7 +12,11 @@ from torch import Tensor
 from hgg_pyg.data.clips import Target, load_target
 from hgg_pyg.data.frames import FrameSource
 from hgg_pyg.data.people import shows_anyone
+from hgg_pyg.data.variety import resized
+from hgg_pyg.data.windows import person_windows
 from hgg_pyg.types import BodyPose, Cameras, UserError
+
+CLOSE = 160  # pixels, the side of the squares in which poses alone are found: a centimetre each
 
 
 @dataclass(frozen=True)
@@ -63,6 +67,21 @@ def observe(source: FrameSource, frames: Sequence[int], cameras: Sequence[int], 
     return Observations(
         Cameras.stack(views).to(device), torch.stack(rgb).to(device), torch.stack(alpha).to(device), numbers
     )
+
+
+def observe_closely(
+    source: FrameSource, frames: Sequence[int], cameras: Sequence[int], device: torch.device
+) -> Observations:
+    """The same, of squares of `CLOSE` pixels around the person, whatever the size of the images.
+
+    Raises:
+        UserError: as `observe`.
+    """
+    capture = source.capture.select(list(frames))
+    whole = resized(capture, max(capture.file_size))
+    windows = person_windows(source.body, capture.poses, whole.cameras)
+    near = replace(source, capture=resized(capture, CLOSE, windows))
+    return observe(near, range(len(frames)), cameras, device)
 
 
 def check_poses(source: FrameSource, frames: Sequence[int], poses: BodyPose) -> None:
