@@ -58,12 +58,13 @@ def mend_subject(
 ) -> Mended:
     """Mend the poses of all frames that can be used, and the shape.
 
-    First the cameras are put right by the masks of up to 24 frames, with their poses and the shape, see `place_cameras`.
-    Then poses are mended twice: every frame's pose is fitted to its masks by the bare body. Then of T evenly spread frames an avatar is
-    made in one forward pass and refined together with their poses and the shape, and every other frame's pose is fitted
-    to that avatar: from the pose that it had, or from it with the corrections of the nearest mended frames, whichever
-    looks more like the images. A frame keeps the pose that it had where the mended one lies no better: on images of
-    cameras that no fit has seen, if there are such, and by the bare body on the masks as well.
+    First the cameras are put right by the masks of up to 24 frames, with their poses and the shape, see
+    `place_cameras`. Then poses are mended twice: every frame's pose is fitted to its masks by the bare body; then of T
+    evenly spread frames an avatar is made in one forward pass and refined together with their poses and the shape, and
+    every other frame's pose is fitted to that avatar: from the pose that it had, or from it with the corrections of the
+    nearest mended frames, whichever looks more like the images. A frame keeps the pose that it had where the mended one
+    lies no better: on images of cameras that no fit of poses has seen, if there are such, and by the bare body on the
+    masks as well.
 
     Args:
         maker: makes the avatar.
