@@ -24,6 +24,7 @@ from hgg_pyg.io.files import try_folder
 from hgg_pyg.making import Maker
 from hgg_pyg.model.saved import WEIGHTS_FILE
 from hgg_pyg.processes import join_processes, main_first, wait_for_all
+from hgg_pyg.refine import RefineConfig
 from hgg_pyg.runtime import run_command
 from hgg_pyg.synthetic import DEMO, synthesize
 from hgg_pyg.synthetic.motion import Performance
@@ -112,7 +113,9 @@ def _train(config: TrainConfig, accelerator: Accelerator, checkpoint: Checkpoint
             report.save(config.folder)
             print(report.table())
             frames, name = config.clip.frames, f"run {config.name}"
-            _keep_avatar(config, Maker(trainer.network, config.graph, backbone, body, frames, name), test)
+            fit = None if config.refine is None else RefineConfig(seconds=config.refine)
+            maker = Maker(trainer.network, config.graph, backbone, body, frames, name, fit)
+            _keep_avatar(config, maker, test)
         log.info("%s holds the model, report.html, avatar.html, metrics.json, curves.png and sheet.png", config.folder)
     accelerator.end_training()
 

@@ -28,7 +28,7 @@ from hgg_pyg.evaluation.lpips import LPIPS
 from hgg_pyg.evaluation.metrics import psnr
 from hgg_pyg.model.direct_binding import as_avatar
 from hgg_pyg.model.network import HGGNet
-from hgg_pyg.model.poses.pulls import PoseImages
+from hgg_pyg.model.poses.pose_images import PoseImages
 from hgg_pyg.model.poses.stance import Stance
 from hgg_pyg.render import render
 from hgg_pyg.training.loop import TrainingLoop

@@ -13,7 +13,8 @@ from graphs import BENDS, LASTS, joint_graph
 from hgg_pyg.body import BodyModel
 from hgg_pyg.body.skin_points import skin_points
 from hgg_pyg.model.poses.evidence import JOINT_EVIDENCE, joint_evidence, joint_forces, shape_evidence
-from hgg_pyg.model.poses.pulls import PoseImages, look, start_colors
+from hgg_pyg.model.poses.pose_images import PoseImages
+from hgg_pyg.model.poses.pulls import look, start_colors
 from hgg_pyg.model.poses.stance import Stance, axis_angle, corrected
 from hgg_pyg.nn import GraphBlock
 from hgg_pyg.nn.block import EdgeType, reset_parameters

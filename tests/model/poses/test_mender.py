@@ -15,7 +15,8 @@ from hgg_pyg.model.config import ModelConfig
 from hgg_pyg.model.network import HGGNet
 from hgg_pyg.model.poses.evidence import joint_evidence, joint_forces, shape_evidence, shape_pull
 from hgg_pyg.model.poses.mender import PoseMender
-from hgg_pyg.model.poses.pulls import PoseImages, Pulls, look, start_colors
+from hgg_pyg.model.poses.pose_images import PoseImages
+from hgg_pyg.model.poses.pulls import Pulls, look, start_colors
 from hgg_pyg.model.poses.stance import Stance, axis_angle, corrected
 from hgg_pyg.nn.conv_choice import ConvChoice
 from hgg_pyg.render import render
