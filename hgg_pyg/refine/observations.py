@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
@@ -72,7 +73,7 @@ def observe(source: FrameSource, frames: Sequence[int], cameras: Sequence[int], 
 def observe_closely(
     source: FrameSource, frames: Sequence[int], cameras: Sequence[int], device: torch.device
 ) -> Observations:
-    """The same, of squares of `CLOSE` pixels around the person, whatever the size of the images.
+    """The same, of squares around the person, `CLOSE` pixels wide or as wide as the largest of them is in its file.
 
     Raises:
         UserError: as `observe`.
@@ -80,7 +81,8 @@ def observe_closely(
     capture = source.capture.select(list(frames))
     whole = resized(capture, max(capture.file_size))
     windows = person_windows(source.body, capture.poses, whole.cameras)
-    near = replace(source, capture=resized(capture, CLOSE, windows))
+    side = min(CLOSE, math.ceil(windows[..., 2].max()))
+    near = replace(source, capture=resized(capture, side, windows))
     return observe(near, range(len(frames)), cameras, device)
 
 
