@@ -48,9 +48,10 @@ class Mended:
     @property
     def after(self) -> Capture:
         """With the mended ones, from cameras where they are."""
-        moved = self.placed is not None and self.placed.changed
-        capture = self.before.with_viewmats(self.placed.viewmats) if moved else self.before
-        return capture.with_poses(self.poses)
+        capture = self.before.with_poses(self.poses)
+        if self.placed is None or not self.placed.changed:
+            return capture
+        return capture.with_viewmats(self.placed.viewmats)
 
 
 def mend_subject(
@@ -91,7 +92,7 @@ def mend_subject(
         by_masks.take(chunk, poses_by_masks(by_masks.started(chunk), chunk, some))
         done(len(chunk))
     nearer = replace(source, capture=capture.with_poses(by_masks.poses), stored=None)
-    first = even_frames(0, len(capture.frames), maker.frames)
+    first = maker.frames_of(source)
     corrected = mended_source(nearer, first, maker.model)
     refined = refine(maker.bound(corrected, first), corrected, first, replace(fit, seconds=config.seconds))
     by_images = _Mending(refined.avatar, nearer, Colours())

@@ -22,8 +22,8 @@ from hgg_pyg.types import Gaussians
 
 
 def can_compare(means: Tensor) -> bool:
-    """Whether the kernels take these: numbers on a CPU, outside of what torch compiles."""
-    return means.device.type == "cpu" and not torch.compiler.is_compiling()
+    """Whether the kernels take these: float32 on a CPU, outside of what torch compiles."""
+    return means.device.type == "cpu" and means.dtype == torch.float32 and not torch.compiler.is_compiling()
 
 
 @torch.no_grad()
@@ -43,7 +43,7 @@ def compare(points: Gaussians, images: PoseImages, zoom: Tensor) -> tuple[Tensor
         splats = Splats(*flat, opacities=solids.opacities, colors=_array(scene.colors[:, 0]))
         bins = bin_splats(splats, depth_bits(splats.depths), scene.width, scene.height, False, limits.alpha_min)
         found = look_at_tiles(bins, limits, squares)
-        of_means, of_channels = sum_looks(bins, found, solids, views, optics)
+        of_means, of_channels = sum_looks(bins, found, solids, conics, views, optics)
     return torch.from_numpy(of_means), torch.from_numpy(of_channels)
 
 

@@ -13,7 +13,7 @@ from numba import prange
 from hgg_pyg.kernels.numba_tools import kernel, parallel_kernel
 from hgg_pyg.kernels.simd import WIDTH, load, prefetch, store
 from hgg_pyg.model.poses.look_kernels import ROOM
-from hgg_pyg.render.binning import COLUMNS, A, B, Bins, C
+from hgg_pyg.render.binning import Bins
 from hgg_pyg.render.projection_kernels import Optics, Solids, Views, camera_of, near_image, turned, turned_back
 
 _BLOCK = 256  # points of a task
@@ -21,14 +21,14 @@ _AHEAD = 8  # points: so early is asked for what one's splats were told, which l
 
 
 @kernel
-def _by_place(geometry, at, told, seen, rotation, focal, limits):
+def _by_place(conic, told, seen, rotation, focal, limits):
     """The gradient by a round point's place in the world, of what its splat in one view was told.
 
     With k = f sigma / z, u and w the direction, the covariance on the image is
     [[kx^2 (1 + u^2), kx ky u w], [kx ky u w, ky^2 (1 + w^2)]] and the blur.
 
     Args:
-        geometry: of splats, of this one from `at` on.
+        conic: a, b, c of the point in the image.
         told: [ROOM]
         seen: the point's place in the camera, and its sigma.
         rotation: of the camera.
@@ -36,13 +36,13 @@ def _by_place(geometry, at, told, seen, rotation, focal, limits):
         limits: of u and w, beyond which the covariance does not follow them.
     """
     x, y, z, sigma = seen
-    real = geometry.dtype.type
+    real = told.dtype.type
     zero, half, one, two = real(0), real(0.5), real(1), real(2)
     inverse_z = one / z
     kx, ky = focal[0] * inverse_z * sigma, focal[1] * inverse_z * sigma
     u, w = x * inverse_z, y * inverse_z
     u_near, w_near = min(max(u, limits[0]), limits[1]), min(max(w, limits[2]), limits[3])
-    a, b, c = geometry[at + A], geometry[at + B], geometry[at + C]
+    a, b, c = conic
     of_a, of_b, of_c = half * told[2], told[3], half * told[8]
     of_xx = -kx * kx * (a * a * of_a + a * b * of_b + b * b * of_c)  # of the covariance, whose inverse the conic is
     of_yy = -ky * ky * (b * b * of_a + b * c * of_b + c * c * of_c)
@@ -57,13 +57,13 @@ def _by_place(geometry, at, told, seen, rotation, focal, limits):
 
 
 @kernel
-def _sum_view(bins, found, solids, views, optics, s, v, first, last, means, channels):
+def _sum_view(bins, found, solids, conics, views, optics, s, v, first, last, means, channels):
     """Add what one view told of the points first to last of a scene."""
-    geometry, count = bins.geometry, solids.opacities.shape[1]
+    count, dtype = solids.opacities.shape[1], found.dtype
     row, m = (s * views.Ks.shape[1] + v) * count, views.viewmats[s, v]
     rotation, focal_x, focal_y, center_x, center_y = camera_of(views, s, v)
     shift_x, shift_y, shift_z = m[0, 3], m[1, 3], m[2, 3]
-    most, told = bins.geometry.dtype.type(1e30), np.empty(ROOM, geometry.dtype)
+    most, told = dtype.type(1e30), np.empty(ROOM, dtype)
     limits = (
         *(
             near_image(-most, focal_x, center_x, views.size[0], optics),
@@ -76,7 +76,9 @@ def _sum_view(bins, found, solids, views, optics, s, v, first, last, means, chan
     )
     for n in range(first, last):
         ahead = np.int64(bins.splat_of[row + min(n + _AHEAD, count - 1)])
-        prefetch(found, bins.first_slot[max(ahead, 0)] * ROOM)
+        ahead = bins.first_slot[max(ahead, 0)] * ROOM
+        prefetch(found, ahead)
+        prefetch(found, ahead + 2 * ROOM - 1)  # a point in four lies in several tiles
         splat = np.int64(bins.splat_of[row + n])
         if splat < 0 or bins.first_slot[splat] == bins.first_slot[splat + 1]:
             continue
@@ -88,7 +90,8 @@ def _sum_view(bins, found, solids, views, optics, s, v, first, last, means, chan
         store(told, WIDTH, high)
         x, y, z = turned(rotation, solids.means[s, n, 0], solids.means[s, n, 1], solids.means[s, n, 2])
         seen = x + shift_x, y + shift_y, z + shift_z, solids.scales[s, n, 0]
-        x, y, z = _by_place(geometry, splat * COLUMNS, told, seen, rotation, (focal_x, focal_y), limits)
+        conic = conics[s, v, n, 0], conics[s, v, n, 1], conics[s, v, n, 2]
+        x, y, z = _by_place(conic, told, seen, rotation, (focal_x, focal_y), limits)
         means[s, n, 0] += x
         means[s, n, 1] += y
         means[s, n, 2] += z
@@ -99,13 +102,14 @@ def _sum_view(bins, found, solids, views, optics, s, v, first, last, means, chan
 
 
 @parallel_kernel
-def sum_looks(bins: Bins, found, solids: Solids, views: Views, optics: Optics):
+def sum_looks(bins: Bins, found, solids: Solids, conics, views: Views, optics: Optics):
     """Gradients of the error by places [S, N, 3] and by channels [S, N, 7], sums over views.
 
     Args:
         bins: of S V views of the round points.
         found: what `look_at_tiles` gives.
         solids: the points, S scenes.
+        conics: [S, V, N, 3] of them on the images.
         views: V of each scene.
         optics: what they were projected by.
     """
@@ -116,5 +120,7 @@ def sum_looks(bins: Bins, found, solids: Solids, views: Views, optics: Optics):
     for task in prange(scenes * blocks):
         s, first = task // blocks, task % blocks * _BLOCK
         for v in range(cameras):
-            _sum_view(bins, found, solids, views, optics, s, v, first, min(first + _BLOCK, count), means, channels)
+            _sum_view(
+                bins, found, solids, conics, views, optics, s, v, first, min(first + _BLOCK, count), means, channels
+            )
     return means, channels

@@ -30,14 +30,14 @@ class PoseImages:
             return self
         chosen = [(first + i) % views for i in range(count)]
         cameras = replace(self.cameras, viewmats=self.cameras.viewmats[:, chosen], Ks=self.cameras.Ks[:, chosen])
-        return PoseImages(cameras, self.rgb[:, chosen], self.alpha[:, chosen])
+        found = PoseImages(cameras, self.rgb[:, chosen], self.alpha[:, chosen])
+        vars(found)["detail"] = self.detail[:, chosen]  # computed once for all of them
+        return found
 
     @cached_property
     def detail(self) -> Tensor:
         r"""How fast images change, :math:`M |\nabla I|^2 + |\nabla M|^2` per squared pixel. [T, V, S, S]"""
-        inside = self.alpha[..., 0]
-        of_colors = sum(_slope(channel) for channel in self.rgb.unbind(-1))
-        return inside * of_colors + _slope(inside)
+        return self.alpha[..., 0] * _slope(self.rgb) + _slope(self.alpha)
 
     @cached_property
     def mean_color(self) -> Tensor:
@@ -46,7 +46,7 @@ class PoseImages:
         return (inside * self.rgb.flatten(0, 3)).sum(0) / inside.sum().clamp_min(1)
 
 
-def _slope(image: Tensor) -> Tensor:
-    """Squared gradient by central differences, half of which each side has. [..., S, S]"""
-    across, down = torch.gradient(image, dim=(-1, -2))
-    return across.square() + down.square()
+def _slope(images: Tensor) -> Tensor:
+    """Squared gradient by central differences, half of which each side has, of all channels. [..., S, S, C]"""
+    across, down = torch.gradient(images, dim=(-2, -3))
+    return (across.square() + down.square()).sum(-1)
