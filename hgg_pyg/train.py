@@ -23,6 +23,7 @@ from hgg_pyg.export import main as export
 from hgg_pyg.io.files import try_folder
 from hgg_pyg.making import Maker
 from hgg_pyg.model.saved import WEIGHTS_FILE
+from hgg_pyg.multiview import behind_front
 from hgg_pyg.processes import join_processes, main_first, wait_for_all
 from hgg_pyg.runtime import run_command
 from hgg_pyg.synthetic import DEMO, synthesize
@@ -60,7 +61,8 @@ def main(config: TrainConfig) -> None:
 
 
 def _train(config: TrainConfig, accelerator: Accelerator, checkpoint: Checkpoint | None) -> None:
-    body, backbone = load_body_for(config.data, config.body), make_backbone(config.backbone, accelerator.device)
+    body, device = load_body_for(config.data, config.body), accelerator.device
+    backbone = behind_front(make_backbone(config.backbone, device), config.front, config.cache, device)
     check_views(backbone, config.clip.input_views)
     try_network(config, body, backbone)
     lpips, all_lpips = perceptual_term(config), load_all_lpips()
