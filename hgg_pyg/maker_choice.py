@@ -109,7 +109,7 @@ def open_network(folder: Path, options: MakerOptions) -> Opened:
     else:
         model = load_network(run, body, backbone, device)
         name = "shipped with hgg_pyg" if run is SHIPPED else f"run {run.resolve().name}"
-        maker = Maker(model, trained.graph, backbone, body, frames, name)
+        maker = Maker(model, trained.graph, backbone, body, frames, name, choose=trained.clip.choose)
     return Opened(
         maker=maker,
         image_size=options.image_size or (_IMAGE_SIZE if free else trained.image_size),

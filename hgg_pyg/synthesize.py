@@ -11,6 +11,7 @@ import logging
 
 from hgg_pyg.runtime import run_command
 from hgg_pyg.synthetic import SynthesizeConfig, synthesize
+from hgg_pyg.synthetic.capture_writer import view_count
 
 log = logging.getLogger(__name__)
 
@@ -23,7 +24,7 @@ def main(config: SynthesizeConfig) -> None:
         folder,
         config.subjects,
         config.frames,
-        config.views,
+        view_count(config),
         config.layout,
     )
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Protocol
 
@@ -14,11 +14,11 @@ import tyro
 from hgg_pyg.avatar import Avatar, Motion
 from hgg_pyg.avatar.file import SUFFIX
 from hgg_pyg.avatar.motions import OWN_MOTIONS, load_motion
-from hgg_pyg.config import Bounds, FrameCount, Pixels, check_choices
-from hgg_pyg.data.clips import even_frames
+from hgg_pyg.config import Bounds, FrameCount, Pixels, Seconds, check_choices
 from hgg_pyg.maker_choice import MakerOptions, open_maker
 from hgg_pyg.making import seen_of
 from hgg_pyg.model.network import HGGNet
+from hgg_pyg.refine import RefineConfig
 from hgg_pyg.runtime import run_command
 from hgg_pyg.training.run import CONFIG_FILE
 from hgg_pyg.training.trained import load_subject
@@ -54,6 +54,9 @@ class ViewConfig:
     """longest side of a capture's images in pixels, which its Gaussians are made of; by default the run's, else 256"""
     frames: FrameCount | None = None
     """frames of a capture that its graph joins; by default the run's, else 8"""
+    refine: Seconds | None = None
+    """seconds for which the avatar, the poses of its frames and the shape are fitted to the input images after the
+    forward pass, before the page opens; by default not at all"""
     motion: tuple[str, ...] = ()
     """files of further motions for an avatar, or module:NAME of yours"""
     host: str = LOOPBACK
@@ -109,13 +112,16 @@ def open_page(config: ViewConfig) -> tuple[ViserServer, Page]:
     require_viser()
     check_address(config.host, config.port)  # before anything that takes time
     if config.path.suffix == SUFFIX or config.path.is_file():
-        unused = ("subject", "run", "direct", "data", "body", "image_size", "frames")
+        unused = ("subject", "run", "direct", "data", "body", "image_size", "frames", "refine")
         _refuse(config, unused, "the folder of a capture or a run")
         avatar = Avatar.load(config.path)
         motions = _motions(config, avatar)
         server = open_server(config.host, config.port, "hgg_pyg")
         return server, AvatarPage(server, avatar, motions, config.path.stem)
     subject = _of_run(config) if (config.path / CONFIG_FILE).is_file() else _of_capture(config)
+    if config.refine is not None:
+        subject = replace(subject, fit=RefineConfig(seconds=config.refine))
+        print(f"refined: {subject.fitted.steps} steps in {subject.fitted.seconds:.1f} s, {subject.fitted.stopped}")
     seen = seen_of(subject.source, subject.frames[:1])
     server = open_server(config.host, config.port, "hgg_pyg")
     return server, CapturePage(server, subject, seen.distance / seen.focal)
@@ -163,7 +169,7 @@ def _of_capture(config: ViewConfig) -> ViewedSubject:
             frames=config.frames,
         ),
     )
-    frames = even_frames(0, len(source.capture.frames), maker.frames)
+    frames = maker.frames_of(source)
     network = maker.model.cpu() if isinstance(maker.model, HGGNet) else None
     return ViewedSubject(source, maker.spec, frames, network)
 

@@ -4,6 +4,7 @@ import contextlib
 import io
 import json
 import os
+import re
 import shutil
 import signal
 import sys
@@ -20,6 +21,7 @@ from hgg_pyg import evaluate as evaluate_command
 from hgg_pyg import finetune as finetune_command
 from hgg_pyg import inspect as inspect_command
 from hgg_pyg import train as train_command
+from hgg_pyg.avatar import Avatar
 from hgg_pyg.config import ClipConfig, config_json
 from hgg_pyg.evaluate import EvaluateConfig
 from hgg_pyg.finetuning.config import FinetuneConfig
@@ -37,7 +39,8 @@ from tests import python
 def unbroken(tiny_captures, tmp_path_factory) -> tuple[TrainConfig, str]:
     """A finished run, which is to be left as it is, and what it said."""
     folder = tmp_path_factory.mktemp("unbroken")
-    config, said = small_run(tiny_captures, folder / "runs", folder / "cache"), io.StringIO()
+    config = replace(small_run(tiny_captures, folder / "runs", folder / "cache"), refine=0.5)
+    said = io.StringIO()
     with contextlib.redirect_stdout(said):
         train_command.main(config)
     return config, said.getvalue()
@@ -71,6 +74,7 @@ def test_a_run_leaves_what_the_readme_says(unbroken, tmp_path):
                      "table.md", "curves.png", "sheet.png", "report.html", "tensorboard", "avatar.avatar",
                      "avatar.html"}  # fmt: skip
     assert read_config(config.folder) == config
+    assert re.fullmatch(r"\d+ steps in .*", Avatar.load(config.folder / "avatar.avatar").about["refined"])
     history = Checkpoint.load(config.folder).history
     assert [record.step for record in history] == [1, 2, 3]
     assert all(np.isfinite([record.loss, record.psnr]).all() for record in history)

@@ -26,6 +26,8 @@ class SkinPoints:
     rest: Tensor  # [P, 3] metres, in the rest pose of the mean shape
     shapedirs: Tensor  # [P, 3, B] metres
     weights: Tensor  # [P, J]
+    joint_shapedirs: Tensor  # [J, 3, B] metres, of the joints at rest
+    moved: Tensor  # [P, B] square metres by which a value of shape moves each
 
     def shaped(self, betas: Tensor) -> Tensor:
         """In the rest pose of a shape. betas [B] -> [P, 3] metres"""
@@ -47,7 +49,9 @@ def _find(body: BodyModel, count: int) -> SkinPoints:
     chosen, sigma = chosen.to(vertices.device), (_SPREAD * spacing).to(vertices.device)
     normals = torch.from_numpy(vertex_normals(vertices.double().cpu().numpy(), body.faces.cpu().numpy()))
     rest = vertices[chosen] - _SUNK * sigma[:, None] * normals.to(vertices)[chosen]
-    return SkinPoints(chosen, sigma, rest, body.shapedirs[chosen], body.weights[chosen])
+    shapedirs = body.shapedirs[chosen]
+    of_joints = torch.einsum("jn,nkb->jkb", body.J_regressor, body.shapedirs)
+    return SkinPoints(chosen, sigma, rest, shapedirs, body.weights[chosen], of_joints, shapedirs.square().sum(1))
 
 
 def _spread_points(vertices: Tensor, count: int) -> tuple[Tensor, Tensor]:

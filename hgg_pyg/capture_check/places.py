@@ -65,6 +65,15 @@ _PLACES = {
         orient="params/*.npy: key 'Rh'",
         transl="params/*.npy: key 'Th'",
     ),
+    "PeopleSnapshot": Places(
+        extrinsics="camera.pkl: keys 'camera_rt' and 'camera_t'",
+        rotation="camera.pkl: key 'camera_rt'",
+        translation="camera.pkl: key 'camera_t'",
+        intrinsics="camera.pkl: keys 'camera_f' and 'camera_c'",
+        orient="reconstructed_poses.hdf5: key 'pose', its first three numbers",
+        transl="reconstructed_poses.hdf5: key 'trans'",
+        images="video and masks",
+    ),
 }
 
 

@@ -15,6 +15,7 @@ from graphs import AvatarNodes, ClipNodes, GraphSpec, build_graph
 from hgg_pyg.body import PosedBody, tangent_frames, unpose_gaussians
 from hgg_pyg.config import ClipConfig
 from hgg_pyg.data.capture import Capture
+from hgg_pyg.data.choosing import chosen_frames, even_frames
 from hgg_pyg.data.images import put_on_white
 from hgg_pyg.types import Cameras, Gaussians
 
@@ -36,12 +37,6 @@ class ClipPlan:
     targets: tuple[Target, ...]
 
 
-def even_frames(first: int, last: int, count: int) -> tuple[int, ...]:
-    """`count` different frames spread evenly over first..last - 1; all of them where there are fewer."""
-    count = min(count, last - first)
-    return tuple(np.linspace(first, last - 1, count).round().astype(int).tolist())
-
-
 def input_range(capture: Capture) -> int:
     """Frames before this one may be input; those from it on, the last quarter, are the novel poses."""
     count = len(capture.frames)
@@ -55,15 +50,21 @@ def sample_clip(
     config: ClipConfig,
     rng: np.random.Generator,
     even: bool = False,
+    looks: np.ndarray | None = None,
 ) -> ClipPlan:
     """Draw a training clip: a random frame from each of T even parts, a random t0, and images to be compared with.
 
-    With `even`, the T frames are evenly spread over all, always the same ones. Target frames are any frames of the
-    capture. Of each one's images half come from input cameras, half from others (all from input cameras where there
-    are no others).
+    With `even`, the T frames are evenly spread over all, always the same ones. With `looks` [F, V, 3], see `choosing`,
+    they are chosen as `config.choose` says, from a random half of the frames or, with `even`, from all. Target frames
+    are any frames of the capture. Of each one's images half come from input cameras, half from others (all from input
+    cameras where there are no others).
     """
     frames = even_frames(0, num_frames, config.frames)
-    if not even:
+    if looks is not None:
+        some = num_frames if even else max(len(frames), (num_frames + 1) // 2)
+        drawn = np.sort(rng.choice(num_frames, some, replace=False))
+        frames = tuple(int(drawn[i]) for i in chosen_frames(config.choose, looks[drawn], config.frames))
+    elif not even:
         edges = np.linspace(0, num_frames, len(frames) + 1)
         frames = tuple(int(rng.integers(int(np.ceil(a)), int(np.ceil(b)))) for a, b in pairwise(edges))
     others = [c for c in range(num_cameras) if c not in input_cameras]

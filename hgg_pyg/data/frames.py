@@ -23,6 +23,8 @@ from hgg_pyg.backbones import Backbone, Moment
 from hgg_pyg.body import BodyModel
 from hgg_pyg.config import config_digest
 from hgg_pyg.data.capture import Capture, LeftOut
+from hgg_pyg.data.choosing import EVEN, choose_frames, looks_of, say_of_one_camera
+from hgg_pyg.data.clips import input_range
 from hgg_pyg.data.people import NOBODY, frames_with_person, read_masks, shows_person
 from hgg_pyg.data.shards import (
     FORMAT,
@@ -260,6 +262,20 @@ def frame_sources(
     """
     check_views(backbone, input_views)
     return tuple(FrameSource(c, spread_cameras(c, input_views), backbone, body, cache) for c in captures)
+
+
+def input_frames(source: FrameSource, count: int, choose: str = EVEN) -> tuple[int, ...]:
+    """T frames, by position, of those that may be input: what evaluation makes avatars of. The first is t0.
+
+    Raises:
+        UserError: as `choose_frames`.
+    """
+    return choose_frames(source.capture, source.cameras, input_range(source.capture), count, choose)
+
+
+def one_camera_of(sources: Sequence[FrameSource]) -> str:
+    """What to expect of sources with one camera each, in a line."""
+    return say_of_one_camera([looks_of(s.capture, s.cameras, input_range(s.capture)) for s in sources])
 
 
 def all_shards(sources: Sequence[FrameSource]) -> list[Shard]:

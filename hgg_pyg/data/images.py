@@ -11,6 +11,7 @@ import math
 import struct
 import zlib
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Literal
 
@@ -253,11 +254,12 @@ def _resample(pixels: np.ndarray, window: Window, size: tuple[int, int], unit: f
         return pixels[top : top + size[1], left : left + size[0]] * np.float32(unit)
     columns, column_weights = _weights(window.left, window.width, size[0], width)
     rows, row_weights = _weights(window.top, window.height, size[1], height)
-    row_weights *= np.float32(unit)
+    row_weights = row_weights * np.float32(unit)
     values = _weigh(pixels.reshape(height, -1), rows, row_weights, columns * channels, column_weights, channels)
     return values.reshape(size[1], size[0], channels)
 
 
+@lru_cache(maxsize=256)  # an image and its mask are read alike, and so are all images of a capture that are read whole
 def _weights(start: float, extent: float, count: int, pixels: int) -> tuple[np.ndarray, np.ndarray]:
     """What an axis of the result is made of: the first pixel of each, and the weights of it and those after it.
 

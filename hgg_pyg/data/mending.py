@@ -9,7 +9,7 @@ from typing import Protocol
 from hgg_pyg.body import BodyModel
 from hgg_pyg.data.frames import FrameSource
 from hgg_pyg.data.pose_images import load_pose_images
-from hgg_pyg.model.poses.pulls import PoseImages
+from hgg_pyg.model.poses.pose_images import PoseImages
 from hgg_pyg.types import BodyPose
 
 

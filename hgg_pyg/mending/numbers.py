@@ -94,6 +94,6 @@ def _ious(overlaps: tuple[Overlap | None, ...]) -> tuple[float | None, ...]:
 def _psnr(maker: Maker, source: FrameSource, capture: Capture) -> float:
     """dB of the input images of evenly spread frames, by the avatar that one forward pass makes of them."""
     seen = replace(source, capture=capture, stored=None)
-    frames = even_frames(0, len(capture.frames), maker.frames)
+    frames = maker.frames_of(seen)
     seen = mended_source(seen, frames, maker.model)
     return input_psnr(maker.bound(seen, frames).to("cpu"), seen, frames)

@@ -78,7 +78,7 @@ def mend_subject(
         by_masks.take(chunk, poses_by_masks(by_masks.started(chunk), chunk, some))
         done(len(chunk))
     nearer = replace(source, capture=capture.with_poses(by_masks.poses), stored=None)
-    first = even_frames(0, len(capture.frames), maker.frames)
+    first = maker.frames_of(source)
     corrected = mended_source(nearer, first, maker.model)
     refined = refine(maker.bound(corrected, first), corrected, first, replace(fit, seconds=config.seconds))
     by_images = _Mending(refined.avatar, nearer, Colours())

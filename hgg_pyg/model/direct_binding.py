@@ -10,7 +10,7 @@ from torch_geometric.data import Batch, HeteroData
 
 from hgg_pyg.avatar import BoundAvatar
 from hgg_pyg.body import BodyModel
-from hgg_pyg.model.poses.pulls import PoseImages
+from hgg_pyg.model.poses.pose_images import PoseImages
 from hgg_pyg.types import BodyPose, Gaussians
 
 

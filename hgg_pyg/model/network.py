@@ -23,7 +23,7 @@ from hgg_pyg.model.config import ModelConfig
 from hgg_pyg.model.direct_binding import as_avatar, bound_gaussians
 from hgg_pyg.model.feedback import FEEDBACK_DIM, InputImages, add_feedback
 from hgg_pyg.model.poses.mender import Mended, PoseMender
-from hgg_pyg.model.poses.pulls import PoseImages
+from hgg_pyg.model.poses.pose_images import PoseImages
 from hgg_pyg.model.residual import RESIDUAL_DIM, apply_residual
 from hgg_pyg.model.saved import CONFIG_FILE, WEIGHTS_FILE, read_saved, write_saved
 from hgg_pyg.nn import FusedReadoutConv, GraphBlock, ReadoutConv

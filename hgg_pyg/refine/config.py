@@ -52,6 +52,13 @@ class RefineConfig:
     """by which values of shape are expected to be off"""
     prior: Weight = 1e-4
     """weight of these expectations beside the squared error of a pixel of the person"""
+    smooth: Weight = 0.0
+    """weight of corrections of poses that change from frame to frame: of the square over `degrees_sigma` or
+    `metres_sigma`, and over the frames between"""
+    limits: Weight = 0.0
+    """weight of joints bent farther beyond human limits than they were, of the square over 4 degrees"""
+    shared: Weight = 0.0
+    """weight of mean residuals of neighbouring vertices that differ, of the mean square in units of the fit"""
     mask_share: Share = 0.2
     """of the seconds or steps in which poses are fitted to the masks alone, before the forward pass; none where the
     network has corrected them"""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 
 import numpy as np
@@ -18,8 +19,9 @@ from hgg_pyg.refine.config import RefineConfig
 from hgg_pyg.refine.figure import Figure
 from hgg_pyg.refine.likeness import Colours, Likeness
 from hgg_pyg.refine.observations import Observations, check_poses, observe
+from hgg_pyg.refine.priors import Priors
 from hgg_pyg.render import render
-from hgg_pyg.types import BodyPose, RenderOutput
+from hgg_pyg.types import BodyPose, NotFiniteError, RenderOutput
 
 _CHECKS = 10  # of what is held back, evenly over the seconds or steps
 _HELD_BACK = 0.125  # of all images
@@ -116,6 +118,7 @@ class Fit:
         self._deck: list[Pair] = []
         of_poses = (figure.moved.shape[1] - 3) * [0] + 3 * [1]
         self._sigma = figure.moved.new_tensor([config.degrees_sigma, config.metres_sigma])[of_poses]
+        self._priors = Priors(figure, seen.numbers, self._sigma, config)
         pose_rates = figure.moved.new_tensor([config.degrees_rate, config.metres_rate])[of_poses]
         rates = (config.gaussian_rate, pose_rates, config.shape_rate)
         self._adams = [RowAdam(values, rate) for values, rate in zip(figure.tensors(), rates, strict=True)]
@@ -124,12 +127,16 @@ class Fit:
 
     @torch.enable_grad()
     def run(self, progress: bool = False) -> Refined:
-        """Step until the seconds or steps are over."""
+        """Step until the seconds or steps are over, or numbers are no numbers any more.
+
+        Raises:
+            NotFiniteError: what it is to begin with has such numbers.
+        """
         figure, steps, due, losses, self._started = self.figure, 0, 1, [], self._elapsed()
-        best = self.check()
+        best, stopped = self.check(), "gone astray"
         history = [Record(self._elapsed(), 0, float("nan"), best)]
         kept = [value.clone() for value in figure.tensors()]
-        with tqdm(total=100, desc="refining", unit="%", disable=not progress) as bar:
+        with tqdm(total=100, desc="refining", unit="%", disable=not progress) as bar, suppress(NotFiniteError):
             while True:
                 done = self._done(steps)
                 bar.update(int(100 * min(done, 1)) - bar.n)
@@ -140,13 +147,13 @@ class Fit:
                     if history[-1].held_back > best:
                         best, kept = history[-1].held_back, [value.clone() for value in figure.tensors()]
                 if done >= 1:
+                    stopped = "out of steps" if steps == self.config.steps else "out of time"
                     break
                 losses.append(self._step(done))
                 steps += 1
         figure.load(kept)
         with torch.no_grad():
             avatar, poses = figure.now(), figure.poses_now()
-        stopped = "out of steps" if steps == self.config.steps else "out of time"
         return Refined(avatar, poses, steps, self._elapsed(), stopped, tuple(history))
 
     def _elapsed(self) -> float:
@@ -180,7 +187,7 @@ class Fit:
         chosen = self._draw()
         seen = sorted({frame for frame, _ in chosen})
         loss = self.likeness.error(*self._draw_images(chosen)) / (len(chosen) * self.seen.person)
-        loss = loss + self._improbability(seen)
+        loss = loss + self._improbability(seen) + self._priors.cost(seen)
         gradients = iter(torch.autograd.grad(loss, [values for values in tensors if values.requires_grad]))
         scale = min(1.0, max(_SMALLEST, (1 - done) / (1 - _SLOWING)))
         rows = (None, torch.tensor(seen, device=loss.device), None)

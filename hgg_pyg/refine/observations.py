@@ -22,6 +22,7 @@ class Observations:
     cameras: Cameras  # [T, V]
     rgb: Tensor  # [T, V, H, W, 3] on white
     alpha: Tensor  # [T, V, H, W, 1]
+    numbers: tuple[int, ...]  # T, of the frames
 
     def shrunk(self, longest: int) -> Observations:
         """The same, each block of n x n pixels become one, for the smallest n that brings the longest side there."""
@@ -32,7 +33,7 @@ class Observations:
         Ks = self.cameras.Ks.clone()
         Ks[..., :2, :] /= block
         cameras = replace(self.cameras, Ks=Ks, width=width, height=height)
-        return Observations(cameras, _shrink(self.rgb, block, 1.0), _shrink(self.alpha, block, 0.0))
+        return replace(self, cameras=cameras, rgb=_shrink(self.rgb, block, 1.0), alpha=_shrink(self.alpha, block, 0.0))
 
     def cameras_of(self, frames: list[int], views: list[int]) -> Cameras:
         """Those of some images, by position, each for a scene of its own. [len(frames), 1]"""
@@ -58,7 +59,10 @@ def observe(source: FrameSource, frames: Sequence[int], cameras: Sequence[int], 
         if not shows_anyone(masks):
             where = f"{capture.root}: frame {capture.frames[frame]}"
             raise UserError(f"{where}: expected masks of its input cameras that show the person, found nobody in them")
-    return Observations(Cameras.stack(views).to(device), torch.stack(rgb).to(device), torch.stack(alpha).to(device))
+    numbers = tuple(capture.frames[frame] for frame in frames)
+    return Observations(
+        Cameras.stack(views).to(device), torch.stack(rgb).to(device), torch.stack(alpha).to(device), numbers
+    )
 
 
 def check_poses(source: FrameSource, frames: Sequence[int], poses: BodyPose) -> None:

@@ -86,6 +86,6 @@ def _begin_thinned(fit: Fit, config: RefineConfig, begin: float, clock: Clock) -
     before = fit.check()
     Fit(coarse, fit.seen.shrunk(COARSE), config.part(_THINNED), Colours(), begin, clock).run()
     figure.load((spread(coarse.residuals, figure.avatar, kept), coarse.moved, coarse.shape))
-    if fit.check() < before:
+    if not fit.check() >= before:
         figure.load([torch.zeros_like(values) for values in figure.tensors()])
     return config.less(_THINNED)

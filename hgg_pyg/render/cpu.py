@@ -46,6 +46,16 @@ def _announce(dtype: torch.dtype) -> None:
     log.info("CPU rasteriser: loading its %s kernels; compiling them takes about 20 s, once on a machine", dtype)
 
 
+def limits_of(dtype: np.dtype) -> tiles.Limits:
+    """The thresholds of blending as numbers of a type."""
+    return tiles.Limits(*(dtype.type(limit) for limit in (ALPHA_MIN, ALPHA_MAX, TRANSMITTANCE_MIN)))
+
+
+def depth_bits(depths: np.ndarray) -> np.ndarray:
+    """Positive numbers as unsigned integers of the same order."""
+    return depths.view(np.uint32 if depths.itemsize == 4 else np.uint64)
+
+
 class _Blend(torch.autograd.Function):
     """Blending of projected Gaussians in P views, with the gradient of tiles.py: blended sums, transmittance.
 
@@ -66,9 +76,7 @@ class _Blend(torch.autograd.Function):
         with_depth: bool,
     ) -> tuple[Tensor, Tensor]:
         given = Splats(*map(_array, (means2d, conics, depths, radii, opacities, colors)))
-        real = given.means2d.dtype.type
-        limits = tiles.Limits(real(ALPHA_MIN), real(ALPHA_MAX), real(TRANSMITTANCE_MIN))
-        bits = given.depths.view(np.uint32 if given.depths.itemsize == 4 else np.uint64)
+        limits, bits = limits_of(given.depths.dtype), depth_bits(given.depths)
         channels = colors.shape[-1] + with_depth
         with numba_threads():
             bins = bin_splats(given, bits, width, height, with_depth, limits.alpha_min)

@@ -34,6 +34,15 @@ def project_fast(scene: Scene) -> Projection:
     return Projection(means2d, conics, depths, scene.opacities[:, None], radii)
 
 
+def optics_of(dtype: np.dtype, eps2d: float) -> Optics:
+    """The thresholds of projection.py, and a blur in pixels^2, as numbers of a type."""
+    numbers = (
+        *(projection.NEAR, projection.FAR, eps2d),
+        *(projection.FRUSTUM_MARGIN, projection.MAX_EXTENT, projection.ALPHA_MIN),
+    )
+    return Optics(*(dtype.type(number) for number in numbers))
+
+
 class _Project(torch.autograd.Function):
     """S scenes of N Gaussians in V views; fields as those of `Scene` and `Projection`."""
 
@@ -52,15 +61,7 @@ class _Project(torch.autograd.Function):
         solids = Solids(*(field.detach().contiguous().numpy() for field in (means, quats, scales, opacities)))
         dtype = solids.means.dtype
         views = Views(viewmats.contiguous().numpy(), Ks.contiguous().numpy(), np.array(size, dtype))
-        optics = Optics(
-            *(
-                dtype.type(limit)
-                for limit in (
-                    *(projection.NEAR, projection.FAR, eps2d),
-                    *(projection.FRUSTUM_MARGIN, projection.MAX_EXTENT, projection.ALPHA_MIN),
-                )
-            )
-        )
+        optics = optics_of(dtype, eps2d)
         with numba_threads():
             means2d, conics, depths, radii = map(torch.from_numpy, project_gaussians(solids, views, optics))
         ctx.given = solids, views, optics, radii.numpy(), conics.numpy()

@@ -56,19 +56,19 @@ def _unit(quats, s, n):
 
 
 @kernel
-def _turned(r, x, y, z):
+def turned(r, x, y, z):
     """A 3x3 matrix, row by row, times a vector."""
     return r[0] * x + r[1] * y + r[2] * z, r[3] * x + r[4] * y + r[5] * z, r[6] * x + r[7] * y + r[8] * z
 
 
 @kernel
-def _turned_back(r, x, y, z):
+def turned_back(r, x, y, z):
     """The transpose of a 3x3 matrix times a vector."""
     return r[0] * x + r[3] * y + r[6] * z, r[1] * x + r[4] * y + r[7] * z, r[2] * x + r[5] * y + r[8] * z
 
 
 @kernel
-def _camera(views, s, v):
+def camera_of(views, s, v):
     """Rotation, focal lengths and principal point of a view."""
     m, k = views.viewmats[s, v], views.Ks[s, v]
     rotation = (m[0, 0], m[0, 1], m[0, 2], m[1, 0], m[1, 1], m[1, 2], m[2, 0], m[2, 1], m[2, 2])
@@ -76,7 +76,7 @@ def _camera(views, s, v):
 
 
 @kernel
-def _near_image(u, focal, center, size, optics):
+def near_image(u, focal, center, size, optics):
     """u where it is in the image or near it, else where its margin ends."""
     margin = optics.frustum_margin * size / (focal + focal)
     return min(max(u, -center / focal - margin), (size - center) / focal + margin)
@@ -85,14 +85,14 @@ def _near_image(u, focal, center, size, optics):
 @kernel
 def _place(solids, views, optics, s, v, n):
     """Where a Gaussian is in a view: x, y, 1 / z, z, and its direction (u, v) as the Jacobian follows it."""
-    rotation, focal_x, focal_y, center_x, center_y = _camera(views, s, v)
+    rotation, focal_x, focal_y, center_x, center_y = camera_of(views, s, v)
     m = views.viewmats[s, v]
-    x, y, z = _turned(rotation, solids.means[s, n, 0], solids.means[s, n, 1], solids.means[s, n, 2])
+    x, y, z = turned(rotation, solids.means[s, n, 0], solids.means[s, n, 1], solids.means[s, n, 2])
     x, y, z = x + m[0, 3], y + m[1, 3], z + m[2, 3]
     one = solids.means.dtype.type(1)
     inverse_z = one / z if optics.near <= z <= optics.far else one
-    u_near = _near_image(x * inverse_z, focal_x, center_x, views.size[0], optics)
-    v_near = _near_image(y * inverse_z, focal_y, center_y, views.size[1], optics)
+    u_near = near_image(x * inverse_z, focal_x, center_x, views.size[0], optics)
+    v_near = near_image(y * inverse_z, focal_y, center_y, views.size[1], optics)
     return x, y, inverse_z, z, u_near, v_near
 
 
@@ -106,12 +106,12 @@ def _project_gaussian(solids, views, optics, s, n, means2d, conics, depths, radi
     extent = math.sqrt(real(2) * math.log(max(opacity / optics.alpha_min, one)))
     extent = min(extent, optics.max_extent)
     for v in range(views.Ks.shape[1]):
-        rotation, focal_x, focal_y, center_x, center_y = _camera(views, s, v)
+        rotation, focal_x, focal_y, center_x, center_y = camera_of(views, s, v)
         x, y, inverse_z, depth, u_near, v_near = _place(solids, views, optics, s, v, n)
         size_x = size_y = cov_xy = zero
         for k in range(3):
             scale = solids.scales[s, n, k]
-            axis = _turned(rotation, turn[k] * scale, turn[3 + k] * scale, turn[6 + k] * scale)
+            axis = turned(rotation, turn[k] * scale, turn[3 + k] * scale, turn[6 + k] * scale)
             row_x = focal_x * inverse_z * (axis[0] - u_near * axis[2])
             row_y = focal_y * inverse_z * (axis[1] - v_near * axis[2])
             size_x, cov_xy, size_y = size_x + row_x * row_x, cov_xy + row_x * row_y, size_y + row_y * row_y
@@ -165,7 +165,7 @@ def _differentiate_gaussian(solids, views, optics, s, n, seen, conics, upstream,
     for v in range(views.Ks.shape[1]):
         if seen[s, v, n, 0] == zero:
             continue
-        rotation, focal_x, focal_y, _, _ = _camera(views, s, v)
+        rotation, focal_x, focal_y, _, _ = camera_of(views, s, v)
         place_x, place_y, inverse_z, _, u_near, v_near = _place(solids, views, optics, s, v, n)
         a, b, c = conics[s, v, n, 0], conics[s, v, n, 1], conics[s, v, n, 2]
         of_a, of_b, of_c = of_conics[s, v, n, 0], of_conics[s, v, n, 1], of_conics[s, v, n, 2]
@@ -176,13 +176,13 @@ def _differentiate_gaussian(solids, views, optics, s, n, seen, conics, upstream,
         of_u = of_v = of_inverse = zero
         for k in range(3):
             scale = solids.scales[s, n, k]
-            axis = _turned(rotation, turn[k] * scale, turn[3 + k] * scale, turn[6 + k] * scale)
+            axis = turned(rotation, turn[k] * scale, turn[3 + k] * scale, turn[6 + k] * scale)
             across, down = axis[0] - u_near * axis[2], axis[1] - v_near * axis[2]
             of_row_x = slope_x * (two * of_xx * slope_x * across + of_xy * slope_y * down)
             of_row_y = slope_y * (two * of_yy * slope_y * down + of_xy * slope_x * across)
             of_u, of_v = of_u - of_row_x * axis[2], of_v - of_row_y * axis[2]
             of_inverse += of_row_x * across + of_row_y * down
-            of_axis = _turned_back(rotation, of_row_x, of_row_y, -(u_near * of_row_x + v_near * of_row_y))
+            of_axis = turned_back(rotation, of_row_x, of_row_y, -(u_near * of_row_x + v_near * of_row_y))
             if k == 0:
                 x0, y0, z0 = x0 + of_axis[0], y0 + of_axis[1], z0 + of_axis[2]
             elif k == 1:
@@ -198,7 +198,7 @@ def _differentiate_gaussian(solids, views, optics, s, n, seen, conics, upstream,
         of_v += focal_y * of_means2d[s, v, n, 1]
         of_inverse += of_u * place_x + of_v * place_y
         of_z = of_depths[s, v, n] - of_inverse * inverse_z * inverse_z
-        of_mean = _turned_back(rotation, of_u * inverse_z, of_v * inverse_z, of_z)
+        of_mean = turned_back(rotation, of_u * inverse_z, of_v * inverse_z, of_z)
         mean_x, mean_y, mean_z = mean_x + of_mean[0], mean_y + of_mean[1], mean_z + of_mean[2]
     of_means, of_quats, of_scales = grads
     of_means[s, n, 0], of_means[s, n, 1], of_means[s, n, 2] = mean_x, mean_y, mean_z

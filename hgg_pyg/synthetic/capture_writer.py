@@ -15,7 +15,6 @@ from hgg_pyg.synthetic.config import SynthesizeConfig
 from hgg_pyg.synthetic.footage import Footage, draw_face_and_hands
 from hgg_pyg.synthetic.given_motion import perform
 from hgg_pyg.synthetic.layouts import WRITERS
-from hgg_pyg.synthetic.layouts.base import save_jpeg
 from hgg_pyg.synthetic.motion import Performance, draw_performance
 from hgg_pyg.synthetic.person import Person, draw_person
 from hgg_pyg.synthetic.rig import draw_rig
@@ -42,7 +41,7 @@ def write_subject(
     """
     writer = WRITERS[config.layout]
     rng = np.random.default_rng(np.random.SeedSequence([config.seed, index]))
-    person, performance = draw_person(rng, body, config.clothes), draw_performance(rng)
+    person, performance = draw_person(rng, body, config.clothes), draw_performance(rng, config.turn)
     tone = rng.uniform(0.4, 0.62) * np.array([0.96, 1.04, 0.98]) + rng.normal(0, 0.01, 3)
     if clips:  # draws from a stream of their own, so that people are the same whatever they do
         moments = np.random.default_rng(np.random.SeedSequence([config.seed, index, 2]))
@@ -54,7 +53,7 @@ def write_subject(
     transl = _stand(person, rotvecs, heights)
     poses = [person.skeleton.joint_transforms(*pose) for pose in zip(rotvecs, transl, strict=True)]
     seen = np.concatenate([person.figure.vertices(pose)[::3] for pose in poses])
-    square = draw_rig(rng, config.views, config.size, seen)
+    square = draw_rig(rng, view_count(config), config.size, seen)
     # What only some layouts need is drawn from a stream of its own, so that people and cameras are the same in all.
     own = np.random.default_rng(np.random.SeedSequence([config.seed, index, 1]))
     extras, views = draw_face_and_hands(own, config.frames), writer.equip(square, own)
@@ -65,7 +64,7 @@ def write_subject(
     remove_leftovers(final)
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir()
-    cameras = writer.cameras(config.views)
+    cameras = writer.cameras(len(views))
     footage = Footage(final.name, cameras, tuple(views), body, person.betas, rotvecs, transl, extras)
     writer.write(folder, footage)
     (folder / "body.txt").write_text(f"{writer.body}\n", "utf-8")
@@ -76,11 +75,12 @@ def write_subject(
     for frame, pose in enumerate(poses):
         posed = person.figure.pose(pose)
         for name, view, background in zip(cameras, views, backgrounds, strict=True):
-            rendered = posed.render(view, background)
+            rendered = posed.render(writer.moved(view, frame, config.frames), background)
             if writer.has_image(config.frames, name, frame):
-                save_jpeg(folder / writer.image(final.name, name, frame), rendered.rgb)
+                writer.save_image(folder / writer.image(final.name, name, frame), rendered)
             writer.save_mask(folder / writer.mask(final.name, name, frame), rendered)
-        written(config.views)
+        written(len(views))
+    writer.finish(folder, footage)
     try:
         folder.rename(final)
     except OSError:
@@ -92,6 +92,11 @@ def write_subject(
 def subject_path(config: SynthesizeConfig, index: int) -> str:
     """A subject's folder below --out."""
     return WRITERS[config.layout].subject(index, test=index >= config.subjects - held_out(config.subjects))
+
+
+def view_count(config: SynthesizeConfig) -> int:
+    """Cameras around each person: --views, or the one of a monocular layout."""
+    return 1 if WRITERS[config.layout].monocular else config.views
 
 
 def held_out(count: int) -> int:

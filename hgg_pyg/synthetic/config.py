@@ -17,6 +17,7 @@ LayoutName = Literal[
     "mvhumannet_pp",
     "zju_mocap",
     "zju_mocap_313",
+    "people_snapshot",
 ]
 Clothes = Literal["any", "bodysuit"]
 
@@ -36,7 +37,7 @@ class SynthesizeConfig:
     frames: FrameCount = 24
     """frames per person; their motion takes the same few seconds for any number"""
     views: ViewCount = 12
-    """cameras around each person"""
+    """cameras around each person; a layout of one camera, people_snapshot, has one whatever is given"""
     size: Annotated[int, Bounds(16, 65_535)] = 128
     """height of the images in pixels, at least 16; the width is the same unless the layout has wider images"""
     seed: Seed = 0
@@ -50,9 +51,14 @@ class SynthesizeConfig:
     motion: tuple[str, ...] = ()
     """what the people do, one motion each in turn, on the spot: walk, wave, dance, turntable, files (AMASS, SMPL,
     EasyMocap, BVH, DeepMimic, .avatar), or module:NAME of yours; by default each does two or three at random"""
+    turn: Annotated[float, Bounds(0, 3600)] = 0.0
+    """degrees by which everybody turns at least in the first three quarters of the frames, those that may be input; by
+    default some turn by 90; not of motions that are given"""
 
     def __post_init__(self) -> None:
         check_choices(self)
+        if self.turn and self.motion:
+            raise ValueError(f"turn: expected 0 where motions are given, found {self.turn:g}")
 
 
 DEMO = SynthesizeConfig(out=Path("captures/demo"))

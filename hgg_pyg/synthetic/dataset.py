@@ -22,7 +22,7 @@ from hgg_pyg.body.arrays import write_body
 from hgg_pyg.body.open_smplx import open_smplx
 from hgg_pyg.io.files import try_folder, write_text, writing
 from hgg_pyg.io.json_files import read_json_object
-from hgg_pyg.synthetic.capture_writer import held_out, subject_path, write_subject
+from hgg_pyg.synthetic.capture_writer import held_out, subject_path, view_count, write_subject
 from hgg_pyg.synthetic.config import SynthesizeConfig
 from hgg_pyg.synthetic.given_motion import named
 from hgg_pyg.synthetic.layouts import WRITERS
@@ -57,7 +57,7 @@ def synthesize(config: SynthesizeConfig) -> Path:
     paths = [subject_path(config, index) for index in range(config.subjects)]
     missing = [index for index, path in enumerate(paths) if not (config.out / path).exists()]
     if missing:
-        images = config.frames * config.views
+        images = config.frames * view_count(config)
         done = (config.subjects - len(missing)) * images
         with tqdm(total=config.subjects * images, initial=done, unit="image") as bar:
             for count in _write_all(config, missing, clips):
@@ -78,9 +78,11 @@ def _claim(config: SynthesizeConfig) -> None:
     """Make sure that the folder is empty or was made with the same options, and mark it with them."""
     path = config.out / "synthetic.json"
     options = {name: getattr(config, name) for name in ("subjects", "frames", "views", "size", "seed")}
-    options |= {"version": _VERSION, "layout": config.layout, "clothes": config.clothes}
+    options |= {"version": _VERSION, "layout": config.layout, "clothes": config.clothes, "views": view_count(config)}
     if config.motion:
         options["motion"] = named(config.motion)
+    if config.turn:
+        options["turn"] = config.turn
     if path.exists():
         found = {"layout": "avatarrex", "clothes": "any"}  # all there was before there was a choice
         found |= read_json_object(path, "the options that these captures were made with")

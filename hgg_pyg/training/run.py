@@ -17,6 +17,7 @@ from hgg_pyg.config import (
     LearningRate,
     Pixels,
     Repeats,
+    Seconds,
     Seed,
     Steps,
     Weight,
@@ -40,7 +41,7 @@ from hgg_pyg.types import UserError
 
 CONFIG_FILE, MODEL_FOLDER = "config.json", "model"
 RUN_SETTINGS = "run"  # of the metadata of a trained network's weights: what the run's configuration was
-_MAY_CHANGE = {"resume", "checkpoint_every"}  # options that do not change what is learnt
+_MAY_CHANGE = {"resume", "checkpoint_every", "refine"}  # options that do not change what is learnt
 _PLACES = {
     "data",
     "out",
@@ -125,6 +126,9 @@ class TrainConfig(RunConfig):
     """folder where per-frame Gaussians are stored"""
     start: Path | None = None
     """folder of a run whose weights training starts from; what that network lacks starts untrained"""
+    refine: Seconds | None = None
+    """seconds for which the avatar that the run leaves is fitted to its input images; by default not at all (numbers
+    are of the forward pass: `evaluate --refine` measures the fit)"""
     model: ModelConfig = field(default_factory=ModelConfig)
     graph: GraphSpec = field(default_factory=GraphSpec)
     clip: ClipConfig = field(default_factory=ClipConfig)

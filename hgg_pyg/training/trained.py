@@ -18,8 +18,7 @@ from hgg_pyg.body import BodyModel
 from hgg_pyg.config import flat_config
 from hgg_pyg.data.capture import Capture
 from hgg_pyg.data.capture_set import CaptureSet, load_body_for, open_captures
-from hgg_pyg.data.clips import even_frames, input_range
-from hgg_pyg.data.frames import FrameSource, frame_sources
+from hgg_pyg.data.frames import FrameSource, frame_sources, input_frames
 from hgg_pyg.data.usable import some_usable
 from hgg_pyg.evaluation.inspection.subject import RunSubject
 from hgg_pyg.io.tensors import read_metadata
@@ -193,5 +192,5 @@ def load_subject(
     """
     trained = open_run(run, data, body=body, cache=cache)
     source = trained.test_sources(subject, count=1)[0]
-    frames = even_frames(0, input_range(source.capture), trained.config.clip.frames)
+    frames = input_frames(source, trained.config.clip.frames, trained.config.clip.choose)
     return RunSubject(trained.model, source, trained.config.graph, frames)

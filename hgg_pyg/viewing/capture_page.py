@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from viser import ViserServer
 
 OF_FRAME, DIRECT, REFINED = "of this frame", "avatar: direct binding", "avatar: after the read-out"
+FITTED = "avatar: fitted to the images"
 NOBODY = "none of them"
 _PER_SECOND = 10.0  # pictures
 
@@ -69,7 +70,13 @@ class CapturePage:
             self.vertices = gui.add_checkbox("vertices", False)
             self.skeleton = gui.add_checkbox("skeleton", False)
             self.gaussians = gui.add_checkbox("Gaussians", False)
-            kinds = (OF_FRAME, DIRECT) if subject.network is None else (OF_FRAME, DIRECT, REFINED)
+            there = {
+                OF_FRAME: True,
+                DIRECT: True,
+                REFINED: subject.network is not None,
+                FITTED: subject.fit is not None,
+            }
+            kinds = tuple(kind for kind, is_there in there.items() if is_there)
             self.which = gui.add_dropdown("which of them", kinds, initial_value=OF_FRAME)
             self.sharpness = gui.add_slider("sharpness", 0.2, 3.0, 0.1, 1.0, hint="1: as sharp as its images were")
         with gui.add_folder("Paint"):
@@ -163,8 +170,11 @@ class CapturePage:
         subject = self.subject
         if self.which.value == OF_FRAME:
             return subject.gaussians(frame)
-        avatar = subject.direct if self.which.value == DIRECT else subject.refined
-        posed = avatar.repose(subject.body, subject.capture.poses[[frame]])[0]
+        if self.which.value == FITTED:
+            posed = subject.fitted.avatar.repose(subject.body, subject.fitted_pose(frame))[0]
+        else:
+            avatar = subject.direct if self.which.value == DIRECT else subject.refined
+            posed = avatar.repose(subject.body, subject.capture.poses[[frame]])[0]
         colors = gaussian_colors(subject, self.paint.value)
         return posed if colors is None else replace(posed, colors=colors)
 

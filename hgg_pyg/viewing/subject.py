@@ -19,7 +19,8 @@ from hgg_pyg.data.mending import mended_source
 from hgg_pyg.evaluation.inspection import AttentionLayers, Change, attention_of, read_out_changes
 from hgg_pyg.model.direct_binding import DirectBinding
 from hgg_pyg.model.network import HGGNet
-from hgg_pyg.types import Gaussians, UserError
+from hgg_pyg.refine import RefineConfig, Refined, refine_pass
+from hgg_pyg.types import BodyPose, Gaussians, UserError
 
 _KEPT = 4  # frames whose Gaussians are kept
 
@@ -32,6 +33,7 @@ class ViewedSubject:
     spec: GraphSpec
     frames: tuple[int, ...]  # T, joined in the graph; the avatar is made of the first
     network: HGGNet | None = None  # in evaluation mode, on the CPU
+    fit: RefineConfig | None = None  # after the forward pass, if asked for
 
     @property
     def capture(self) -> Capture:
@@ -71,9 +73,14 @@ class ViewedSubject:
         Raises:
             UserError: a file is broken, or one of the frames has no Gaussians.
         """
-        model = self.network or DirectBinding()
-        source = mended_source(self.source, self.frames, model)
-        return graph_of(source, self.frames, self.spec, model)
+        return self._graph(self._mended)
+
+    def _graph(self, source: FrameSource) -> HeteroData:
+        return graph_of(source, self.frames, self.spec, self.network or DirectBinding())
+
+    @cached_property
+    def _mended(self) -> FrameSource:
+        return mended_source(self.source, self.frames, self.network or DirectBinding())
 
     @cached_property
     def direct(self) -> BoundAvatar:
@@ -91,6 +98,30 @@ class ViewedSubject:
         if self.network is None:
             raise UserError("there is no network here: open the folder of a run, or name one by --run")
         return self.network.avatar(self.graph)
+
+    @cached_property
+    @torch.no_grad()
+    def fitted(self) -> Refined:
+        """The avatar after the fit, and the poses of the T frames that it found. A bar shows how far it is.
+
+        Raises:
+            UserError: no fit was asked for, or a file is broken.
+        """
+        if self.fit is None:
+            raise UserError("no fit was asked for: --refine SECONDS does")
+        model = self.network or DirectBinding()
+        first = self.direct if self.network is None else self.refined
+
+        def forward(source: FrameSource) -> BoundAvatar:
+            return model.avatar(self._graph(source))
+
+        return refine_pass(first, forward, self._mended, self.frames, self.fit, not model.mend, progress=True)
+
+    def fitted_pose(self, frame: int) -> BodyPose:
+        """What the fit found, of a frame that it saw, else the capture's. T = 1"""
+        if frame in self.frames:
+            return self.fitted.poses[[self.frames.index(frame)]]
+        return self.capture.poses[[frame]]
 
     @cached_property
     def changes(self) -> tuple[Change, ...]:

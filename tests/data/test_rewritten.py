@@ -25,7 +25,14 @@ from hgg_pyg.synthetic.capture_writer import write_subject
 from hgg_pyg.synthetic.config import LayoutName
 from hgg_pyg.types import BodyPose
 
-LAYOUTS: tuple[LayoutName, ...] = ("avatarrex", "thuman4", "mvhumannet_48", "mvhumannet_pp", "zju_mocap_313")
+LAYOUTS: tuple[LayoutName, ...] = (
+    "avatarrex",
+    "thuman4",
+    "mvhumannet_48",
+    "mvhumannet_pp",
+    "zju_mocap_313",
+    "people_snapshot",
+)
 HANDS = slice(72, 162)  # of SMPL-X's joints but the root
 
 

@@ -260,7 +260,7 @@ def test_a_disk_that_fills_is_a_line_that_names_the_subject(tmp_path, body, monk
     def full(*_: object) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr("hgg_pyg.synthetic.capture_writer.save_jpeg", full)
+    monkeypatch.setattr("hgg_pyg.synthetic.layouts.base.save_jpeg", full)
     monkeypatch.setattr(dataset, "_worker", (body, queue.SimpleQueue(), []))
     config = SynthesizeConfig(tmp_path, subjects=3, frames=1, views=1, size=16)
     with pytest.raises(UserError, match=r"subject000: expected .* room in it, found: No space left") as said:

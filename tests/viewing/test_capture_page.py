@@ -16,9 +16,10 @@ from hgg_pyg.evaluation.inspection import findings_of
 from hgg_pyg.evaluation.inspection.subject import RunSubject
 from hgg_pyg.model.config import ModelConfig
 from hgg_pyg.model.network import HGGNet
+from hgg_pyg.refine import RefineConfig
 from hgg_pyg.types import UserError
 from hgg_pyg.view import ViewConfig, open_page
-from hgg_pyg.viewing.capture_page import DIRECT, NOBODY, OF_FRAME, REFINED, CapturePage
+from hgg_pyg.viewing.capture_page import DIRECT, FITTED, NOBODY, OF_FRAME, REFINED, CapturePage
 from hgg_pyg.viewing.paints import paints_of
 from hgg_pyg.viewing.palette import NOTHING, distinct_colors
 from hgg_pyg.viewing.server import close_server, open_server
@@ -139,6 +140,29 @@ def test_gaussians_are_the_frame_s_or_the_avatar_s_in_its_pose(page):
     page.gaussians.value = False
     draw(page)
     assert "/gaussians" not in shown(page)
+
+
+def test_the_fitted_avatar_is_shown_in_the_poses_that_the_fit_found(captures, page):
+    seen = page.subject
+    server, page = open_page(ViewConfig(captures, subject="subject000", port=0, frames=3, direct=True, refine=1e-6))
+    assert isinstance(page, CapturePage)
+    try:
+        assert page.subject.fitted.steps == 0
+        page.subject = replace(page.subject, fit=RefineConfig(seconds=None, steps=4))
+        page.gaussians.value, page.which.value = True, FITTED
+        fitted, (inside, outside) = page.subject.fitted, (seen.frames[1], *{0, 1, 2, 3}.difference(seen.frames))
+        for frame, pose in ((inside, fitted.poses[[1]]), (outside, seen.capture.poses[[outside]])):
+            page.timeline.frame.value = frame
+            draw(page)
+            handle = node(page, "/gaussians")
+            expected = fitted.avatar.repose(seen.body, pose)[0].means
+            np.testing.assert_allclose(handle.centers * handle.scale, expected, atol=1e-5)
+        assert not torch.equal(fitted.poses.transl, seen.capture.poses.transl[list(seen.frames)])
+    finally:
+        page.close()
+        close_server(server)
+    with pytest.raises(UserError, match="--refine SECONDS"):
+        _ = seen.fitted
 
 
 def test_a_vertex_has_the_edges_of_the_graph(page):

@@ -8,8 +8,8 @@ from functools import lru_cache
 import torch
 from torch import Tensor
 
-from hgg_pyg.body.blending import blend
 from hgg_pyg.body.skin_points import SkinPoints
+from hgg_pyg.model.poses import fast_sums
 from hgg_pyg.model.poses.pulls import Pulls
 from hgg_pyg.model.poses.stance import Stance
 
@@ -36,7 +36,38 @@ class JointForces:
     wrong: Tensor  # [T, 2, J, 1] squared error of colour
 
 
-def joint_forces(points: SkinPoints, stance: Stance, found: Pulls) -> JointForces:
+@dataclass(frozen=True)
+class JointSums:
+    """Sums over points of what they were told."""
+
+    moments: Tensor  # [T, J, MOMENTS] times their weights on each joint, see `fast_sums`
+    pulled: Tensor  # [P, 3] each point's pulls, turned back into the rest pose, over all frames
+
+
+@torch.no_grad()
+def joint_sums(points: SkinPoints, stance: Stance, found: Pulls) -> JointSums:
+    """Sums over the points of each joint of a look at T frames."""
+    given = (
+        *(points.weights, points.shaped(stance.betas), stance.maps),
+        torch.stack([found.points, found.pulls]),
+        torch.stack([found.seen, found.stiffness, found.outside, found.wrong]),
+    )
+    return JointSums(*(fast_sums.sums if fast_sums.can_sum(*given) else sums_by_products)(*given))
+
+
+def sums_by_products(
+    weights: Tensor, rest: Tensor, maps: Tensor, vectors: Tensor, numbers: Tensor
+) -> tuple[Tensor, Tensor]:
+    """What `fast_sums.sums` computes, on any device."""
+    (x, g), (pixels, h, outside, wrong) = vectors, numbers[..., None]
+    square = x.square().sum(-1, keepdim=True)
+    lean = (rest[..., None] * g[..., None, :]).flatten(-2)
+    moments = (g, lean, pixels, pixels * x, pixels * square, h, h * x, h * square, outside, wrong)
+    linear = torch.einsum("nj,tjab->tnab", weights, maps[..., :3, :3])
+    return weights.T @ torch.cat(moments, -1), (linear.mT @ g[..., None])[..., 0].sum(0)
+
+
+def joint_forces(stance: Stance, sums: JointSums) -> JointForces:
     r"""Sums over the points of each joint.
 
     .. math::
@@ -47,16 +78,10 @@ def joint_forces(points: SkinPoints, stance: Stance, found: Pulls) -> JointForce
     point would be if it followed k alone.
 
     Args:
-        points: P points.
         stance: of the body in T frames.
-        found: the pulls g at the points.
+        sums: over its points.
     """
-    rest, x, g, w = points.shaped(stance.betas)[:, :, None], found.points, found.pulls, found.seen[..., None]
-    h = found.stiffness[..., None]
-    square = x.square().sum(-1, keepdim=True)
-    moments = (g, (rest * g[..., None, :]).flatten(-2), w, w * x, w * square, h, h * x, h * square)
-    alone = points.weights.T @ torch.cat([*moments, found.outside[..., None], found.wrong[..., None]], -1)
-    force, lean, others = alone.split([3, 9, 12], -1)
+    force, lean, others = sums.moments.split([3, 9, 12], -1)
     lean = stance.maps[..., :3, :3] @ lean.unflatten(-1, (3, 3))  # of G_k v_n and g_n, but for the shift of G_k
     about_origin = torch.stack([lean[..., a, b] - lean[..., b, a] for a, b in ((1, 2), (2, 0), (0, 1))], -1)
     shift = stance.maps[..., :3, 3] + stance.transl[:, None]
@@ -109,7 +134,7 @@ def joint_evidence(forces: JointForces) -> Tensor:
     return torch.cat(parts, -1).transpose(1, 2).flatten(2)
 
 
-def shape_pull(points: SkinPoints, stance: Stance, found: Pulls) -> Tensor:
+def shape_pull(points: SkinPoints, stance: Stance, sums: JointSums) -> Tensor:
     r"""The pull at each value of shape, minus the gradient of the error by it, a sum over frames. [B]
 
     A value moves the points in the rest pose and the joints, and with them what hangs on them:
@@ -118,28 +143,25 @@ def shape_pull(points: SkinPoints, stance: Stance, found: Pulls) -> Tensor:
         \frac{\partial x_n}{\partial \beta} = A_n \frac{\partial v_n}{\partial \beta}
             + \sum_k w_{nk} \left( \frac{\partial p_k}{\partial \beta} - R_k \frac{\partial J_k}{\partial \beta} \right)
     """
-    body, count = stance.body, len(stance.betas)
-    linear = blend(points.weights, stance.maps, stance.transl)[..., :3, :3]
-    pulled = (linear.mT @ found.pulls[..., None])[..., 0].sum(0)  # [P, 3]
-    joints = torch.einsum("jn,nkb->jkb", body.J_regressor, body.shapedirs[..., :count])
-    parents = torch.tensor([max(parent, 0) for parent in body.chain], device=joints.device)
-    force = points.weights.T @ found.pulls  # [T, J, 3] on each joint alone
-    carried = _descendants(body.chain).to(force).T @ force
+    chain, count = stance.body.chain, len(stance.betas)
+    joints = points.joint_shapedirs[..., :count]
+    parents = torch.tensor([max(parent, 0) for parent in chain], device=joints.device)
+    force = sums.moments[..., :3]  # [T, J, 3] on each joint alone
+    carried = _descendants(chain).to(force).T @ force
     axes = stance.maps[..., :3, :3]
     of_parent = torch.cat([torch.eye(3).to(axes).expand(len(axes), 1, 3, 3), axes[:, parents[1:]]], 1)
     bones = torch.cat([joints[:1], joints[1:] - joints[parents[1:]]])
     stretch = (of_parent.mT @ carried[..., None])[..., 0].sum(0)
     leave = (axes.mT @ force[..., None])[..., 0].sum(0)
-    of_points = torch.einsum("nk,nkb->b", pulled, points.shapedirs[..., :count])
+    of_points = torch.einsum("nk,nkb->b", sums.pulled, points.shapedirs[..., :count])
     return of_points + torch.einsum("jk,jkb->b", stretch, bones) - torch.einsum("jk,jkb->b", leave, joints)
 
 
-def shape_evidence(points: SkinPoints, stance: Stance, found: Pulls) -> Tensor:
+def shape_evidence(points: SkinPoints, stance: Stance, found: Pulls, sums: JointSums) -> Tensor:
     """The pull at each value of shape per pixel, over the distance by which it moves points, compressed. [B]"""
     pixels = found.seen.sum() + _LEAST_PIXELS
-    moved = points.shapedirs[..., : len(stance.betas)].square().sum(1)  # [P, B]
-    size = (found.seen.sum(0) @ moved / pixels).sqrt() + _LEAST_SIZE
-    return compressed(shape_pull(points, stance, found) / size / pixels / _SHAPE_UNIT)
+    size = (found.seen.sum(0) @ points.moved[:, : len(stance.betas)] / pixels).sqrt() + _LEAST_SIZE
+    return compressed(shape_pull(points, stance, sums) / size / pixels / _SHAPE_UNIT)
 
 
 def compressed(values: Tensor) -> Tensor:

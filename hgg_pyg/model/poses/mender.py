@@ -4,16 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import cast
 
 import torch
 from torch import Tensor, nn
 
 from graphs import BENDS, LASTS, joint_graph
+from hgg_pyg.attention import Edges
 from hgg_pyg.body import BodyModel
 from hgg_pyg.body.skin_points import skin_points
-from hgg_pyg.model.poses.evidence import JOINT_EVIDENCE, joint_evidence, joint_forces, shape_evidence
-from hgg_pyg.model.poses.pulls import PoseImages, look, start_colors
+from hgg_pyg.model.poses.evidence import JOINT_EVIDENCE, joint_evidence, joint_forces, joint_sums, shape_evidence
+from hgg_pyg.model.poses.pose_images import PoseImages
+from hgg_pyg.model.poses.pulls import look, start_colors
 from hgg_pyg.model.poses.stance import Stance, axis_angle, corrected
 from hgg_pyg.nn import GraphBlock
 from hgg_pyg.nn.block import EdgeType, reset_parameters
@@ -106,8 +109,7 @@ class PoseMender(nn.Module):
         points = skin_points(body, POINTS)
         start = stance = Stance.of(body, poses)
         colors, stances = start_colors(images, points), []
-        graph = joint_graph(body.chain, len(poses)).to(str(poses.transl.device))
-        edges: dict[EdgeType, Tensor] = {relation: graph[relation].edge_index for relation in (BENDS, LASTS)}
+        edges = _joint_edges(body.chain, len(poses), poses.transl.device)
         turned = poses.transl.new_zeros(len(poses), body.num_joints, 3)
         moved = poses.transl.new_zeros(len(poses), 3)
         h = None
@@ -119,14 +121,15 @@ class PoseMender(nn.Module):
                 colors = found.colors
                 bends = axis_angle(stance.rotations)
                 bends[:, 0] = 0  # how the whole person is turned is chance
+                sums = joint_sums(points, stance, found)
                 about = (
-                    joint_evidence(joint_forces(points, stance, found)),
+                    joint_evidence(joint_forces(stance, sums)),
                     bends,
                     turned,
                     moved[:, None].expand_as(turned),
                 )
                 evidence = torch.cat(about, -1)
-                of_shape = shape_evidence(points, stance, found)
+                of_shape = shape_evidence(points, stance, found, sums)
             h = self._hear(evidence, h, edges, round)
             turn, shift, betas = self._answer(h, evidence, of_shape, stance.betas.detach())
             turned, moved = turned + turn.detach(), moved + shift.detach()
@@ -138,7 +141,7 @@ class PoseMender(nn.Module):
             return Mended(poses, tuple(stances))
         return Mended(corrected(poses, start, stances[-1]), tuple(stances))
 
-    def _hear(self, evidence: Tensor, before: Tensor | None, edges: dict[EdgeType, Tensor], round: int) -> Tensor:
+    def _hear(self, evidence: Tensor, before: Tensor | None, edges: dict[EdgeType, Edges], round: int) -> Tensor:
         """What the joints make of the evidence and of what they knew in the round before. [T, J, D]"""
         h = self.hear(evidence) + self.queries + self.round_offsets[round]
         if before is not None:
@@ -155,6 +158,13 @@ class PoseMender(nn.Module):
         padded = [nn.functional.pad(values[:known], (0, _BETAS - known)) for values in (of_shape, betas)]
         shape = self.shape_head(torch.cat([h.mean((0, 1)), *padded]))[:known]
         return _TURN * out[..., :3], _SHIFT * out[:, 0, 3:], nn.functional.pad(_SHAPE * shape, (0, len(betas) - known))
+
+
+@lru_cache(maxsize=8)  # what layers derive from edges is derived once
+def _joint_edges(chain: tuple[int, ...], frames: int, device: torch.device) -> dict[EdgeType, Edges]:
+    graph = joint_graph(chain, frames).to(str(device))
+    count = frames * len(chain)
+    return {relation: Edges.from_index(graph[relation].edge_index, count, count) for relation in (BENDS, LASTS)}
 
 
 def _head(channels: int, hidden: int, out: int) -> nn.Sequential:

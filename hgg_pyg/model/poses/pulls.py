@@ -3,54 +3,20 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from functools import cached_property
 
 import torch
 from torch import Tensor
 
 from hgg_pyg.body.blending import blend
 from hgg_pyg.body.skin_points import SkinPoints
+from hgg_pyg.model.poses import fast_look
+from hgg_pyg.model.poses.pose_images import PoseImages
 from hgg_pyg.model.poses.stance import Stance
 from hgg_pyg.render import render
 from hgg_pyg.types import Cameras, Gaussians
 
 _OPACITY = 0.95
 _LEAST_WEIGHT = 0.3  # pixels: below this a point is hardly seen, and keeps its colour
-
-
-@dataclass(frozen=True)
-class PoseImages:
-    """Squares around the person in T frames by V cameras, all of one size."""
-
-    cameras: Cameras  # [T, V]
-    rgb: Tensor  # [T, V, S, S, 3] on white
-    alpha: Tensor  # [T, V, S, S, 1]
-
-    def to(self, device: str | torch.device) -> PoseImages:
-        """A copy on a device."""
-        return PoseImages(self.cameras.to(device), self.rgb.to(device), self.alpha.to(device))
-
-    def some(self, first: int, count: int) -> PoseImages:
-        """Of each frame so many views from the first on, counted round and round; all where there are no more."""
-        views = self.rgb.shape[1]
-        if count >= views:
-            return self
-        chosen = [(first + i) % views for i in range(count)]
-        cameras = replace(self.cameras, viewmats=self.cameras.viewmats[:, chosen], Ks=self.cameras.Ks[:, chosen])
-        return PoseImages(cameras, self.rgb[:, chosen], self.alpha[:, chosen])
-
-    @cached_property
-    def detail(self) -> Tensor:
-        r"""How fast images change, :math:`M |\nabla I|^2 + |\nabla M|^2` per squared pixel. [T, V, S, S]"""
-        inside = self.alpha[..., 0]
-        of_colors = sum(_slope(channel) for channel in self.rgb.unbind(-1))
-        return inside * of_colors + _slope(inside)
-
-    @cached_property
-    def mean_color(self) -> Tensor:
-        """Of the person in all images. [3]"""
-        inside = self.alpha.flatten(0, 3)
-        return (inside * self.rgb.flatten(0, 3)).sum(0) / inside.sum().clamp_min(1)
 
 
 @dataclass(frozen=True)
@@ -91,42 +57,61 @@ def look(points: SkinPoints, stance: Stance, images: PoseImages, colors: Tensor)
         images: of the same frames.
         colors: [P, 3]
     """
-    frames, count = len(stance.transl), len(points.chosen)
     with torch.no_grad():
         maps = blend(points.weights, stance.maps, stance.transl)
         means = (maps[..., :3, :3] @ points.shaped(stance.betas)[..., None])[..., 0] + maps[..., :3, 3]
+        zoom = _pixels_per_metre(images.cameras, stance.transl)
+    compare = fast_look.compare if fast_look.can_compare(means) else compare_by_autograd
+    of_means, of_channels = compare(soft_points(means, points.sigma, colors), images, zoom)
+    pixels = of_channels.sum(0)
+    colors = colors - pixels[:, :3] / (pixels[:, 4:5] + _LEAST_WEIGHT)
+    seen, within, stiffness, wrong = of_channels[..., 3:].unbind(-1)
+    return Pulls(means, -of_means, seen, seen - within, stiffness, wrong, colors.clamp(0, 1))
+
+
+def soft_points(means: Tensor, sigma: Tensor, colors: Tensor) -> Gaussians:
+    """Round Gaussians. means [T, P, 3], sigma [P] metres, colors [P, 3]"""
+    shape = means.shape[:-1]
+    return Gaussians(
+        means=means.detach(),
+        quats=means.new_tensor([1.0, 0, 0, 0]).expand(*shape, 4),
+        scales=sigma[:, None].expand(*shape, 3),
+        opacities=means.new_full(shape, _OPACITY),
+        colors=colors.expand(*shape, 3),
+    )
+
+
+def compare_by_autograd(points: Gaussians, images: PoseImages, zoom: Tensor) -> tuple[Tensor, Tensor]:
+    """Draw points, compare them with images and differentiate: the reference of `fast_look.compare`, on any device.
+
+    Args:
+        points: [T, P] round, with three colours.
+        images: T frames of V views.
+        zoom: [T, V] pixels per metre.
+
+    Returns:
+        Gradients of the error by the points' places [T, P, 3], and sums over the pixels of each [T, P, 7]: the
+        gradients by its colours, then of its weights, of these within the masks, times how steep the images are, and
+        times the squared errors of colour.
+    """
     with torch.enable_grad():
-        means = means.detach().requires_grad_()
+        means = points.means.detach().requires_grad_()
         # Channels that are zero: gradients by them are sums over the pixels that a point covers.
-        channels = torch.cat([colors, colors.new_zeros(count, 4)], 1).expand(frames, count, 7).clone().requires_grad_()
+        channels = torch.cat([points.colors, points.colors.new_zeros(*points.colors.shape[:-1], 4)], -1)
+        channels = channels.detach().requires_grad_()
         drawn = render(
-            Gaussians(
-                means=means,
-                quats=means.new_tensor([1.0, 0, 0, 0]).expand(frames, count, 4),
-                scales=points.sigma[:, None].expand(frames, count, 3),
-                opacities=means.new_full((frames, count), _OPACITY),
-                colors=channels,
-            ),
+            replace(points, means=means, colors=channels),
             images.cameras,
             background=means.new_tensor([1.0, 1.0, 1.0, 0.0, 0.0, 0.0, 0.0]),
         )
         inside = images.alpha
         wrong = (inside * (drawn.rgb[..., :3] - images.rgb).square()).sum(-1)
         error = 0.5 * (wrong.sum() + (drawn.alpha - inside).square().sum())
-        steep = images.detail * _pixels_per_metre(images.cameras, stance.transl).square()[..., None, None]
+        steep = images.detail * zoom.square()[..., None, None]
         told = torch.stack([torch.ones_like(wrong), inside[..., 0], steep, wrong.detach()], -1)
         sums = (told * drawn.rgb[..., 3:]).sum()
         of_means, of_channels = torch.autograd.grad(error + sums, (means, channels))
-    pixels = of_channels.sum(0)
-    colors = colors - pixels[:, :3] / (pixels[:, 4:5] + _LEAST_WEIGHT)
-    seen, within, stiffness, wrong = of_channels[..., 3:].unbind(-1)
-    return Pulls(means.detach(), -of_means, seen, seen - within, stiffness, wrong, colors.clamp(0, 1))
-
-
-def _slope(image: Tensor) -> Tensor:
-    """Squared gradient by central differences, half of which each side has. [..., S, S]"""
-    across, down = torch.gradient(image, dim=(-1, -2))
-    return across.square() + down.square()
+    return of_means, of_channels
 
 
 def _pixels_per_metre(cameras: Cameras, places: Tensor) -> Tensor:

@@ -25,6 +25,8 @@ class LayoutWriter(Protocol):
     """whether there are SMPL-X parameters: hands are held still in the images, and open_smplx.npz is written"""
     own_split: bool = False
     """whether the folders themselves say what is for testing; else splits.json does"""
+    monocular: bool = False
+    """whether there is one camera, whatever --views says"""
 
     def subject(self, index: int, test: bool) -> str:
         """A subject's folder."""
@@ -55,9 +57,20 @@ class LayoutWriter(Protocol):
         width, height = self.image_size(views[0].height)
         return [off_centre(padded(view, width, height), draw_shift(rng)) for view in views]
 
+    def moved(self, view: View, frame: int, frames: int) -> View:
+        """Where a camera is at a frame of `frames`."""
+        return view
+
     def has_image(self, frames: int, camera: str, frame: int) -> bool:
         """Whether an image of `frames` is there, or missing as images of the data set are."""
         return True
+
+    def save_image(self, path: Path, rendered: RenderedImage) -> None:
+        """Write an image."""
+        save_jpeg(path, rendered.rgb)
+
+    def finish(self, folder: Path, footage: Footage) -> None:
+        """Do what is left when images and masks are there."""
 
     def save_mask(self, path: Path, rendered: RenderedImage) -> None:
         """Write a mask."""

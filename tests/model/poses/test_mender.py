@@ -13,9 +13,18 @@ from hgg_pyg.body.open_smplx import open_smplx
 from hgg_pyg.body.skin_points import skin_points
 from hgg_pyg.model.config import ModelConfig
 from hgg_pyg.model.network import HGGNet
-from hgg_pyg.model.poses.evidence import joint_evidence, joint_forces, shape_evidence, shape_pull
+from hgg_pyg.model.poses import fast_sums
+from hgg_pyg.model.poses.evidence import (
+    joint_evidence,
+    joint_forces,
+    joint_sums,
+    shape_evidence,
+    shape_pull,
+    sums_by_products,
+)
 from hgg_pyg.model.poses.mender import PoseMender
-from hgg_pyg.model.poses.pulls import PoseImages, Pulls, look, start_colors
+from hgg_pyg.model.poses.pose_images import PoseImages
+from hgg_pyg.model.poses.pulls import Pulls, look, start_colors
 from hgg_pyg.model.poses.stance import Stance, axis_angle, corrected
 from hgg_pyg.nn.conv_choice import ConvChoice
 from hgg_pyg.render import render
@@ -130,10 +139,25 @@ def test_torques_and_forces_are_gradients_by_turns_and_shifts(body, points, pose
     betas = torch.zeros(10, requires_grad=True)
     moved = places(points, stance.turned(turn, shift, betas))
     expected = torch.autograd.grad((moved * pulls).sum(), (turn, shift, betas))
-    forces = joint_forces(points, stance, found)
+    forces = joint_forces(stance, joint_sums(points, stance, found))
     torch.testing.assert_close(forces.torque[:, 0], expected[0], rtol=1e-3, atol=1e-3)
     torch.testing.assert_close(forces.force[:, 0, 0], expected[1], rtol=1e-3, atol=1e-3)
-    torch.testing.assert_close(shape_pull(points, stance, found), expected[2], rtol=1e-3, atol=1e-3)
+    torch.testing.assert_close(
+        shape_pull(points, stance, joint_sums(points, stance, found)), expected[2], rtol=1e-3, atol=1e-3
+    )
+
+
+def test_the_kernel_sums_what_products_with_the_weights_sum(points):
+    generator, frames = torch.Generator().manual_seed(4), 3
+    given = (
+        *(points.weights, points.rest),
+        torch.randn(frames, 24, 4, 4, generator=generator),
+        torch.randn(2, frames, POINTS, 3, generator=generator),
+        torch.randn(4, frames, POINTS, generator=generator),
+    )
+    assert fast_sums.can_sum(*given)
+    for found, expected in zip(fast_sums.sums(*given), sums_by_products(*given), strict=True):
+        torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-4)
 
 
 def test_images_pull_a_turned_limb_back(body, points, poses, colors):
@@ -142,9 +166,9 @@ def test_images_pull_a_turned_limb_back(body, points, poses, colors):
     turn = torch.zeros(2, 24, 3)
     turn[:, 16, 2] = 0.15  # the left shoulder
     wrong = truth.turned(turn, torch.zeros(2, 3), torch.zeros(10))
-    torque = joint_forces(points, wrong, look(points, wrong, images, colors)).torque[:, 0, 16, 2]
+    torque = joint_forces(wrong, joint_sums(points, wrong, look(points, wrong, images, colors))).torque[:, 0, 16, 2]
     assert (torque < 0).all()
-    right = joint_forces(points, truth, look(points, truth, images, colors)).torque[:, 0, 16, 2]
+    right = joint_forces(truth, joint_sums(points, truth, look(points, truth, images, colors))).torque[:, 0, 16, 2]
     assert right.abs().max() < 0.05 * torque.abs().min()
 
 
@@ -169,8 +193,8 @@ def test_evidence_is_finite_where_nothing_is_seen(body, points, poses):
         found = Pulls(
             places(points, stance), torch.zeros(2, POINTS, 3), zeros, zeros, zeros, zeros, torch.zeros(POINTS, 3)
         )
-    assert joint_evidence(joint_forces(points, stance, found)).isfinite().all()
-    assert shape_evidence(points, stance, found).isfinite().all()
+    assert joint_evidence(joint_forces(stance, joint_sums(points, stance, found))).isfinite().all()
+    assert shape_evidence(points, stance, found, joint_sums(points, stance, found)).isfinite().all()
 
 
 def test_untrained_poses_come_out_as_they_went_in(body, points, poses, colors):
