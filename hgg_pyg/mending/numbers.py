@@ -84,7 +84,8 @@ def whole(capture: Capture, longest: int) -> Capture:
 def _scenes(mended: Mended) -> tuple[Scene, Scene]:
     capture = whole(mended.before, MASK_SIZE)
     scene, _ = read_scene(capture, mended.source.body, shown_frames(capture), shown_cameras(capture))
-    return scene, scene.with_poses(mended.poses)
+    viewmats = mended.after.cameras.viewmats[list(shown_cameras(capture))].double().numpy()
+    return scene, replace(scene.with_poses(mended.poses), viewmats=viewmats)
 
 
 def _ious(overlaps: tuple[Overlap | None, ...]) -> tuple[float | None, ...]:

@@ -48,6 +48,7 @@ class Refined:
 
     avatar: BoundAvatar  # betas mended
     poses: BodyPose  # of the T frames, with the avatar's betas
+    rig: Tensor  # [V, 6] how cameras turned, degrees, and moved, metres; none where cameras were not fitted
     steps: int
     seconds: float
     stopped: str  # why, for people
@@ -120,10 +121,15 @@ class Fit:
         self._sigma = figure.moved.new_tensor([config.degrees_sigma, config.metres_sigma])[of_poses]
         self._priors = Priors(figure, seen.numbers, self._sigma, config)
         pose_rates = figure.moved.new_tensor([config.degrees_rate, config.metres_rate])[of_poses]
-        rates = (config.gaussian_rate, pose_rates, config.shape_rate)
+        of_cameras = 3 * [0] + 3 * [1]
+        self._camera_sigma = self._sigma.new_tensor([config.camera_degrees_sigma, config.camera_metres_sigma])[
+            of_cameras
+        ]
+        camera_rates = self._sigma.new_tensor([config.camera_degrees_rate, config.camera_metres_rate])[of_cameras]
+        rates = (config.gaussian_rate, pose_rates, config.shape_rate, camera_rates)
         self._adams = [RowAdam(values, rate) for values, rate in zip(figure.tensors(), rates, strict=True)]
         self._started = 0.0
-        self._fitted = (config.gaussians, config.poses, config.shape)
+        self._fitted = (config.gaussians, config.poses, config.shape, len(figure.rig) > 0)
 
     @torch.enable_grad()
     def run(self, progress: bool = False) -> Refined:
@@ -154,7 +160,7 @@ class Fit:
         figure.load(kept)
         with torch.no_grad():
             avatar, poses = figure.now(), figure.poses_now()
-        return Refined(avatar, poses, steps, self._elapsed(), stopped, tuple(history))
+        return Refined(avatar, poses, figure.rig.clone(), steps, self._elapsed(), stopped, tuple(history))
 
     def _elapsed(self) -> float:
         return self.clock() - self.begin
@@ -190,7 +196,7 @@ class Fit:
         loss = loss + self._improbability(seen) + self._priors.cost(seen)
         gradients = iter(torch.autograd.grad(loss, [values for values in tensors if values.requires_grad]))
         scale = min(1.0, max(_SMALLEST, (1 - done) / (1 - _SLOWING)))
-        rows = (None, torch.tensor(seen, device=loss.device), None)
+        rows = (None, torch.tensor(seen, device=loss.device), None, None)
         for values, adam, some in zip(tensors, self._adams, rows, strict=True):
             if values.requires_grad:
                 values.requires_grad_(False)
@@ -204,13 +210,14 @@ class Fit:
         posed = self.figure.posed(rows)
         if rows != frames:
             posed = posed[[rows.index(frame) for frame in frames]]
-        drawn = render(posed, self.seen.cameras_of(frames, views))
+        drawn = render(posed, self.figure.seen_by(self.seen.cameras_of(frames, views), views))
         return drawn, self.seen.rgb[frames, views][:, None], self.seen.alpha[frames, views][:, None]
 
     def _improbability(self, rows: Sequence[int]) -> Tensor:
-        """Of what was added to poses of some frames, in the mean, and to the shape. []"""
+        """Of what was added to poses of some frames, in the mean, to the shape and to the cameras' places. []"""
         moved = (self.figure.moved[rows] / self._sigma).square().sum() / len(rows)
-        return self.config.prior * (moved + (self.figure.shape / self.config.shape_sigma).square().sum())
+        shape = (self.figure.shape / self.config.shape_sigma).square().sum()
+        return self.config.prior * (moved + shape + (self.figure.rig / self._camera_sigma).square().sum())
 
     @torch.no_grad()
     def check(self) -> float:
