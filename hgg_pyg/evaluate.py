@@ -30,7 +30,8 @@ from hgg_pyg.training.run import TrainConfig, read_config
 from hgg_pyg.training.trained import load_network, open_run
 from hgg_pyg.types import UserError
 
-_SHARED = ("image_size", "crop", "protocol", "backbone")  # what runs must agree in to be compared image by image
+# What runs must agree in to be compared image by image.
+_SHARED = ("image_size", "crop", "protocol", "backbone", "front")
 
 
 @dataclass(frozen=True)

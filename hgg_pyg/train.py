@@ -24,6 +24,7 @@ from hgg_pyg.export import main as export
 from hgg_pyg.io.files import try_folder
 from hgg_pyg.making import Maker
 from hgg_pyg.model.saved import WEIGHTS_FILE
+from hgg_pyg.multiview import behind_front
 from hgg_pyg.processes import join_processes, main_first, wait_for_all
 from hgg_pyg.refine import RefineConfig
 from hgg_pyg.runtime import run_command
@@ -62,7 +63,8 @@ def main(config: TrainConfig) -> None:
 
 
 def _train(config: TrainConfig, accelerator: Accelerator, checkpoint: Checkpoint | None) -> None:
-    body, backbone = load_body_for(config.data, config.body), make_backbone(config.backbone, accelerator.device)
+    body, device = load_body_for(config.data, config.body), accelerator.device
+    backbone = behind_front(make_backbone(config.backbone, device), config.front, config.cache, device)
     check_views(backbone, config.clip.input_views)
     find_chooser(config.clip.choose)
     try_network(config, body, backbone)

@@ -35,9 +35,10 @@ from hgg_pyg.data.shards import (
     read_frame,
     write_shard,
 )
-from hgg_pyg.data.views import spread_cameras
+from hgg_pyg.data.views import spread_cameras, upward
 from hgg_pyg.io.files import write_text
 from hgg_pyg.kernels.threads import one_thread
+from hgg_pyg.multiview.fronted import FrontedBackbone
 from hgg_pyg.types import Gaussians, UserError
 
 ABOUT_FILE = "cache.json"
@@ -133,6 +134,7 @@ class FrameSource:
             vertex_transforms=posed.vertex_transforms[0],
             faces=self.body.faces,
             read=read,
+            up=torch.from_numpy(upward(capture)).float(),
         )
 
     @one_thread()
@@ -153,7 +155,10 @@ class FrameSource:
 
     def lacking(self, frame: int) -> str | None:
         """What the backbone lacks of a frame (by position), as far as that is known without its images."""
-        return self.backbone.lacking(self.capture.name, self.capture.frames[frame])
+        lacks = self.backbone.lacking(self.capture.name, self.capture.frames[frame])
+        if lacks is None and isinstance(self.backbone, FrontedBackbone):
+            return self.backbone.unfit(self.moment(frame))
+        return lacks
 
     def predict_all(self, frames: Sequence[int]) -> list[Gaussians]:
         """What `predict` gives of each of some frames, computed side by side.
@@ -243,7 +248,8 @@ def check_views(backbone: Backbone, input_views: int) -> None:
         UserError: it needs another one.
     """
     if backbone.views not in (None, input_views):
-        raise UserError(f"input_views: this backbone takes {backbone.views} views, found {input_views}")
+        front = "--front makes four views of one: " if isinstance(backbone, FrontedBackbone) else ""
+        raise UserError(f"input_views: {front}this backbone takes {backbone.views} views, found {input_views}")
 
 
 def frame_sources(

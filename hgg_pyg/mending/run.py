@@ -40,7 +40,13 @@ def mend(config: MendConfig) -> int:
     found = find_subjects(config.capture)
     chosen = [choose_subject(config.capture, config.subject)] if config.subject else list(found.values())
     targets = [target_of(config, subject) for subject in chosen]
+    pictures = config.out / REPORT
+    for subject, target in zip(chosen, targets, strict=True):
+        if target.is_relative_to(pictures):
+            raise UserError(f"{subject.folder}: expected another name than {REPORT}, which --out has for pictures")
     try_folder(config.out, "--out")
+    if pictures.exists() and not pictures.is_dir():  # which would be seen when the first subject is done
+        raise UserError(f"{pictures}: expected nothing, or a folder for pictures, found a file")
     opened = open_network(config.capture, config)
     failed: list[UserError] = []
     for subject, target in zip(chosen, targets, strict=True):

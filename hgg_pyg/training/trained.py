@@ -25,6 +25,7 @@ from hgg_pyg.io.tensors import read_metadata
 from hgg_pyg.model.config import ModelConfig
 from hgg_pyg.model.network import HGGNet
 from hgg_pyg.model.saved import WEIGHTS_FILE
+from hgg_pyg.multiview import behind_front
 from hgg_pyg.training.inputs import INPUTS_FILE, read_inputs
 from hgg_pyg.training.run import CONFIG_FILE, MODEL_FOLDER, RUN_SETTINGS, TrainConfig, check_settings, read_config
 from hgg_pyg.types import UserError
@@ -99,7 +100,7 @@ def open_run(
     _find_files(run, config, given)
     data = config.captures
     body_model = load_body_for(data, config.body)
-    backbone = make_backbone(config.backbone, device)
+    backbone = behind_front(make_backbone(config.backbone, device), config.front, config.cache, device)
     _warn_of_others(run, body_model, backbone)
     model = load_network(run, body_model, backbone, device)
     return TrainedRun(config, model, data, body_model, backbone)
@@ -116,6 +117,8 @@ def _find_files(run: Path, config: TrainConfig, given: Collection[str]) -> None:
         wanted["backbone.lgm.checkpoint"] = (config.backbone.lgm.checkpoint, resume)
     if config.backbone.name == "ply":
         wanted["backbone.ply.folder"] = (config.backbone.ply.folder, resume)
+    if config.front.name != "none":
+        wanted["front.checkpoint"] = (config.front.checkpoint, resume)
     for name, (path, advice) in wanted.items():
         if name not in given and path is not None and not path.exists():
             found = "found nothing" if path.is_absolute() else f"found nothing in {Path.cwd()}"

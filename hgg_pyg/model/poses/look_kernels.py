@@ -1,10 +1,10 @@
 """Numba kernels that draw coloured points, compare them with images and differentiate the error, tile by tile.
 
-What they compute is `pulls.look_by_autograd`. Drawn by `render`, images of seven channels and their gradients would be
-written to memory and read again; here a tile is blended, compared and walked back while all of it is at hand. The lanes
-of a register are a *block* of 4 x 2 pixels: of points that reach two pixels or three, blocks see fewer than half rows
-do, which is what `render.tiles` has. A tile's pixels lie in the order of its blocks. No two tasks write to the same
-place, so runs repeat bit for bit on any number of threads.
+What they compute is `pulls.compare_by_autograd`. Drawn by `render`, images of seven channels and their gradients would
+be written to memory and read again; here a tile is blended, compared and walked back while all of it is at hand. The
+lanes of a register are a *block* of 4 x 2 pixels: of points that reach two pixels or three, blocks see fewer than half
+rows do, which is what `render.tiles` has. A tile's pixels lie in the order of its blocks. No two tasks write to the
+same place, so runs repeat bit for bit on any number of threads.
 """
 
 # pyright: reportMissingParameterType=false
@@ -63,7 +63,7 @@ _AHEAD = 12  # entries: so early are a splat's numbers asked for, which lie anyw
 _X, _Y, _HALF_A, _WHOLE_B, _HALF_C, _TOP, _RED, _GREEN, _BLUE = range(9)
 _NUMBERS = 9
 # Columns of what is summed: with s the slope of the error by the exponent of alpha, s dx, s dy, s dx^2, s dx dy; the
-# gradients by the channels of `pulls.look_by_autograd` but the last three; s dy^2; those three; nothing.
+# gradients by the channels of `pulls.compare_by_autograd` but the last three; s dy^2; those three; nothing.
 ROOM = 2 * WIDTH
 
 
