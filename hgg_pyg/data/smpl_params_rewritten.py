@@ -68,7 +68,7 @@ def rewrite_smpl_params(
         transl = arrays["transl"].astype(np.float64) if any(origin) else _floats(arrays["transl"])
         transl[moved] = new.transl[moved].double().numpy() + np.asarray(origin)
         changed["transl"] = transl
-    return _with_entries(path, changed) if changed else path.read_bytes()
+    return with_entries(path, changed) if changed else path.read_bytes()
 
 
 def _parts(
@@ -91,8 +91,12 @@ def _floats(array: np.ndarray) -> np.ndarray:
     return array.astype(np.result_type(array, np.float32))
 
 
-def _with_entries(path: Path, changed: dict[str, np.ndarray]) -> bytes:
-    """An archive with some of its arrays replaced or added."""
+def with_entries(path: Path, changed: dict[str, np.ndarray]) -> bytes:
+    """An .npz with some of its arrays replaced or added; its other entries keep their bytes.
+
+    Raises:
+        UserError: its arrays are larger than 2 GiB together.
+    """
     buffer = io.BytesIO()
     with zipfile.ZipFile(path) as source, zipfile.ZipFile(buffer, "w") as target:
         infos = source.infolist()
