@@ -209,7 +209,7 @@ BROKEN: dict[str, tuple[Callable[[Path], object], str]] = {
     "no betas": (_fit(lambda c: c[1].pop("betas") and None), "key 'betas' is missing; found pose"),
     "poses of 69": (_fit(lambda c: c[1].update(pose=[p[3:] for p in c[1]["pose"]])), r"expected shape \(F, 72\)"),
     "uneven": (_fit(lambda c: c[1]["pose"].__setitem__(1, [1.0])), "key 'pose': expected a row of numbers for each"),
-    "fewer betas": (_fit(lambda c: c[1].update(betas=c[1]["betas"][1:])), "'betas': expected 4 rows like 'pose', found"),
+    "fewer betas": (_fit(lambda c: c[1].update(betas=c[1]["betas"][1:])), "'betas': expected 4 rows like 'pose'"),
     "compressed": (lambda f: (f / FIT).write_bytes(b"x\x9cabc"), "found it compressed: write it anew with joblib"),
     "no alignments": (lambda f: (f / "alignments.npy").unlink(), r"alignments\.npy: expected a dictionary .* found"),
     "other names": (_align(lambda c: {"a.png": 1}), "expected a row and an alignment for images such as 00000.png"),
