@@ -89,5 +89,5 @@ $(STEP)/torch_scatter $(STEP)/torch_cluster: $(STEP)/%: | $(STEP)/torch
 	@touch $@
 
 $(STEP)/package: pyproject.toml $(STEP)/torch_scatter $(STEP)/torch_cluster
-	$(PIP) install --quiet --editable ".[dev,export,film,prepare,snapshot,view]"
+	$(PIP) install --quiet --editable ".[dev,diffusion,export,film,prepare,snapshot,view]"
 	@touch $@

@@ -6,9 +6,9 @@ the IoU but not the share inside; in both cases with a person as tall as the bod
 are undone one by one, and two at once, and those are named that would clearly raise it.
 
 Exits with 0 if all subjects looked at can be trained on; with 1 if one cannot: below IoU 0.4 or 60% inside, a known
-mistake, files cut off, fewer than 4 cameras (`--clip.input-views N` trains on fewer), no frame that shows the person to
-one of the input cameras, or not to be opened; with 2 if the path is no folder of captures, splits.json cannot be used
-or the body cannot be loaded. Leaves check.png: the body rendered over images.
+mistake, files cut off, fewer than 4 cameras (`--input-views N` asks for fewer, as train's `--clip.input-views N`), no
+frame that shows the person to one of the input cameras, or not to be opened; with 2 if the path is no folder of
+captures, splits.json cannot be used or the body cannot be loaded. Leaves check.png: the body rendered over images.
 """
 
 from __future__ import annotations
@@ -44,6 +44,8 @@ class CheckConfig:
     """frames per subject, evenly spaced, on which the body is compared with the images"""
     cameras: ViewCount = 48
     """cameras per subject, evenly spaced, in which the body is compared with the images"""
+    input_views: ViewCount = 4
+    """cameras that training is to look through, as its --clip.input-views; 1: a single camera will do"""
     subjects: SubjectCount = 4
     """number of subjects to check, evenly spaced over those found"""
     image_size: Annotated[int, Bounds(32, 65_535)] = 512
@@ -95,7 +97,7 @@ def _examine_all(
 ) -> Iterator[Examination]:
     for subject in tqdm(subjects, desc="subjects", unit="subject", leave=False, disable=len(subjects) < 2):
         if body is not None:
-            yield examine(subject, body, config.frames, config.cameras)
+            yield examine(subject, body, config.frames, config.cameras, config.input_views)
             continue
         try:
             first_kinds([subject])

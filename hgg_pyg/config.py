@@ -59,6 +59,9 @@ VertexCount = Annotated[int, Bounds(1, 10**7)]  # a thousand times SMPL-X's
 GaussianCount = Annotated[int, Bounds(1, 10**9)]  # 56 GB without features
 
 
+CHOICES = ("even", "heading")  # of frames, see `hgg_pyg.data.choosing`
+
+
 @dataclass(frozen=True)
 class ClipConfig:
     """What one training clip holds."""
@@ -66,7 +69,11 @@ class ClipConfig:
     frames: FrameCount = 8
     """T, frames whose Gaussians are joined in one graph"""
     input_views: ViewCount = 4
-    """cameras whose images the per-frame network sees, spread evenly around the person"""
+    """cameras whose images the per-frame network sees, spread evenly around the person; 1: a single camera, see
+    docs/monocular.md"""
+    choose: str = "even"
+    """which frames are joined: even, spread evenly over the sequence; heading, those that together show the person from
+    all sides; or module:NAME of yours"""
     target_views: ViewCount = 8
     """images that supervise one clip: half from input cameras, half from the others"""
     target_poses: ViewCount = 2
@@ -77,6 +84,9 @@ class ClipConfig:
 
     def __post_init__(self) -> None:
         check_choices(self)
+        if self.choose not in CHOICES and ":" not in self.choose:
+            known = ", ".join(CHOICES)
+            raise ValueError(f"ClipConfig.choose: expected one of {known}, or module:NAME, found {self.choose!r}")
         if self.target_views % self.target_poses:
             raise ValueError(
                 f"ClipConfig.target_views: expected a multiple of target_poses {self.target_poses}, "

@@ -15,7 +15,8 @@ import torch
 import tyro
 from accelerate import PartialState
 
-from hgg_pyg.config import Bounds, Degrees, Seconds, Seed, Steps, check_choices
+from hgg_pyg.config import Bounds, ClipConfig, Degrees, Seconds, Seed, Steps, check_choices
+from hgg_pyg.data.frames import one_camera_of
 from hgg_pyg.evaluation.evaluator import METHODS, Contender, Extras, evaluate
 from hgg_pyg.evaluation.lpips import load_all_lpips
 from hgg_pyg.evaluation.reporting import Report, parse_methods
@@ -29,7 +30,8 @@ from hgg_pyg.training.run import TrainConfig, read_config
 from hgg_pyg.training.trained import load_network, open_run
 from hgg_pyg.types import UserError
 
-_SHARED = ("image_size", "crop", "protocol", "backbone")  # what runs must agree in to be compared image by image
+# What runs must agree in to be compared image by image.
+_SHARED = ("image_size", "crop", "protocol", "backbone", "front")
 
 
 @dataclass(frozen=True)
@@ -96,36 +98,43 @@ def main(config: EvaluateConfig) -> Report:
     device = PartialState().device or torch.device("cpu")
     run = open_run(config.run, config.data, device, config.body, config.cache)
     also = tuple(
-        Contender(name, load_network(path, run.body, run.backbone, device), other.graph, other.clip.frames)
+        Contender(name, load_network(path, run.body, run.backbone, device), other.graph, *_frames(other.clip))
         for name, path, other in zip(names[3:], config.also, others, strict=False)
     )
     if config.refine is not None:
         fit = RefineConfig(seconds=config.refine)
-        also += (Contender(refined_name(config.refine), run.model, trained.graph, trained.clip.frames, fit),)
+        also += (Contender(refined_name(config.refine), run.model, trained.graph, *_frames(trained.clip), fit),)
     if config.optimised is not None:
         fit, name = RefineConfig(seconds=config.optimised), optimised_name(config.optimised)
-        also += (Contender(name, run.model, trained.graph, trained.clip.frames, fit, blank=True),)
+        also += (Contender(name, run.model, trained.graph, *_frames(trained.clip), fit, blank=True),)
     lpips, out = load_all_lpips(), config.out or config.run
     try_folder(out, "--out")
     if config.save_images is not None:
         try_folder(config.save_images, "--save-images")
     sources = run.test_sources()
+    loss = loss_text(config.run, trained)
+    remarks = () if loss is None else (f"loss: {loss}",)
+    if trained.clip.input_views == 1:
+        remarks = (*remarks, one_camera_of(sources))
     extras = Extras(
         shown=config.shown,
         lpips=lpips,
-        remarks=() if (loss := loss_text(config.run, trained)) is None else (f"loss: {loss}",),
+        remarks=remarks,
         also=also,
         folders=folders,
         allow_missing=config.allow_missing,
         save_images=config.save_images,
         poses=TestPoses(config.pose_noise, config.mend_test_poses, config.mend_steps, config.seed),
     )
-    report = evaluate(
-        run.model, sources, trained.graph, trained.clip.frames, config.views, run.captures.shared_subjects, extras
-    )
+    shared, clip = run.captures.shared_subjects, trained.clip
+    report = evaluate(run.model, sources, trained.graph, clip.frames, config.views, shared, extras, clip.choose)
     report.save(out, config.run, config.regions)
     print(f"{report.table(config.regions)}\n{out / 'report.html'} has the images")
     return report
+
+
+def _frames(clip: ClipConfig) -> tuple[int, str]:
+    return clip.frames, clip.choose
 
 
 def refined_name(seconds: float) -> str:

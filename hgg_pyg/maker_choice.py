@@ -17,11 +17,13 @@ from hgg_pyg.data.layouts import make_capture
 from hgg_pyg.data.views import spread_cameras
 from hgg_pyg.making import Maker
 from hgg_pyg.model.direct_binding import DirectBinding
+from hgg_pyg.multiview import behind_front
 from hgg_pyg.training.run import TrainConfig, read_config
 from hgg_pyg.training.shipped import SHIPPED
 from hgg_pyg.training.trained import load_network
 from hgg_pyg.types import UserError
 
+CACHE = Path("runs/cache")  # of per-frame Gaussians, where captures of users' own are concerned
 _IMAGE_SIZE = 512
 _NEEDS_RUN = (
     "the weights that come with hgg_pyg are for the open body of 24 joints; python -m hgg_pyg.train makes a run, "
@@ -80,7 +82,7 @@ class Opened:
         if count > there:
             raise UserError(f"--views: expected at most {there}, the cameras of {subject.folder}, found {count}")
         check_views(backbone, count)
-        return FrameSource(capture, spread_cameras(capture, count), backbone, body, Path("runs/cache"))
+        return FrameSource(capture, spread_cameras(capture, count), backbone, body, CACHE)
 
 
 def open_network(folder: Path, options: MakerOptions) -> Opened:
@@ -100,14 +102,14 @@ def open_network(folder: Path, options: MakerOptions) -> Opened:
     if run is SHIPPED and not (body.is_open and body.num_joints == 24):
         raise UserError(f"--run: expected one trained on {body.name}, found none: {_NEEDS_RUN}")
     device = PartialState().device or torch.device("cpu")
-    backbone = make_backbone(trained.backbone, device)
+    backbone = behind_front(make_backbone(trained.backbone, device), trained.front, CACHE, device)
     frames = options.frames or trained.clip.frames
     if run is None:
         maker = Maker(DirectBinding(), GraphSpec(), backbone, body, frames, "direct binding")
     else:
         model = load_network(run, body, backbone, device)
         name = "shipped with hgg_pyg" if run is SHIPPED else f"run {run.resolve().name}"
-        maker = Maker(model, trained.graph, backbone, body, frames, name)
+        maker = Maker(model, trained.graph, backbone, body, frames, name, choose=trained.clip.choose)
     return Opened(
         maker=maker,
         image_size=options.image_size or (_IMAGE_SIZE if free else trained.image_size),

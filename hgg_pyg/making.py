@@ -15,8 +15,9 @@ from hgg_pyg.avatar import Avatar, BoundAvatar, Seen
 from hgg_pyg.avatar.upright import upright_motion
 from hgg_pyg.backbones import Backbone
 from hgg_pyg.body import BodyModel
+from hgg_pyg.data.choosing import EVEN, choose_frames, looks_of, say_of_one_camera
 from hgg_pyg.data.clip_input import graph_of
-from hgg_pyg.data.clips import Target, even_frames, load_target
+from hgg_pyg.data.clips import Target, load_target
 from hgg_pyg.data.frames import FrameSource
 from hgg_pyg.data.mending import mended_source, with_poses
 from hgg_pyg.evaluation.metrics import psnr
@@ -45,10 +46,15 @@ class Maker:
     frames: int  # T, how many are joined
     name: str  # of the weights, for people
     refine: RefineConfig | None = None  # a fit after the forward pass; none if None
+    choose: str = EVEN  # which T frames
+
+    def frames_of(self, source: FrameSource) -> tuple[int, ...]:
+        """The T frames, by position, of which a capture's avatar is made; the first is t0."""
+        return choose_frames(source.capture, source.cameras, len(source.capture.frames), self.frames, self.choose)
 
     @torch.no_grad()
     def make(self, source: FrameSource, fps: float) -> Made:
-        """The avatar of a capture, of T of its frames, evenly spaced.
+        """The avatar of a capture, of T of its frames.
 
         Args:
             source: the capture and which of its cameras are input.
@@ -62,11 +68,16 @@ class Maker:
         if not capture.frames:
             reasons = "; ".join(map(str, source.left_out))
             raise UserError(f"{capture.root}: expected a frame that can be used, found none: {reasons}")
-        frames = even_frames(0, len(capture.frames), self.frames)
+        frames = self.frames_of(source)
+        if len(source.cameras) == 1:
+            log.info("%s: %s", capture.name, say_of_one_camera([looks_of(capture, source.cameras)[list(frames)]]))
         source = mended_source(source, frames, self.model)
         capture = source.capture
         graph = self._graph(source, frames)
-        direct, bound = (without_faint(model.avatar(graph)) for model in (DirectBinding(), self.model))
+        bound = without_faint(self.model.avatar(graph))
+        if not self.spec.is_papers:
+            graph = graph_of(source, frames[:1], self.spec.direct(), DirectBinding())
+        direct = without_faint(DirectBinding().avatar(graph))
         scores = [input_psnr(direct.to("cpu"), source, frames)]
         about: dict[str, str] = {}
         if self.refine is not None:

@@ -26,6 +26,7 @@ from hgg_pyg.data.frames import (
 from hgg_pyg.data.protocols import ProtocolName
 from hgg_pyg.data.usable import some_usable
 from hgg_pyg.io.files import try_folder
+from hgg_pyg.multiview import FrontConfig, behind_front
 from hgg_pyg.processes import join_processes, main_first, wait_for_all
 from hgg_pyg.runtime import run_command
 from hgg_pyg.synthetic import DEMO, synthesize
@@ -59,6 +60,7 @@ class PrecomputeConfig:
     dry_run: bool = False
     """compute a few frames, report the time and disk that all of them need, and stop"""
     backbone: BackboneConfig = field(default_factory=BackboneConfig)
+    front: FrontConfig = field(default_factory=FrontConfig)
 
     def __post_init__(self) -> None:
         check_choices(self)
@@ -97,7 +99,8 @@ def main(config: PrecomputeConfig) -> None:
     """Compute per-frame Gaussians of a data set where training finds them, on as many processes as are launched."""
     accelerator = join_processes()
     main_process, processes = accelerator.is_main_process, accelerator.num_processes
-    body, backbone = load_body_for(config.data, config.body), make_backbone(config.backbone, accelerator.device)
+    body, device = load_body_for(config.data, config.body), accelerator.device
+    backbone = behind_front(make_backbone(config.backbone, device), config.front, config.cache, device)
     check_views(backbone, config.input_views)
     try_folder(config.cache, "--cache")
     if main_process and config.data is None:

@@ -14,7 +14,8 @@ from hgg_pyg.attention import get_variant
 from hgg_pyg.avatar.file import SUFFIX
 from hgg_pyg.backbones import make_backbone
 from hgg_pyg.data.capture_set import CaptureSet, load_body_for, open_captures
-from hgg_pyg.data.frames import FrameSource, check_views, compute_missing, frame_sources
+from hgg_pyg.data.choosing import find_chooser
+from hgg_pyg.data.frames import FrameSource, check_views, compute_missing, frame_sources, one_camera_of
 from hgg_pyg.data.usable import some_usable, usable_sources
 from hgg_pyg.evaluation.evaluator import Extras, evaluate
 from hgg_pyg.evaluation.lpips import load_all_lpips
@@ -23,6 +24,7 @@ from hgg_pyg.export import main as export
 from hgg_pyg.io.files import try_folder
 from hgg_pyg.making import Maker
 from hgg_pyg.model.saved import WEIGHTS_FILE
+from hgg_pyg.multiview import behind_front
 from hgg_pyg.processes import join_processes, main_first, wait_for_all
 from hgg_pyg.refine import RefineConfig
 from hgg_pyg.runtime import run_command
@@ -61,8 +63,10 @@ def main(config: TrainConfig) -> None:
 
 
 def _train(config: TrainConfig, accelerator: Accelerator, checkpoint: Checkpoint | None) -> None:
-    body, backbone = load_body_for(config.data, config.body), make_backbone(config.backbone, accelerator.device)
+    body, device = load_body_for(config.data, config.body), accelerator.device
+    backbone = behind_front(make_backbone(config.backbone, device), config.front, config.cache, device)
     check_views(backbone, config.clip.input_views)
+    find_chooser(config.clip.choose)
     try_network(config, body, backbone)
     lpips, all_lpips = perceptual_term(config), load_all_lpips()
     try_folder(config.folder, "--out")
@@ -80,6 +84,8 @@ def _train(config: TrainConfig, accelerator: Accelerator, checkpoint: Checkpoint
     )
     if accelerator.is_main_process:
         _say_what_is_trained_on(config, captures)
+        if config.clip.input_views == 1:
+            log.info(one_camera_of(train))
         say_loss(config.loss, lpips is not None)
     inputs = inputs_of(captures, body, lpips is not None, backbone.contents)
     if config.start is not None:
@@ -109,12 +115,13 @@ def _train(config: TrainConfig, accelerator: Accelerator, checkpoint: Checkpoint
                 config.clip.frames,
                 seen_in_training=captures.shared_subjects,
                 extras=Extras(lpips=all_lpips, remarks=(f"loss: {describe_loss(config.loss, lpips is not None)}",)),
+                choose=config.clip.choose,
             )
             report.save(config.folder)
             print(report.table())
-            frames, name = config.clip.frames, f"run {config.name}"
+            clip, name = config.clip, f"run {config.name}"
             fit = None if config.refine is None else RefineConfig(seconds=config.refine)
-            maker = Maker(trainer.network, config.graph, backbone, body, frames, name, fit)
+            maker = Maker(trainer.network, config.graph, backbone, body, clip.frames, name, fit, clip.choose)
             _keep_avatar(config, maker, test)
         log.info("%s holds the model, report.html, avatar.html, metrics.json, curves.png and sheet.png", config.folder)
     accelerator.end_training()

@@ -15,7 +15,6 @@ from hgg_pyg.avatar import Avatar, Motion
 from hgg_pyg.avatar.file import SUFFIX
 from hgg_pyg.avatar.motions import OWN_MOTIONS, load_motion
 from hgg_pyg.config import Bounds, FrameCount, Pixels, Seconds, check_choices
-from hgg_pyg.data.clips import even_frames
 from hgg_pyg.maker_choice import MakerOptions, open_maker
 from hgg_pyg.making import seen_of
 from hgg_pyg.model.network import HGGNet
@@ -170,7 +169,7 @@ def _of_capture(config: ViewConfig) -> ViewedSubject:
             frames=config.frames,
         ),
     )
-    frames = even_frames(0, len(source.capture.frames), maker.frames)
+    frames = maker.frames_of(source)
     network = maker.model.cpu() if isinstance(maker.model, HGGNet) else None
     return ViewedSubject(source, maker.spec, frames, network)
 

@@ -22,6 +22,7 @@ class Moment:
     vertex_transforms: Tensor  # [N, 4, 4] each vertex's map from the rest pose to the world
     faces: Tensor  # [F, 3]
     read: Callable[[], tuple[Tensor, Tensor]]
+    up: Tensor | None = None  # [3] the world's vertical axis, unit, as all poses of the capture have it
 
     def pixels(self) -> tuple[Tensor, Tensor]:
         """Colours [V, H, W, 3] in [0, 1], and masks [V, H, W]: the share of the pixel that the person covers.

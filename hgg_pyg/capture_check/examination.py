@@ -17,7 +17,7 @@ from hgg_pyg.capture_check.search import Diagnosis, diagnose
 from hgg_pyg.config import ClipConfig
 from hgg_pyg.data.capture import Capture
 from hgg_pyg.data.capture_set import SubjectFolder
-from hgg_pyg.data.clips import even_frames
+from hgg_pyg.data.choosing import even_frames, looks_of, say_of_one_camera
 from hgg_pyg.data.images import mask_range
 from hgg_pyg.data.layouts import make_capture
 from hgg_pyg.data.layouts.base import subject_name
@@ -76,6 +76,7 @@ class Examination:
     diagnoses: tuple[Diagnosis, ...] = ()
     reach: Reach | None = None
     files: int = 0  # whose ends were looked at
+    expected: str | None = None  # of one camera, where that is what training is to look through
 
     @staticmethod
     def unopened(subject: SubjectFolder, error: UserError) -> Examination:
@@ -102,7 +103,9 @@ class Examination:
         return f"trainable, but look at: {topics}" if topics else "trainable"
 
 
-def examine(subject: SubjectFolder, body: BodyModel, frames: int, cameras: int) -> Examination:
+def examine(
+    subject: SubjectFolder, body: BodyModel, frames: int, cameras: int, input_views: int | None = None
+) -> Examination:
     """Look at a subject.
 
     Args:
@@ -110,11 +113,13 @@ def examine(subject: SubjectFolder, body: BodyModel, frames: int, cameras: int) 
         body: that its poses are for.
         frames: how many frames are compared with the body, evenly spaced.
         cameras: how many cameras are, evenly spaced.
+        input_views: how many cameras training is to look through; by default as many as it does by default, or all.
     """
     try:
         capture = make_capture(subject.folder, subject.layout, body, MASK_SIZE)
     except UserError as error:
         return Examination.unopened(subject, error)
+    input_views = input_views or min(ClipConfig().input_views, len(capture.cameras))
     times = even_frames(0, len(capture.frames), frames)
     views = even_frames(0, len(capture.cameras), cameras)
     every = [(frame, view) for view in range(len(capture.cameras)) for frame in range(len(capture.frames))]
@@ -133,8 +138,8 @@ def examine(subject: SubjectFolder, body: BodyModel, frames: int, cameras: int) 
         diagnoses = diagnose(scene, height) if exchanged is None else (exchanged,)
     odd = odd_cameras(scene, overlaps)
     findings = [
-        *_of_counts(capture),
-        *(_of_people(capture, body, times) if overlap is None or not overlap.bad else ()),
+        *_of_counts(capture, input_views),
+        *(_of_people(capture, body, times, input_views) if overlap is None or not overlap.bad else ()),
         *_of_files(capture, cut, odd_headers, masks, scene),
         *_of_overlap(capture, overlap, diagnoses),
         *(Finding(f"camera '{names[item.camera]}'", _of_odd(item, names), False) for item in odd),
@@ -153,15 +158,19 @@ def examine(subject: SubjectFolder, body: BodyModel, frames: int, cameras: int) 
         diagnoses=diagnoses,
         reach=_reach(scene, height),
         files=len(paths),
+        expected=say_of_one_camera([looks_of(capture, spread_cameras(capture, 1))]) if input_views == 1 else None,
     )
 
 
-def _of_counts(capture: Capture) -> list[Finding]:
-    needed, found = ClipConfig().input_views, []
-    if len(capture.cameras) < needed:
-        few = len(capture.cameras)
+def _of_counts(capture: Capture, needed: int) -> list[Finding]:
+    few, found = len(capture.cameras), []
+    several = f"{few} cameras" if few > 1 else "1 camera"
+    if needed <= few < ClipConfig().input_views:
+        found.append(Finding("few cameras", f"{several}: train with --clip.input-views {few}, not on LGM", False))
+    if few < needed:
         text = f"expected at least {needed} cameras, the input views of training, found {few}"
-        found.append(Finding("too few cameras", f"{text}: train with --clip.input-views {few}, not on LGM", True))
+        fewer = f"train with --clip.input-views {few}, not on LGM, and check with --input-views {few}"
+        found.append(Finding("too few cameras", f"{text}: {fewer}", True))
     if len(capture.frames) < 2:
         found.append(Finding("a single frame", "there is no pose that training has not seen, to be scored in", False))
     lost = sum(len(item.names) for item in capture.left_out if item.what == "frame")
@@ -172,9 +181,9 @@ def _of_counts(capture: Capture) -> list[Finding]:
     return found
 
 
-def _of_people(capture: Capture, body: BodyModel, looked_at: Sequence[int]) -> list[Finding]:
+def _of_people(capture: Capture, body: BodyModel, looked_at: Sequence[int], input_views: int) -> list[Finding]:
     """Frames that training leaves out; it needs one that it does not."""
-    inputs = spread_cameras(capture, min(ClipConfig().input_views, len(capture.cameras)))
+    inputs = spread_cameras(capture, min(input_views, len(capture.cameras)))
     seen = set(frames_with_person(capture, inputs, body, looked_at))
     empty = [frame for frame in looked_at if frame not in seen]
     if not empty:

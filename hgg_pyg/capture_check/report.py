@@ -87,4 +87,5 @@ def _numbers(overlap: Overlap | None) -> str:
 
 
 def _findings(e: Examination) -> list[str]:
-    return [("error: " if finding.serious else "note: ") + finding.text for finding in e.findings]
+    said = [("error: " if finding.serious else "note: ") + finding.text for finding in e.findings]
+    return said if e.expected is None else [*said, e.expected]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -41,6 +41,21 @@ class Calibration:
     origin: tuple[float, float, float] = (0.0, 0.0, 0.0)
     """What was subtracted from the files' world, metres: zero but in coordinates of a map; see `make_calibration`."""
 
+    @property
+    def viewmats(self) -> np.ndarray:
+        """World to camera. [V, 4, 4] metres"""
+        viewmats = np.tile(np.eye(4), (len(self.names), 1, 1))
+        viewmats[:, :3, :3], viewmats[:, :3, 3] = self.R, self.T
+        return viewmats
+
+    def of_files(self, camera: int) -> tuple[np.ndarray, np.ndarray]:
+        """R [3, 3] and T [3] of a camera (by position) in the world of the files. Metres"""
+        return self.R[camera], self.T[camera] - self.R[camera] @ np.asarray(self.origin)
+
+    def placed(self, viewmats: np.ndarray) -> Calibration:
+        """The same lenses in other places. viewmats: [V, 4, 4] world to camera"""
+        return replace(self, R=viewmats[:, :3, :3], T=viewmats[:, :3, 3])
+
     def select(self, kept: Sequence[int]) -> Calibration:
         """Some of the cameras, by position."""
         chosen = list(kept)
@@ -64,10 +79,8 @@ class Calibration:
 
     def cameras(self, size: tuple[int, int]) -> Cameras:
         """The cameras for images of this (width, height), without distortion."""
-        viewmats = np.tile(np.eye(4), (len(self.names), 1, 1))
-        viewmats[:, :3, :3], viewmats[:, :3, 3] = self.R, self.T
         return Cameras(
-            viewmats=torch.tensor(viewmats, dtype=torch.float32),
+            viewmats=torch.tensor(self.viewmats, dtype=torch.float32),
             Ks=torch.tensor(self.intrinsics(size), dtype=torch.float32),
             width=size[0],
             height=size[1],

@@ -10,6 +10,7 @@ from typing import Literal
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from hgg_pyg.config import config_digest
 from hgg_pyg.data.images import Window, read_pixels
@@ -131,9 +132,17 @@ class Capture:
         if len(poses) != len(self.frames):
             raise ValueError(f"poses: expected those of {len(self.frames)} frames, found {len(poses)}")
         parts = (poses.betas, poses.global_orient, poses.body_pose, poses.transl, poses.expression)
+        return replace(self, poses=poses.detach(), digest=self._digest_with(parts))
+
+    def with_viewmats(self, viewmats: Tensor) -> Capture:
+        """The same images from cameras that stand elsewhere. viewmats: [V, 4, 4] world to camera"""
+        return replace(
+            self, cameras=replace(self.cameras, viewmats=viewmats.detach()), digest=self._digest_with((viewmats,))
+        )
+
+    def _digest_with(self, parts: Sequence[Tensor | None]) -> str:
         numbers = b"".join(part.detach().cpu().numpy().tobytes() for part in parts if part is not None)
-        digest = config_digest(self.digest, hashlib.sha256(numbers).hexdigest())
-        return replace(self, poses=poses.detach(), digest=digest)
+        return config_digest(self.digest, hashlib.sha256(numbers).hexdigest())
 
     def _read(self, files: ImageFiles, mode: Literal["RGB", "L", "labels"], frame: int, camera: int) -> np.ndarray:
         window = None

@@ -11,10 +11,12 @@ import torch
 from torch import Tensor
 from torch_geometric.data import HeteroData
 
-from graphs import AvatarNodes, ClipNodes, GraphSpec, build_graph
-from hgg_pyg.body import PosedBody, tangent_frames, unpose_gaussians
+from graphs import ClipNodes, GraphSpec, build_graph
+from hgg_pyg.body import PosedBody
 from hgg_pyg.config import ClipConfig
+from hgg_pyg.data.anchored import avatar_nodes
 from hgg_pyg.data.capture import Capture
+from hgg_pyg.data.choosing import chosen_frames, even_frames
 from hgg_pyg.data.images import put_on_white
 from hgg_pyg.types import Cameras, Gaussians
 
@@ -36,12 +38,6 @@ class ClipPlan:
     targets: tuple[Target, ...]
 
 
-def even_frames(first: int, last: int, count: int) -> tuple[int, ...]:
-    """`count` different frames spread evenly over first..last - 1; all of them where there are fewer."""
-    count = min(count, last - first)
-    return tuple(np.linspace(first, last - 1, count).round().astype(int).tolist())
-
-
 def input_range(capture: Capture) -> int:
     """Frames before this one may be input; those from it on, the last quarter, are the novel poses."""
     count = len(capture.frames)
@@ -55,15 +51,21 @@ def sample_clip(
     config: ClipConfig,
     rng: np.random.Generator,
     even: bool = False,
+    looks: np.ndarray | None = None,
 ) -> ClipPlan:
     """Draw a training clip: a random frame from each of T even parts, a random t0, and images to be compared with.
 
-    With `even`, the T frames are evenly spread over all, always the same ones. Target frames are any frames of the
-    capture. Of each one's images half come from input cameras, half from others (all from input cameras where there
-    are no others).
+    With `even`, the T frames are evenly spread over all, always the same ones. With `looks` [F, V, 3], see `choosing`,
+    they are chosen as `config.choose` says, from a random half of the frames or, with `even`, from all. Target frames
+    are any frames of the capture. Of each one's images half come from input cameras, half from others (all from input
+    cameras where there are no others).
     """
     frames = even_frames(0, num_frames, config.frames)
-    if not even:
+    if looks is not None:
+        some = num_frames if even else max(len(frames), (num_frames + 1) // 2)
+        drawn = np.sort(rng.choice(num_frames, some, replace=False))
+        frames = tuple(int(drawn[i]) for i in chosen_frames(config.choose, looks[drawn], config.frames))
+    elif not even:
         edges = np.linspace(0, num_frames, len(frames) + 1)
         frames = tuple(int(rng.integers(int(np.ceil(a)), int(np.ceil(b)))) for a, b in pairwise(edges))
     others = [c for c in range(num_cameras) if c not in input_cameras]
@@ -100,8 +102,9 @@ def clip_graph(
     betas: Tensor,
     spec: GraphSpec = GraphSpec(),  # noqa: B008  (frozen)
     ref_frame: int = 0,
+    seen: Tensor | None = None,
 ) -> HeteroData:
-    """The Human Gaussian Graph of a clip, with frame t0's Gaussians in canonical space as a third node type.
+    """The Human Gaussian Graph of a clip, with the Gaussians that the avatar starts from as a third node type.
 
     Args:
         frames: T times [M_t] Gaussians in world metres, with features.
@@ -110,6 +113,7 @@ def clip_graph(
         betas: [B] the person's shape.
         spec: which edges there are.
         ref_frame: t0, the position of the frame that the avatar is made of.
+        seen: [T, N] how well each frame sees each vertex, see `seen_in_frames`; all alike if None.
 
     Returns:
         What `graphs.build_graph` gives; each Gaussian of the avatar moves with its nearest vertex, and has that
@@ -120,18 +124,7 @@ def clip_graph(
     """
     features = [frame.features for frame in frames if frame.features is not None]
     means = [frame.means for frame in frames]
-    nodes = ClipNodes.from_frames(means, features, posed.vertices, faces, posed.v_shaped, ref_frame, spec)
-    binding = nodes.ref_nearest[:, 0]
-    canonical = unpose_gaussians(frames[ref_frame], posed.vertex_transforms[ref_frame], binding)
-    avatar = AvatarNodes(
-        x=features[ref_frame],
-        pos=canonical.means,
-        quats=canonical.quats,
-        scales=canonical.scales,
-        opacities=canonical.opacities,
-        colors=canonical.colors,
-        binding=binding,
-        axes=tangent_frames(posed.v_shaped, faces)[binding],
-        betas=betas,
-    )
-    return build_graph(nodes, avatar)
+    if spec.needs_seen and seen is None:
+        seen = torch.ones(posed.vertices.shape[:2], device=posed.vertices.device)
+    nodes = ClipNodes.from_frames(means, features, posed.vertices, faces, posed.v_shaped, ref_frame, spec, seen)
+    return build_graph(nodes, avatar_nodes(nodes, frames, posed, betas))

@@ -23,6 +23,8 @@ from hgg_pyg.backbones import Backbone, Moment
 from hgg_pyg.body import BodyModel
 from hgg_pyg.config import config_digest
 from hgg_pyg.data.capture import Capture, LeftOut
+from hgg_pyg.data.choosing import EVEN, choose_frames, looks_of, say_of_one_camera
+from hgg_pyg.data.clips import input_range
 from hgg_pyg.data.people import NOBODY, frames_with_person, read_masks, shows_person
 from hgg_pyg.data.shards import (
     FORMAT,
@@ -33,9 +35,10 @@ from hgg_pyg.data.shards import (
     read_frame,
     write_shard,
 )
-from hgg_pyg.data.views import spread_cameras
+from hgg_pyg.data.views import spread_cameras, upward
 from hgg_pyg.io.files import write_text
 from hgg_pyg.kernels.threads import one_thread
+from hgg_pyg.multiview.fronted import FrontedBackbone
 from hgg_pyg.types import Gaussians, UserError
 
 ABOUT_FILE = "cache.json"
@@ -131,6 +134,7 @@ class FrameSource:
             vertex_transforms=posed.vertex_transforms[0],
             faces=self.body.faces,
             read=read,
+            up=torch.from_numpy(upward(capture)).float(),
         )
 
     @one_thread()
@@ -151,7 +155,10 @@ class FrameSource:
 
     def lacking(self, frame: int) -> str | None:
         """What the backbone lacks of a frame (by position), as far as that is known without its images."""
-        return self.backbone.lacking(self.capture.name, self.capture.frames[frame])
+        lacks = self.backbone.lacking(self.capture.name, self.capture.frames[frame])
+        if lacks is None and isinstance(self.backbone, FrontedBackbone):
+            return self.backbone.unfit(self.moment(frame))
+        return lacks
 
     def predict_all(self, frames: Sequence[int]) -> list[Gaussians]:
         """What `predict` gives of each of some frames, computed side by side.
@@ -241,7 +248,8 @@ def check_views(backbone: Backbone, input_views: int) -> None:
         UserError: it needs another one.
     """
     if backbone.views not in (None, input_views):
-        raise UserError(f"input_views: this backbone takes {backbone.views} views, found {input_views}")
+        front = "--front makes four views of one: " if isinstance(backbone, FrontedBackbone) else ""
+        raise UserError(f"input_views: {front}this backbone takes {backbone.views} views, found {input_views}")
 
 
 def frame_sources(
@@ -254,6 +262,20 @@ def frame_sources(
     """
     check_views(backbone, input_views)
     return tuple(FrameSource(c, spread_cameras(c, input_views), backbone, body, cache) for c in captures)
+
+
+def input_frames(source: FrameSource, count: int, choose: str = EVEN) -> tuple[int, ...]:
+    """T frames, by position, of those that may be input: what evaluation makes avatars of. The first is t0.
+
+    Raises:
+        UserError: as `choose_frames`.
+    """
+    return choose_frames(source.capture, source.cameras, input_range(source.capture), count, choose)
+
+
+def one_camera_of(sources: Sequence[FrameSource]) -> str:
+    """What to expect of sources with one camera each, in a line."""
+    return say_of_one_camera([looks_of(s.capture, s.cameras, input_range(s.capture)) for s in sources])
 
 
 def all_shards(sources: Sequence[FrameSource]) -> list[Shard]:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import io
-import zipfile
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -14,9 +12,7 @@ from hgg_pyg.body import BodyModel
 from hgg_pyg.body.parameters import hands_to_pca
 from hgg_pyg.data.layouts.base import PoseTable, changed_rows
 from hgg_pyg.data.smpl_params import read_arrays, read_smpl_params
-from hgg_pyg.io.limits import ARRAYS, size_text
-from hgg_pyg.io.npz import write_npy
-from hgg_pyg.types import UserError
+from hgg_pyg.io.npz import with_entries
 
 _BODY = 63  # numbers of SMPL-X's joints of the body, which stand before those of face and hands
 _HAND = 45
@@ -89,23 +85,3 @@ def _parts(
 def _floats(array: np.ndarray) -> np.ndarray:
     """A copy in the array's own type, or in one that loses nothing of float32."""
     return array.astype(np.result_type(array, np.float32))
-
-
-def with_entries(path: Path, changed: dict[str, np.ndarray]) -> bytes:
-    """An .npz with some of its arrays replaced or added; its other entries keep their bytes.
-
-    Raises:
-        UserError: its arrays are larger than 2 GiB together.
-    """
-    buffer = io.BytesIO()
-    with zipfile.ZipFile(path) as source, zipfile.ZipFile(buffer, "w") as target:
-        infos = source.infolist()
-        if (size := sum(info.file_size for info in infos)) > ARRAYS:
-            raise UserError(f"{path}: expected at most {size_text(ARRAYS)} of arrays, found {size_text(size)}")
-        left = dict(changed)
-        for info in infos:
-            array = left.pop(info.filename.removesuffix(".npy"), None)
-            target.writestr(info, source.read(info) if array is None else write_npy(array), info.compress_type)
-        for key, array in left.items():
-            target.writestr(f"{key}.npy", write_npy(array))
-    return buffer.getvalue()

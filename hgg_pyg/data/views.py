@@ -21,9 +21,7 @@ def spread_cameras(capture: Capture, count: int) -> tuple[int, ...]:
         UserError: the capture has fewer cameras.
     """
     require_cameras(capture, count)
-    orientation = Rotation.from_rotvec(capture.poses.global_orient.double().numpy())
-    up = orientation.apply([0.0, 1.0, 0.0]).mean(0)
-    up /= np.linalg.norm(up)
+    orientation, up = Rotation.from_rotvec(capture.poses.global_orient.double().numpy()), upward(capture)
     front = orientation[0].apply([0.0, 0.0, 1.0])
     front -= up * (front @ up)
     front /= np.linalg.norm(front)
@@ -35,6 +33,12 @@ def spread_cameras(capture: Capture, count: int) -> tuple[int, ...]:
         closeness[chosen] = -np.inf
         chosen.append(int(closeness.argmax()))
     return tuple(chosen)
+
+
+def upward(capture: Capture) -> np.ndarray:
+    """The world's vertical axis, as people stand on the whole: the mean of the body's own. [3] unit, float64"""
+    up = Rotation.from_rotvec(capture.poses.global_orient.double().numpy()).apply([0.0, 1.0, 0.0]).mean(0)
+    return up / np.linalg.norm(up)
 
 
 def require_cameras(capture: Capture, count: int) -> None:

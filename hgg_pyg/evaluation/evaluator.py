@@ -17,9 +17,10 @@ from tqdm import tqdm
 from graphs import GraphSpec
 from hgg_pyg.avatar import BoundAvatar
 from hgg_pyg.data.capture import Capture
+from hgg_pyg.data.choosing import EVEN, even_frames
 from hgg_pyg.data.clip_input import graph_of
-from hgg_pyg.data.clips import Target, even_frames, input_range, load_target
-from hgg_pyg.data.frames import FrameSource
+from hgg_pyg.data.clips import Target, input_range, load_target
+from hgg_pyg.data.frames import FrameSource, input_frames
 from hgg_pyg.data.mending import mended_source
 from hgg_pyg.evaluation.lpips import LEAST_SIZE as LPIPS_SIZE
 from hgg_pyg.evaluation.lpips import LPIPS
@@ -54,6 +55,7 @@ class Contender:
     model: HGGNet | DirectBinding
     spec: GraphSpec  # of the graphs that it was trained on
     frames: int  # T
+    choose: str = EVEN  # which T of them
     refine: RefineConfig | None = None  # the fit after its forward pass, to the input images; none if None
     blank: bool = False  # fitted from nothing: without a forward pass, with as many Gaussians as ours or fewer
 
@@ -86,6 +88,7 @@ def evaluate(
     limit: int | None = None,
     seen_in_training: bool = False,
     extras: Extras = Extras(),
+    choose: str = EVEN,
 ) -> Report:
     """Score a model, direct binding and others on the same Gaussians, cameras and images.
 
@@ -99,11 +102,12 @@ def evaluate(
         limit: images per subject and task at most.
         seen_in_training: what to say of the subjects.
         extras: what else to do; `LEAN` for the least.
+        choose: which T frames, see `hgg_pyg.data.choosing`.
 
     Raises:
         UserError: images are too small to be scored, a folder of images lacks some or has wrong ones, a file is broken.
     """
-    return _Evaluation(model, sources, spec, frames, limit, extras).run(seen_in_training)
+    return _Evaluation(model, sources, spec, frames, limit, extras, choose).run(seen_in_training)
 
 
 @dataclass(frozen=True)
@@ -127,11 +131,12 @@ class _Evaluation:
         frames: int,
         limit: int | None,
         extras: Extras,
+        choose: str,
     ) -> None:
         self.device = next((p.device for p in model.parameters()), torch.device("cpu"))
         self.sources, self.extras = sources, extras
-        ours = Contender(OURS, model, spec, frames)
-        self.contenders = (Contender(DIRECT, DirectBinding(), spec, 1), ours, *extras.also)
+        ours = Contender(OURS, model, spec, frames, choose)
+        self.contenders = (Contender(DIRECT, DirectBinding(), spec.direct(), 1), ours, *extras.also)
         for contender in self.contenders:
             contender.model.to(self.device).eval()
         self.methods = (*(contender.name for contender in self.contenders), *(f.name for f in extras.folders))
@@ -154,7 +159,7 @@ class _Evaluation:
         self.scorer = Scorer(self.lpips, extras.regions)
         if len(self.typical) < len(sources) and extras.shown:
             self.notes.append(f"sheet.png shows {len(self.typical)} of {len(sources)} subjects, evenly spaced")
-        self.plan = make_plan(sources, frames, limit, extras.folders, extras.allow_missing)
+        self.plan = make_plan(sources, frames, limit, extras.folders, extras.allow_missing, choose)
         self.notes += self.plan.notes
         self.notes += [f"{source.capture.name}: {item}" for source in sources for item in source.left_out]
         self.saved = None if extras.save_images is None else SavedImages(extras.save_images)
@@ -170,9 +175,7 @@ class _Evaluation:
             poses = SubjectPoses.of(self.extras.poses, source)
             for contender in self.contenders:
                 if contender.blank and contender.refine is not None:
-                    built = self._optimise(
-                        poses.estimated, contender.frames, len(avatars[1].gaussians), contender.refine
-                    )
+                    built = self._optimise(poses.estimated, contender, len(avatars[1].gaussians), contender.refine)
                 else:
                     built = self._build(poses.estimated, contender, predicted, contender.frames)
                 avatars.append(built.avatar)
@@ -220,7 +223,7 @@ class _Evaluation:
             predicted: Gaussians of several frames and the seconds that they took together, filled.
             frames: T.
         """
-        inputs = even_frames(0, input_range(source.capture), frames)
+        inputs = input_frames(source, frames, contender.choose)
         model = contender.model
         mended, mending = self._timed(partial(mended_source, source, inputs, model))
         if mended is not source:
@@ -243,8 +246,9 @@ class _Evaluation:
         (avatar, poses), seconds = self._timed(make)
         return _Built(avatar, inputs, poses, mending + before + seconds)
 
-    def _optimise(self, source: FrameSource, frames: int, count: int, config: RefineConfig) -> _Built:
-        inputs, here = even_frames(0, input_range(source.capture), frames), replace(source, body=self.body)
+    def _optimise(self, source: FrameSource, contender: Contender, count: int, config: RefineConfig) -> _Built:
+        inputs = input_frames(source, contender.frames, contender.choose)
+        here = replace(source, body=self.body)
         fit, seconds = self._timed(lambda: optimise(here, inputs, min(count, MOST), config))
         return _Built(fit.avatar, inputs, fit.poses, seconds)
 

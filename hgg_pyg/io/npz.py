@@ -73,3 +73,23 @@ def write_npy(array: np.ndarray) -> bytes:
     buffer = io.BytesIO()
     np.save(buffer, array, allow_pickle=False)
     return buffer.getvalue()
+
+
+def with_entries(path: Path, changed: dict[str, np.ndarray]) -> bytes:
+    """An .npz file's content with some of its arrays replaced or added; all other entries keep their bytes.
+
+    Raises:
+        UserError: its arrays are larger than 2 GiB together.
+    """
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(path) as source, zipfile.ZipFile(buffer, "w") as target:
+        infos = source.infolist()
+        if (size := sum(info.file_size for info in infos)) > ARRAYS:
+            raise UserError(f"{path}: expected at most {size_text(ARRAYS)} of arrays, found {size_text(size)}")
+        left = dict(changed)
+        for info in infos:
+            array = left.pop(info.filename.removesuffix(".npy"), None)
+            target.writestr(info, source.read(info) if array is None else write_npy(array), info.compress_type)
+        for key, array in left.items():
+            target.writestr(f"{key}.npy", write_npy(array))
+    return buffer.getvalue()

@@ -24,6 +24,10 @@ class MendConfig(MakerOptions):
     """of each subject's fit of an avatar together with the poses of --frames frames"""
     seconds_per_frame: Seconds = 1.0
     """of the fit of every other frame's pose to that avatar"""
+    cameras: bool = True
+    """put the cameras right, too, where the masks say that they stand elsewhere than the capture has them"""
+    camera_seconds: Seconds = 40.0
+    """of that fit for four cameras; more cameras get as much more"""
     steps: Steps | None = None
     """at most so many steps of each of these fits, whatever the time"""
     shape: bool = True

@@ -1,4 +1,4 @@
-"""A subject's folder written anew: its images linked, its poses mended, all else byte for byte."""
+"""A subject's folder written anew: its images linked, its poses and cameras mended, all else byte for byte."""
 
 from __future__ import annotations
 
@@ -81,7 +81,7 @@ def write_mended(
     with writing(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         remove_leftovers(path)
-        files = _pose_files(subject, mended)
+        files = _new_files(subject, mended)
         try:
             _copy_all(subject.folder, partial, {*files, RECORD}, link=not config.copy)
             for name, data in files.items():
@@ -93,13 +93,22 @@ def write_mended(
             shutil.rmtree(partial, ignore_errors=True)
 
 
-def _pose_files(subject: SubjectFolder, mended: Mended) -> dict[str, bytes]:
-    """Those of the layout that are others with the mended poses."""
+def _new_files(subject: SubjectFolder, mended: Mended) -> dict[str, bytes]:
+    """Those of the layout that are others with the mended poses and cameras."""
     body = mended.source.body
-    table = subject.layout.read(subject.folder, body).poses
+    recording = subject.layout.read(subject.folder, body)
+    table = recording.poses
     rows = {number: row for row, number in enumerate(table.numbers)}
     poses = table.poses.put([rows[number] for number in mended.before.frames], mended.poses)
-    return subject.layout.rewrite(subject.folder, body, replace(table, poses=poses))
+    files = subject.layout.rewrite(subject.folder, body, replace(recording.poses, poses=poses))
+    if mended.placed is None or not mended.placed.changed:
+        return files
+    assert subject.layout.rewrite_cameras is not None  # else none would have been placed
+    calibration, after = recording.calibration, mended.after
+    places = calibration.viewmats
+    for name, viewmat in zip(after.camera_names, after.cameras.viewmats.double().numpy(), strict=True):
+        places[calibration.names.index(name)] = viewmat
+    return files | subject.layout.rewrite_cameras(subject.folder, calibration.placed(places))
 
 
 def _copy_all(source: Path, target: Path, without: Collection[str], link: bool) -> None:

@@ -84,7 +84,8 @@ def whole(capture: Capture, longest: int) -> Capture:
 def _scenes(mended: Mended) -> tuple[Scene, Scene]:
     capture = whole(mended.before, MASK_SIZE)
     scene, _ = read_scene(capture, mended.source.body, shown_frames(capture), shown_cameras(capture))
-    return scene, scene.with_poses(mended.poses)
+    viewmats = mended.after.cameras.viewmats[list(shown_cameras(capture))].double().numpy()
+    return scene, replace(scene.with_poses(mended.poses), viewmats=viewmats)
 
 
 def _ious(overlaps: tuple[Overlap | None, ...]) -> tuple[float | None, ...]:
@@ -94,6 +95,6 @@ def _ious(overlaps: tuple[Overlap | None, ...]) -> tuple[float | None, ...]:
 def _psnr(maker: Maker, source: FrameSource, capture: Capture) -> float:
     """dB of the input images of evenly spread frames, by the avatar that one forward pass makes of them."""
     seen = replace(source, capture=capture, stored=None)
-    frames = even_frames(0, len(capture.frames), maker.frames)
+    frames = maker.frames_of(seen)
     seen = mended_source(seen, frames, maker.model)
     return input_psnr(maker.bound(seen, frames).to("cpu"), seen, frames)

@@ -6,7 +6,7 @@ import logging
 import math
 import shutil
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
 
@@ -40,7 +40,13 @@ def mend(config: MendConfig) -> int:
     found = find_subjects(config.capture)
     chosen = [choose_subject(config.capture, config.subject)] if config.subject else list(found.values())
     targets = [target_of(config, subject) for subject in chosen]
+    pictures = config.out / REPORT
+    for subject, target in zip(chosen, targets, strict=True):
+        if target.is_relative_to(pictures):
+            raise UserError(f"{subject.folder}: expected another name than {REPORT}, which --out has for pictures")
     try_folder(config.out, "--out")
+    if pictures.exists() and not pictures.is_dir():  # which would be seen when the first subject is done
+        raise UserError(f"{pictures}: expected nothing, or a folder for pictures, found a file")
     opened = open_network(config.capture, config)
     failed: list[UserError] = []
     for subject, target in zip(chosen, targets, strict=True):
@@ -64,7 +70,8 @@ def _mend_one(opened: Opened, subject: SubjectFolder, target: Path, config: Mend
         print(f"{target}: already done")
         return
     with tqdm(total=2 * len(source.capture.frames), desc=name, unit="fit", leave=False) as bar:
-        mended = mend_subject(opened.maker, source, config, bar.update)
+        cameras = config.cameras and subject.layout.rewrite_cameras is not None
+        mended = mend_subject(opened.maker, source, replace(config, cameras=cameras), bar.update)
     numbers, scenes = measure(opened.maker, mended)
     text = describe(numbers)
     picture = config.out / REPORT / f"{name}.png"
@@ -76,12 +83,13 @@ def _mend_one(opened: Opened, subject: SubjectFolder, target: Path, config: Mend
         "judged by": list(mended.judges),
         "cameras of the judges were fitted to": mended.fitted,
         "frames that keep their poses": kept,
+        "cameras": _cameras_told(mended),
         "left out": [str(item) for item in capture.left_out],
         "numbers": _plain(numbers),
     }
     write_mended(target, subject, mended, config, record)
     print(f"{target}: {text}")
-    for item in _remarks(mended, kept):
+    for item in _remarks(mended, kept, config.cameras):
         print(f"  {item}")
     print(f"  {picture} shows it")
 
@@ -98,13 +106,29 @@ def describe(numbers: Numbers) -> str:
     return "; ".join(parts)
 
 
-def _remarks(mended: Mended, kept: Sequence[str]) -> list[str]:
-    lines = [f"poses kept as they were: {item}" for item in map(str, mended.before.left_out)]
+def _remarks(mended: Mended, kept: Sequence[str], cameras: bool) -> list[str]:
+    lines = []
+    if mended.placed is not None and mended.placed.changed:
+        turned, moved = max(mended.placed.turned), 1000 * max(mended.placed.moved)
+        lines.append(f"cameras put right: turned by {turned:.2f} degrees, moved by {moved:.0f} mm at most")
+    elif mended.placed is None and cameras:
+        lines.append("cameras kept as they are: it takes two or more to tell, and a layout that they can be written in")
+    lines += [f"poses kept as they were: {item}" for item in map(str, mended.before.left_out)]
     if kept:
         lines.append(str(LeftOut("frame", tuple(kept), "the fit got no better, and they keep their poses")))
     if mended.fitted:
         lines.append("all cameras were fitted to: there was no other one to judge by")
     return lines
+
+
+def _cameras_told(mended: Mended) -> dict[str, object] | None:
+    """What became of each camera: degrees and metres; None where they were not looked at."""
+    placed = mended.placed
+    if placed is None:
+        return None
+    each = zip(placed.turned, placed.moved, strict=True)
+    moves = {name: {"degrees": t, "metres": m} for name, (t, m) in zip(mended.before.camera_names, each, strict=True)}
+    return {"put right": placed.changed, "moves": moves, "errors of masks held back": list(placed.errors)}
 
 
 def _plain(numbers: Numbers) -> dict[str, object]:

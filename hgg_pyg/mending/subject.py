@@ -1,4 +1,4 @@
-"""One subject's poses: the bare body brought onto the masks, then an avatar onto the images."""
+"""One subject: cameras put right, the bare body brought onto the masks, then an avatar onto the images."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from hgg_pyg.data.mending import mended_source
 from hgg_pyg.making import Maker
 from hgg_pyg.mending.config import MendConfig
 from hgg_pyg.refine import RefineConfig, mend_poses, refine
+from hgg_pyg.refine.cameras import Placed, place_cameras
 from hgg_pyg.refine.likeness import Colours, Likeness, Outlines, bare_body
 from hgg_pyg.refine.poses import poses_by_masks
 from hgg_pyg.render import render
@@ -22,6 +23,9 @@ from hgg_pyg.types import BodyPose, UserError
 
 _TOGETHER = 8  # frames whose poses are fitted side by side: bounds the memory
 _MASK_SHARE = 0.3  # of the seconds of a frame, for its masks alone
+_MOST_PLACED, _FEWEST_PLACED = 24, 6  # frames by which cameras are put right
+_PLACED_IMAGES = 512  # of these frames, about: bounds the memory
+_CAMERAS_OF_SECONDS = 4  # that `camera_seconds` are for; more get as much more
 _JUDGES = 4  # cameras that judge, of those that no fit looks through
 
 
@@ -34,6 +38,7 @@ class Mended:
     better: tuple[int, ...]  # positions of the frames whose poses are new
     judges: tuple[str, ...]  # names of the cameras that said which is better
     fitted: bool  # whether they are the cameras that the fit looked through, where there are no others
+    placed: Placed | None  # cameras put right, or found to be right; None where that was not asked for or could not be
 
     @property
     def before(self) -> Capture:
@@ -42,8 +47,11 @@ class Mended:
 
     @property
     def after(self) -> Capture:
-        """With the mended ones."""
-        return self.before.with_poses(self.poses)
+        """With the mended ones, from cameras where they are."""
+        capture = self.before.with_poses(self.poses)
+        if self.placed is None or not self.placed.changed:
+            return capture
+        return capture.with_viewmats(self.placed.viewmats)
 
 
 def mend_subject(
@@ -51,11 +59,13 @@ def mend_subject(
 ) -> Mended:
     """Mend the poses of all frames that can be used, and the shape.
 
-    Twice: first every frame's pose is fitted to its masks by the bare body. Then of T evenly spread frames an avatar is
-    made in one forward pass and refined together with their poses and the shape, and every other frame's pose is fitted
-    to that avatar: from the pose that it had, or from it with the corrections of the nearest mended frames, whichever
-    looks more like the images. A frame keeps the pose that it had where the mended one lies no better: on images of
-    cameras that no fit has seen, if there are such, and by the bare body on the masks as well.
+    First the cameras are put right by the masks of up to 24 frames, with their poses and the shape, see
+    `place_cameras`. Then poses are mended twice: every frame's pose is fitted to its masks by the bare body; then of T
+    evenly spread frames an avatar is made in one forward pass and refined together with their poses and the shape, and
+    every other frame's pose is fitted to that avatar: from the pose that it had, or from it with the corrections of the
+    nearest mended frames, whichever looks more like the images. A frame keeps the pose that it had where the mended one
+    lies no better: on images of cameras that no fit of poses has seen, if there are such, and by the bare body on the
+    masks as well.
 
     Args:
         maker: makes the avatar.
@@ -71,6 +81,10 @@ def mend_subject(
     if not capture.frames:
         reasons = "; ".join(map(str, source.left_out))
         raise UserError(f"{capture.root}: expected a frame that can be used, found none: {reasons}")
+    given, placed = source, _placed(source, config)
+    if placed is not None and placed[1].changed:
+        source = replace(source, capture=_with_placed(capture, *placed), stored=None)
+        capture = source.capture
     every, fit = range(len(capture.frames)), RefineConfig(steps=config.steps, shape=config.shape, seed=config.seed)
     by_masks = _Mending(bare_body(source.body, capture.poses.betas), source, Outlines())
     for chunk in _chunks(every):
@@ -78,7 +92,7 @@ def mend_subject(
         by_masks.take(chunk, poses_by_masks(by_masks.started(chunk), chunk, some))
         done(len(chunk))
     nearer = replace(source, capture=capture.with_poses(by_masks.poses), stored=None)
-    first = even_frames(0, len(capture.frames), maker.frames)
+    first = maker.frames_of(source)
     corrected = mended_source(nearer, first, maker.model)
     refined = refine(maker.bound(corrected, first), corrected, first, replace(fit, seconds=config.seconds))
     by_images = _Mending(refined.avatar, nearer, Colours())
@@ -88,9 +102,33 @@ def mend_subject(
         some = replace(fit, seconds=(1 - _MASK_SHARE) * config.seconds_per_frame * len(chunk))
         by_images.take(chunk, mend_poses(refined.avatar, by_images.started(chunk), chunk, some))
         done(len(chunk))
-    better = tuple(sorted(by_masks.better | by_images.better))
+    new = set(placed[0]) if placed is not None and placed[1].changed else set()
+    better = tuple(sorted(by_masks.better | by_images.better | new))
     names = tuple(capture.camera_names[camera] for camera in by_images.judges)
-    return Mended(source, by_images.poses, better, names, by_images.judges == source.cameras)
+    cameras = None if placed is None else placed[1]
+    return Mended(given, by_images.poses, better, names, by_images.judges == source.cameras, cameras)
+
+
+def _placed(source: FrameSource, config: MendConfig) -> tuple[list[int], Placed] | None:
+    """Positions of evenly spread frames, and their cameras put right; None where that is not wanted or cannot be."""
+    capture = source.capture
+    views = len(capture.cameras)
+    if not config.cameras or views < 2:
+        return None
+    count = max(_FEWEST_PLACED, min(_MOST_PLACED, _PLACED_IMAGES // views))
+    frames = list(even_frames(0, len(capture.frames), count))
+    every = replace(source, capture=capture.select(frames), cameras=tuple(range(views)), stored=None).usable()
+    seen = [capture.frames.index(number) for number in every.capture.frames]
+    if not seen:
+        return None
+    pace = max(1.0, views / _CAMERAS_OF_SECONDS)
+    fit = RefineConfig(seconds=pace * config.camera_seconds, steps=config.steps, shape=config.shape, seed=config.seed)
+    return seen, place_cameras(source, seen, fit)
+
+
+def _with_placed(capture: Capture, frames: Sequence[int], placed: Placed) -> Capture:
+    poses = replace(capture.poses, betas=placed.poses.betas).put(frames, placed.poses)
+    return capture.with_viewmats(placed.viewmats).with_poses(poses)
 
 
 def _chunks(frames: Sequence[int]) -> list[list[int]]:

@@ -41,6 +41,10 @@ class RefineConfig:
     """step size of translations, metres"""
     shape_rate: Rate = 0.005
     """step size of values of shape"""
+    camera_degrees_rate: Rate = 0.05
+    """step size of a camera's direction, degrees, where cameras are fitted: see `place_cameras`"""
+    camera_metres_rate: Rate = 0.002
+    """step size of a camera's place, metres"""
     pace_alone: Rate = 5.0
     """steps of poses are so many times as large where only they are fitted: they have further to go, and no colours
     learn from poses that are on their way"""
@@ -50,6 +54,10 @@ class RefineConfig:
     """metres by which the person is expected to be misplaced"""
     shape_sigma: Sigma = 0.5
     """by which values of shape are expected to be off"""
+    camera_degrees_sigma: Sigma = 1.0
+    """degrees by which cameras are expected to be turned"""
+    camera_metres_sigma: Sigma = 0.03
+    """metres by which cameras are expected to be misplaced"""
     prior: Weight = 1e-4
     """weight of these expectations beside the squared error of a pixel of the person"""
     smooth: Weight = 0.0

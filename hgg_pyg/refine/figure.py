@@ -1,4 +1,4 @@
-"""What a fit changes: residuals of an avatar's Gaussians, poses of T frames, and the shape."""
+"""What a fit changes: residuals of an avatar's Gaussians, poses of T frames, the shape, and places of cameras."""
 
 from __future__ import annotations
 
@@ -11,8 +11,9 @@ from torch import Tensor
 
 from hgg_pyg.avatar import BoundAvatar
 from hgg_pyg.body import BodyModel, pose_gaussians
+from hgg_pyg.body.model import rotation_matrices
 from hgg_pyg.model.residual import apply_residual
-from hgg_pyg.types import BodyPose, Gaussians
+from hgg_pyg.types import BodyPose, Cameras, Gaussians
 
 # Shift, rotation, size, opacity, colour: how far one unit of a fit's parameters goes in each
 _UNITS = (0.3,) * 3 + (0.5,) * 3 + (1.0,) * 3 + (2.0,) + (0.5,) * 3
@@ -26,9 +27,10 @@ class Figure:
         avatar: to begin with.
         body: that it is bound to, on its device.
         poses: T, to begin with.
+        views: V cameras that see it and are to be fitted, too; 0 if they are where they are said to be.
     """
 
-    def __init__(self, avatar: BoundAvatar, body: BodyModel, poses: BodyPose) -> None:
+    def __init__(self, avatar: BoundAvatar, body: BodyModel, poses: BodyPose, views: int = 0) -> None:
         avatar = BoundAvatar(avatar.gaussians.detach(), avatar.binding, avatar.betas.detach())
         self.avatar, self.body, self.poses = avatar, body, poses.detach()
         zeros = avatar.gaussians.means.new_zeros
@@ -39,11 +41,13 @@ class Figure:
         """[T, J * 3 + 3] added to axis-angles, degrees, and to translations, metres"""
         self.shape = zeros(len(avatar.betas))
         """[B] added to betas"""
+        self.rig = zeros(views, 6)
+        """[V, 6] how cameras turn about their own axes, degrees, and move along them, metres"""
         self._rest = body.shaped_vertices(avatar.betas)
 
-    def tensors(self) -> tuple[Tensor, Tensor, Tensor]:
+    def tensors(self) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """All parameters."""
-        return self.residuals, self.moved, self.shape
+        return self.residuals, self.moved, self.shape, self.rig
 
     @torch.no_grad()
     def load(self, tensors: Sequence[Tensor]) -> None:
@@ -77,6 +81,25 @@ class Figure:
         """The Gaussians of some of the T frames. [len(rows), M]"""
         avatar = self.now()
         return pose_gaussians(avatar.gaussians, self.body.maps(self.poses_now(rows)), avatar.binding)
+
+    def seen_by(self, cameras: Cameras, views: Sequence[int]) -> Cameras:
+        """Cameras where they are now. cameras: [N, 1] or [N], each of the view at its place in `views`"""
+        if not _changed(self.rig):
+            return cameras
+        return replace(cameras, viewmats=moved_viewmats(cameras.viewmats, self.rig[list(views)]))
+
+
+def moved_viewmats(viewmats: Tensor, changes: Tensor) -> Tensor:
+    """World to camera after cameras turned and moved: x = e^turn (R X + T) + shift.
+
+    Args:
+        viewmats: [N, 4, 4], or [N, 1, 4, 4]
+        changes: [N, 6] turn about the camera's axes, degrees, and shift along them, metres.
+    """
+    turns = rotation_matrices(_DEGREE * changes[:, None, :3])  # [N, 1, 3, 3]
+    last = changes.new_tensor([0.0, 0, 0, 1]).expand(len(changes), 1, 1, 4)
+    maps = torch.cat([torch.cat([turns, changes[:, None, 3:, None]], -1), last], -2)
+    return maps.view(len(changes), *viewmats.shape[1:-2], 4, 4) @ viewmats
 
 
 def _changed(values: Tensor) -> bool:

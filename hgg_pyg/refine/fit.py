@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 
 import numpy as np
@@ -20,7 +21,7 @@ from hgg_pyg.refine.likeness import Colours, Likeness
 from hgg_pyg.refine.observations import Observations, check_poses, observe
 from hgg_pyg.refine.priors import Priors
 from hgg_pyg.render import render
-from hgg_pyg.types import BodyPose, RenderOutput
+from hgg_pyg.types import BodyPose, NotFiniteError, RenderOutput
 
 _CHECKS = 10  # of what is held back, evenly over the seconds or steps
 _HELD_BACK = 0.125  # of all images
@@ -47,6 +48,7 @@ class Refined:
 
     avatar: BoundAvatar  # betas mended
     poses: BodyPose  # of the T frames, with the avatar's betas
+    rig: Tensor  # [V, 6] how cameras turned, degrees, and moved, metres; none where cameras were not fitted
     steps: int
     seconds: float
     stopped: str  # why, for people
@@ -119,19 +121,28 @@ class Fit:
         self._sigma = figure.moved.new_tensor([config.degrees_sigma, config.metres_sigma])[of_poses]
         self._priors = Priors(figure, seen.numbers, self._sigma, config)
         pose_rates = figure.moved.new_tensor([config.degrees_rate, config.metres_rate])[of_poses]
-        rates = (config.gaussian_rate, pose_rates, config.shape_rate)
+        of_cameras = 3 * [0] + 3 * [1]
+        self._camera_sigma = self._sigma.new_tensor([config.camera_degrees_sigma, config.camera_metres_sigma])[
+            of_cameras
+        ]
+        camera_rates = self._sigma.new_tensor([config.camera_degrees_rate, config.camera_metres_rate])[of_cameras]
+        rates = (config.gaussian_rate, pose_rates, config.shape_rate, camera_rates)
         self._adams = [RowAdam(values, rate) for values, rate in zip(figure.tensors(), rates, strict=True)]
         self._started = 0.0
-        self._fitted = (config.gaussians, config.poses, config.shape)
+        self._fitted = (config.gaussians, config.poses, config.shape, len(figure.rig) > 0)
 
     @torch.enable_grad()
     def run(self, progress: bool = False) -> Refined:
-        """Step until the seconds or steps are over."""
+        """Step until the seconds or steps are over, or numbers are no numbers any more.
+
+        Raises:
+            NotFiniteError: what it is to begin with has such numbers.
+        """
         figure, steps, due, losses, self._started = self.figure, 0, 1, [], self._elapsed()
-        best = self.check()
+        best, stopped = self.check(), "gone astray"
         history = [Record(self._elapsed(), 0, float("nan"), best)]
         kept = [value.clone() for value in figure.tensors()]
-        with tqdm(total=100, desc="refining", unit="%", disable=not progress) as bar:
+        with tqdm(total=100, desc="refining", unit="%", disable=not progress) as bar, suppress(NotFiniteError):
             while True:
                 done = self._done(steps)
                 bar.update(int(100 * min(done, 1)) - bar.n)
@@ -142,14 +153,14 @@ class Fit:
                     if history[-1].held_back > best:
                         best, kept = history[-1].held_back, [value.clone() for value in figure.tensors()]
                 if done >= 1:
+                    stopped = "out of steps" if steps == self.config.steps else "out of time"
                     break
                 losses.append(self._step(done))
                 steps += 1
         figure.load(kept)
         with torch.no_grad():
             avatar, poses = figure.now(), figure.poses_now()
-        stopped = "out of steps" if steps == self.config.steps else "out of time"
-        return Refined(avatar, poses, steps, self._elapsed(), stopped, tuple(history))
+        return Refined(avatar, poses, figure.rig.clone(), steps, self._elapsed(), stopped, tuple(history))
 
     def _elapsed(self) -> float:
         return self.clock() - self.begin
@@ -185,7 +196,7 @@ class Fit:
         loss = loss + self._improbability(seen) + self._priors.cost(seen)
         gradients = iter(torch.autograd.grad(loss, [values for values in tensors if values.requires_grad]))
         scale = min(1.0, max(_SMALLEST, (1 - done) / (1 - _SLOWING)))
-        rows = (None, torch.tensor(seen, device=loss.device), None)
+        rows = (None, torch.tensor(seen, device=loss.device), None, None)
         for values, adam, some in zip(tensors, self._adams, rows, strict=True):
             if values.requires_grad:
                 values.requires_grad_(False)
@@ -199,13 +210,14 @@ class Fit:
         posed = self.figure.posed(rows)
         if rows != frames:
             posed = posed[[rows.index(frame) for frame in frames]]
-        drawn = render(posed, self.seen.cameras_of(frames, views))
+        drawn = render(posed, self.figure.seen_by(self.seen.cameras_of(frames, views), views))
         return drawn, self.seen.rgb[frames, views][:, None], self.seen.alpha[frames, views][:, None]
 
     def _improbability(self, rows: Sequence[int]) -> Tensor:
-        """Of what was added to poses of some frames, in the mean, and to the shape. []"""
+        """Of what was added to poses of some frames, in the mean, to the shape and to the cameras' places. []"""
         moved = (self.figure.moved[rows] / self._sigma).square().sum() / len(rows)
-        return self.config.prior * (moved + (self.figure.shape / self.config.shape_sigma).square().sum())
+        shape = (self.figure.shape / self.config.shape_sigma).square().sum()
+        return self.config.prior * (moved + shape + (self.figure.rig / self._camera_sigma).square().sum())
 
     @torch.no_grad()
     def check(self) -> float:

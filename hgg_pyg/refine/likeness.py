@@ -9,11 +9,11 @@ from torch import Tensor
 
 from hgg_pyg.avatar import BoundAvatar
 from hgg_pyg.body import BodyModel
+from hgg_pyg.body.skin_points import skin_points
 from hgg_pyg.types import Gaussians, RenderOutput
 
-_EVERY = 2  # vertices of which one is drawn
-_RADIUS = 0.014  # metres, the standard deviation at which these close the surface
-_OPACITY = 0.9
+_POINTS = 3000  # on the skin, evenly spread: every 2 cm
+_OPACITY = 0.95
 _CLOTHES = 0.3  # what a pixel of the mask beyond the body counts: clothes and hair are there
 
 
@@ -55,13 +55,13 @@ class Outlines:
 
 
 def bare_body(body: BodyModel, betas: Tensor) -> BoundAvatar:
-    """The body itself as an avatar, one grey ball at every other vertex: what masks are compared with."""
-    vertices = body.shaped_vertices(betas)
-    binding = torch.arange(0, len(vertices), _EVERY, device=vertices.device)
-    means = vertices[binding]
+    """The body itself as an avatar, soft grey balls that end at its skin: what masks are compared with."""
+    points = skin_points(body, _POINTS)
+    means = points.shaped(betas)
     quats = means.new_tensor([1.0, 0, 0, 0]).repeat(len(means), 1)
-    radii, grey = torch.full_like(means, _RADIUS), torch.full_like(means, 0.5)
-    return BoundAvatar(Gaussians(means, quats, radii, torch.full_like(means[:, 0], _OPACITY), grey), binding, betas)
+    radii, grey = points.sigma[:, None].expand_as(means).clone(), torch.full_like(means, 0.5)
+    opacities = torch.full_like(means[:, 0], _OPACITY)
+    return BoundAvatar(Gaussians(means, quats, radii, opacities, grey), points.chosen, betas)
 
 
 def _decibels(error: Tensor) -> Tensor:

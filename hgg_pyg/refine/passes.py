@@ -15,10 +15,10 @@ from hgg_pyg.refine.config import RefineConfig
 from hgg_pyg.refine.figure import Figure
 from hgg_pyg.refine.fit import Clock, Fit, Refined
 from hgg_pyg.refine.likeness import Colours, Outlines, bare_body
-from hgg_pyg.refine.observations import check_poses, observe
-from hgg_pyg.refine.poses import COARSE
+from hgg_pyg.refine.observations import check_poses, observe, observe_closely
 from hgg_pyg.refine.thinned import MOST, spread, thinned
 
+_COARSE = 160  # pixels, the longest side of the images that an avatar of fewer Gaussians is fitted to
 _THINNED = 0.6  # of the seconds or steps, in which an avatar of many Gaussians is fitted as one of few
 
 
@@ -62,7 +62,8 @@ def refine_pass(
     colours = Fit(Figure(first, body, poses), seen, config, Colours(), begin, clock)
     if by_masks:
         bare = Figure(bare_body(body, first.betas), body, poses)
-        mended = Fit(bare, seen.shrunk(COARSE), of_masks, Outlines(), begin, clock).run().poses
+        closely = observe_closely(source, frames, source.cameras, device)
+        mended = Fit(bare, closely, of_masks, Outlines(), begin, clock).run().poses
         if bool(bare.moved.any()):
             with torch.no_grad():
                 again = forward(with_poses(source, frames, mended))
@@ -84,8 +85,8 @@ def _begin_thinned(fit: Fit, config: RefineConfig, begin: float, clock: Clock) -
     few, kept = thinned(figure.avatar)
     coarse = Figure(few, figure.body, figure.poses)
     before = fit.check()
-    Fit(coarse, fit.seen.shrunk(COARSE), config.part(_THINNED), Colours(), begin, clock).run()
-    figure.load((spread(coarse.residuals, figure.avatar, kept), coarse.moved, coarse.shape))
-    if fit.check() < before:
+    Fit(coarse, fit.seen.shrunk(_COARSE), config.part(_THINNED), Colours(), begin, clock).run()
+    figure.load((spread(coarse.residuals, figure.avatar, kept), coarse.moved, coarse.shape, coarse.rig))
+    if not fit.check() >= before:
         figure.load([torch.zeros_like(values) for values in figure.tensors()])
     return config.less(_THINNED)

@@ -12,10 +12,8 @@ from hgg_pyg.refine.config import RefineConfig
 from hgg_pyg.refine.figure import Figure
 from hgg_pyg.refine.fit import Fit
 from hgg_pyg.refine.likeness import Colours, Likeness, Outlines, bare_body
-from hgg_pyg.refine.observations import check_poses, observe
+from hgg_pyg.refine.observations import check_poses, observe_closely
 from hgg_pyg.types import BodyPose
-
-COARSE = 160  # pixels, the longest side of the images in which poses are found
 
 
 def mend_poses(
@@ -80,6 +78,6 @@ def _mended(
     device = avatar.gaussians.means.device
     start = source.capture.poses[list(frames)]
     check_poses(source, frames, start)
-    seen = observe(source, frames, cameras, device)
+    seen = observe_closely(source, frames, cameras, device)
     figure = Figure(avatar, source.body.on(device), start.to(device))
-    return Fit(figure, seen.shrunk(COARSE), config.of_poses, likeness, begin).run().poses.to(start.transl.device)
+    return Fit(figure, seen, config.of_poses, likeness, begin).run().poses.to(start.transl.device)

@@ -41,7 +41,7 @@ def write_subject(
     """
     writer = WRITERS[config.layout]
     rng = np.random.default_rng(np.random.SeedSequence([config.seed, index]))
-    person, performance = draw_person(rng, body, config.clothes), draw_performance(rng)
+    person, performance = draw_person(rng, body, config.clothes), draw_performance(rng, config.turn)
     tone = rng.uniform(0.4, 0.62) * np.array([0.96, 1.04, 0.98]) + rng.normal(0, 0.01, 3)
     if clips:  # draws from a stream of their own, so that people are the same whatever they do
         moments = np.random.default_rng(np.random.SeedSequence([config.seed, index, 2]))

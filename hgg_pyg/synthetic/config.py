@@ -52,9 +52,14 @@ class SynthesizeConfig:
     motion: tuple[str, ...] = ()
     """what the people do, one motion each in turn, on the spot: walk, wave, dance, turntable, files (AMASS, SMPL,
     EasyMocap, BVH, DeepMimic, .avatar), or module:NAME of yours; by default each does two or three at random"""
+    turn: Annotated[float, Bounds(0, 3600)] = 0.0
+    """degrees by which everybody turns at least in the first three quarters of the frames, those that may be input; by
+    default some turn by 90; not of motions that are given"""
 
     def __post_init__(self) -> None:
         check_choices(self)
+        if self.turn and self.motion:
+            raise ValueError(f"turn: expected 0 where motions are given, found {self.turn:g}")
 
 
 DEMO = SynthesizeConfig(out=Path("captures/demo"))

@@ -81,6 +81,8 @@ def _claim(config: SynthesizeConfig) -> None:
     options |= {"version": _VERSION, "layout": config.layout, "clothes": config.clothes, "views": view_count(config)}
     if config.motion:
         options["motion"] = named(config.motion)
+    if config.turn:
+        options["turn"] = config.turn
     if path.exists():
         found = {"layout": "avatarrex", "clothes": "any"}  # all there was before there was a choice
         found |= read_json_object(path, "the options that these captures were made with")

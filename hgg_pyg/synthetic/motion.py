@@ -9,6 +9,8 @@ import numpy as np
 from hgg_pyg.avatar.motions.procedural import PROCEDURES, Style, joint_limits
 from hgg_pyg.body import JOINTS
 
+_INPUT_SHARE = 0.7  # of the time, in which a turn that is asked for is made: a bit before the last frame that is input
+
 
 @dataclass(frozen=True)
 class Performance:
@@ -50,16 +52,20 @@ class Performance:
         low, high = joint_limits()
         start, sweep = self.heading
         quick = self.names.index("turn") if "turn" in self.names else None
-        progress = 0.5 * share + 0.5 * _smoothstep(share)
-        heading = start + sweep * progress
+        heading = start + sweep * _progress(share)
         if quick is not None:
             middle = (quick + 0.5) / len(self.names)
             heading = heading + np.sign(sweep) * 200 * _smoothstep((share - middle) * len(self.names) + 0.5)
         return np.clip(total, low, high), heading
 
 
-def draw_performance(rng: np.random.Generator) -> Performance:
-    """Two or three different motions in random order and style."""
+def draw_performance(rng: np.random.Generator, turn: float = 0.0) -> Performance:
+    """Two or three different motions in random order and style.
+
+    Args:
+        rng: what is drawn from; the same draws for any `turn`.
+        turn: degrees by which the heading changes at least until three quarters of the time.
+    """
     names = tuple(str(name) for name in rng.permutation(list(PROCEDURES))[: rng.integers(2, 4)])
     styles = tuple(
         Style(
@@ -70,10 +76,16 @@ def draw_performance(rng: np.random.Generator) -> Performance:
         )
         for _ in names
     )
-    sweep = float(rng.choice([-1, 1]) * rng.uniform(120, 280))
+    side, sweep = rng.choice([-1, 1]), rng.uniform(120, 280)
+    sweep = float(side * max(sweep, turn / _progress(np.array(_INPUT_SHARE))))
     heading = (float(rng.uniform(-180, 180)), sweep)
     sway = (float(rng.uniform(1, 3)), float(rng.uniform(0.2, 0.4)), float(rng.uniform(0, 2 * np.pi)))
     return Performance(names, styles, heading, sway)
+
+
+def _progress(share: np.ndarray) -> np.ndarray:
+    """How much of its turn a person has made after a share of the time."""
+    return 0.5 * share + 0.5 * _smoothstep(share)
 
 
 def _smoothstep(t: np.ndarray) -> np.ndarray:

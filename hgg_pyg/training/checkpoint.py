@@ -125,8 +125,9 @@ def _optimizer_misfit(checkpoint: Checkpoint, optimizer: Optimizer, scheduler: L
             if tuple(found.shape) != form or not torch.isfinite(found).all():
                 return f"optimizer: {name} of weight {key}: expected finite numbers {form}, found {tuple(found.shape)}"
     wanted, found = scheduler.state_dict(), checkpoint.scheduler
-    if found.keys() != wanted.keys() or found["total_steps"] != wanted["total_steps"]:
-        return f"scheduler: expected a schedule of {wanted['total_steps']} steps, found {found.get('total_steps')}"
+    if found.keys() != wanted.keys() or found.get("total_steps") != wanted.get("total_steps"):
+        steps = wanted.get("total_steps", "other")
+        return f"scheduler: expected a schedule of {steps} steps, found {found.get('total_steps')}"
     if found["last_epoch"] != checkpoint.step:
         return f"scheduler: expected it after step {checkpoint.step}, found {found['last_epoch']}"
     return None

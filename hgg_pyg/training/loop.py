@@ -16,6 +16,8 @@ import numpy as np
 import torch
 from accelerate import Accelerator
 from torch import Tensor, nn
+from torch.optim import Optimizer
+from torch.optim.lr_scheduler import LRScheduler, OneCycleLR
 from tqdm import tqdm
 
 from hgg_pyg.config import settings_of
@@ -52,13 +54,8 @@ class TrainingLoop(ABC, Generic[Item]):
 
     def __init__(self, config: RunConfig, accelerator: Accelerator, model: nn.Module, unit: str) -> None:
         self.run_config, self.accelerator, self.unit = config, accelerator, unit
-        optimizer = torch.optim.AdamW(
-            model.parameters(), config.lr, betas=(0.9, 0.95), weight_decay=config.weight_decay, fused=True
-        )
-        total = config.steps + 1
-        # A rise over less than a step would divide by zero.
-        rise = max(0.1, 2 / total)
-        self.scheduler = torch.optim.lr_scheduler.OneCycleLR(optimizer, config.lr, total_steps=total, pct_start=rise)
+        optimizer = self.make_optimizer(model)
+        self.scheduler = self.make_scheduler(optimizer)
         self.model, self.optimizer = accelerator.prepare(model, optimizer)
         self.history: list[StepRecord] = []
         self.settings = settings_of(config)
@@ -66,6 +63,20 @@ class TrainingLoop(ABC, Generic[Item]):
         self.stopping = False  # as all of them have agreed
         self.save_due = False
         self.saved_step: int | None = None  # of the checkpoint in the run's folder
+
+    def make_optimizer(self, model: nn.Module) -> Optimizer:
+        """AdamW on all weights."""
+        config = self.run_config
+        return torch.optim.AdamW(
+            model.parameters(), config.lr, betas=(0.9, 0.95), weight_decay=config.weight_decay, fused=True
+        )
+
+    def make_scheduler(self, optimizer: Optimizer) -> LRScheduler:
+        """A one-cycle learning rate."""
+        total = self.run_config.steps + 1
+        # A rise over less than a step would divide by zero.
+        rise = max(0.1, 2 / total)
+        return OneCycleLR(optimizer, self.run_config.lr, total_steps=total, pct_start=rise)
 
     @abstractmethod
     def load(self, rng: np.random.Generator) -> Item:

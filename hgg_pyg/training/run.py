@@ -33,6 +33,7 @@ from hgg_pyg.io.files import LONGEST_NAME, is_folder_name, write_atomically, wri
 from hgg_pyg.io.json_files import read_json_object
 from hgg_pyg.io.shown import shown
 from hgg_pyg.model.config import ModelConfig
+from hgg_pyg.multiview.base import FrontConfig
 from hgg_pyg.synthetic import DEMO
 from hgg_pyg.training.checkpoint import CHECKPOINT_FILE, Checkpoint
 from hgg_pyg.training.losses import LossConfig
@@ -51,6 +52,7 @@ _PLACES = {
     "checkpoint",
     "backbone.lgm.checkpoint",
     "backbone.ply.folder",
+    "front.checkpoint",
 }
 _FREE = _MAY_CHANGE | _PLACES | {"model.backend"}  # options of a finished run that another machine may need otherwise
 
@@ -132,6 +134,7 @@ class TrainConfig(RunConfig):
     clip: ClipConfig = field(default_factory=ClipConfig)
     variety: VarietyConfig = field(default_factory=VarietyConfig)
     backbone: BackboneConfig = field(default_factory=BackboneConfig)
+    front: FrontConfig = field(default_factory=FrontConfig)
 
     PRESETS: ClassVar[Mapping[str, str]] = MappingProxyType(
         {

@@ -18,14 +18,14 @@ from hgg_pyg.body import BodyModel
 from hgg_pyg.config import flat_config
 from hgg_pyg.data.capture import Capture
 from hgg_pyg.data.capture_set import CaptureSet, load_body_for, open_captures
-from hgg_pyg.data.clips import even_frames, input_range
-from hgg_pyg.data.frames import FrameSource, frame_sources
+from hgg_pyg.data.frames import FrameSource, frame_sources, input_frames
 from hgg_pyg.data.usable import some_usable
 from hgg_pyg.evaluation.inspection.subject import RunSubject
 from hgg_pyg.io.tensors import read_metadata
 from hgg_pyg.model.config import ModelConfig
 from hgg_pyg.model.network import HGGNet
 from hgg_pyg.model.saved import WEIGHTS_FILE
+from hgg_pyg.multiview import behind_front
 from hgg_pyg.training.inputs import INPUTS_FILE, read_inputs
 from hgg_pyg.training.run import CONFIG_FILE, MODEL_FOLDER, RUN_SETTINGS, TrainConfig, check_settings, read_config
 from hgg_pyg.types import UserError
@@ -100,7 +100,7 @@ def open_run(
     _find_files(run, config, given)
     data = config.captures
     body_model = load_body_for(data, config.body)
-    backbone = make_backbone(config.backbone, device)
+    backbone = behind_front(make_backbone(config.backbone, device), config.front, config.cache, device)
     _warn_of_others(run, body_model, backbone)
     model = load_network(run, body_model, backbone, device)
     return TrainedRun(config, model, data, body_model, backbone)
@@ -117,6 +117,8 @@ def _find_files(run: Path, config: TrainConfig, given: Collection[str]) -> None:
         wanted["backbone.lgm.checkpoint"] = (config.backbone.lgm.checkpoint, resume)
     if config.backbone.name == "ply":
         wanted["backbone.ply.folder"] = (config.backbone.ply.folder, resume)
+    if config.front.name != "none":
+        wanted["front.checkpoint"] = (config.front.checkpoint, resume)
     for name, (path, advice) in wanted.items():
         if name not in given and path is not None and not path.exists():
             found = "found nothing" if path.is_absolute() else f"found nothing in {Path.cwd()}"
@@ -162,8 +164,9 @@ def load_network(run: Path, body: BodyModel, backbone: Backbone, device: torch.d
     if body.num_vertices != model.config.num_vertices:
         found = f"the body has {body.num_vertices} vertices"
         raise UserError(f"{run}: expected a body of {model.config.num_vertices} vertices, {found}")
-    if backbone.feature_dim != model.config.in_channels:
-        found = f"the per-frame network gives {backbone.feature_dim}"
+    features = backbone.feature_dim + config.graph.extra_features
+    if features != model.config.in_channels:
+        found = f"the per-frame network gives {features}"
         raise UserError(f"{run}: expected {model.config.in_channels} features per Gaussian, {found}")
     _check_same_network(run, config, model.config)
     return model.to(device).eval()
@@ -190,5 +193,5 @@ def load_subject(
     """
     trained = open_run(run, data, body=body, cache=cache)
     source = trained.test_sources(subject, count=1)[0]
-    frames = even_frames(0, input_range(source.capture), trained.config.clip.frames)
+    frames = input_frames(source, trained.config.clip.frames, trained.config.clip.choose)
     return RunSubject(trained.model, source, trained.config.graph, frames)

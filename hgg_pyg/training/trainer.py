@@ -14,6 +14,7 @@ from torch_geometric.data import HeteroData
 
 from hgg_pyg.backbones import Backbone
 from hgg_pyg.body import BodyModel
+from hgg_pyg.data.choosing import EVEN, looks_of
 from hgg_pyg.data.clip_input import ClipInput, graph_for, load_clip
 from hgg_pyg.data.clips import ClipPlan, clip_graph, input_range, load_target, sample_clip
 from hgg_pyg.data.frames import FrameSource
@@ -191,7 +192,8 @@ class Trainer(TrainingLoop[LoadedClip]):
                 seen, clip = vary(source, self.config.clip, self.config.variety, rng)
             capture = seen.capture
             frames = input_range(capture) if self.limit_frames else len(capture.frames)
-            plan = sample_clip(frames, len(capture.cameras), seen.cameras, clip, rng, even)
+            looks = None if clip.choose == EVEN else looks_of(capture, seen.cameras, frames)
+            plan = sample_clip(frames, len(capture.cameras), seen.cameras, clip, rng, even, looks)
             truth = capture.poses
             if clip.pose_noise:
                 rows = list(plan.frames)
@@ -248,5 +250,6 @@ class Trainer(TrainingLoop[LoadedClip]):
             self.config.clip.frames,
             limit=_VALIDATION_VIEWS,
             extras=LEAN,
+            choose=self.config.clip.choose,
         )
         return report.mean("novel pose", "ours", "psnr") if "novel pose" in report.tasks else None

@@ -20,6 +20,7 @@ from hgg_pyg.data.capture_set import SubjectFolder, find_subjects
 from hgg_pyg.data.layouts.base import PoseTable
 from hgg_pyg.data.smpl_params import read_smpl_params
 from hgg_pyg.data.smpl_params_rewritten import rewrite_smpl_params
+from hgg_pyg.refine.figure import moved_viewmats
 from hgg_pyg.synthetic import SynthesizeConfig
 from hgg_pyg.synthetic.capture_writer import write_subject
 from hgg_pyg.synthetic.config import LayoutName
@@ -33,6 +34,7 @@ LAYOUTS: tuple[LayoutName, ...] = (
     "zju_mocap_313",
     "people_snapshot",
 )
+OF_ONE_CAMERA = ("people_snapshot",)  # which nothing tells from the person
 HANDS = slice(72, 162)  # of SMPL-X's joints but the root
 
 
@@ -149,3 +151,23 @@ def test_points_move_with_the_skin(make_pose) -> None:
     before, after = poses[[0]], replace(poses[[1]], betas=poses.betas + 0.5)
     posed = [body.pose(pose).vertices[0] for pose in (before, after)]
     torch.testing.assert_close(carry(posed[0], body, before, after), posed[1], atol=1e-5, rtol=0)
+
+
+@pytest.mark.parametrize("layout", [layout for layout in LAYOUTS if layout not in OF_ONE_CAMERA])
+def test_cameras_in_other_places_are_read_again_as_they_were_meant(layout: LayoutName, tmp_path: Path) -> None:
+    subject = subject_in(tmp_path, layout)
+    body = load_body(None, ("open-smplx" if layout in ("thuman4", "mvhumannet_pp") else "open",))
+    before = subject.layout.read(subject.folder, body)
+    changes = torch.tensor([[0.5, -0.3, 0.2, 0.01, -0.02, 0.03], [0.0] * 6])
+    viewmats = np.tile(np.eye(4), (2, 1, 1))
+    viewmats[:, :3, :3], viewmats[:, :3, 3] = before.calibration.R, before.calibration.T
+    wanted = before.calibration.placed(moved_viewmats(torch.from_numpy(viewmats), changes.double()).numpy())
+    assert subject.layout.rewrite_cameras is not None
+    files = subject.layout.rewrite_cameras(subject.folder, wanted)
+    for name, content in files.items():
+        (subject.folder / name).write_bytes(content)
+    after = subject.layout.read(subject.folder, body)
+    for field, atol in (("R", 1e-7), ("T", 1e-6), ("K", 0), ("distortion", 0)):
+        found, meant = (getattr(calibration, field) for calibration in (after.calibration, wanted))
+        np.testing.assert_allclose(found, meant, atol=atol, rtol=0)
+    torch.testing.assert_close(after.poses.poses.transl, before.poses.poses.transl, atol=0, rtol=0)

@@ -89,11 +89,18 @@ def test_what_is_done_is_passed_by_and_other_options_are_refused(noisy, mended, 
     with pytest.raises(UserError, match="mended with other options: steps: expected 50, found 51"):
         mend(replace(config, steps=51))
     (tmp_path / "subject000").mkdir()
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other" / "report").touch()
     with pytest.raises(UserError, match="expected nothing, or what an earlier run mended"):
         mend(replace(config, out=tmp_path))
     for out in (noisy / "subject000", noisy):
         with pytest.raises(UserError, match="expected a folder outside of the captures"):
             mend(replace(config, capture=noisy / "subject000", subject=None, out=out))
+    named = shutil.copytree(noisy / "subject000", tmp_path / "report")
+    with pytest.raises(UserError, match="expected another name than report"):
+        mend(replace(config, capture=named, subject=None, out=tmp_path / "out"))
+    with pytest.raises(UserError, match="report: expected nothing, or a folder for pictures, found a file"):
+        mend(replace(config, out=tmp_path / "other"))
 
 
 def test_nothing_is_left_of_what_was_interrupted(noisy, tmp_path, monkeypatch) -> None:

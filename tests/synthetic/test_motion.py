@@ -123,3 +123,13 @@ def test_cameras_look_at_the_person_from_all_sides(count):
         assert abs((azimuth - 360 * index / count + 180) % 360 - 180) < 8
     heights = [view.center[1] for view in views]
     assert max(heights[:: max(count // 4, 1)]) < 0.9 + 3.1 * np.sin(np.radians(10.5)) + 0.05
+
+
+def test_who_is_to_turn_has_turned_before_the_last_quarter():
+    for seed in range(20):
+        turned = draw_performance(np.random.default_rng(seed), turn=170)
+        _, heading = turned.sample(24)
+        assert np.ptp(heading[:18]) >= 170
+        free = draw_performance(np.random.default_rng(seed))
+        assert (turned.names, turned.sway, turned.heading[0]) == (free.names, free.sway, free.heading[0])
+        assert abs(turned.heading[1]) >= abs(free.heading[1])

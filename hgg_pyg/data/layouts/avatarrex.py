@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 
+import numpy as np
+
 from hgg_pyg.body import BodyModel
-from hgg_pyg.data.calibration import read_calibration
+from hgg_pyg.data.calibration import Calibration, read_calibration
 from hgg_pyg.data.capture import LeftOut
 from hgg_pyg.data.layouts.base import FrameNames, Layout, PoseTable, Recording, list_files, list_folders, scan
 from hgg_pyg.data.smpl_params import params_kind, read_smpl_params
 from hgg_pyg.data.smpl_params_rewritten import rewrite_smpl_params
+from hgg_pyg.io.json_files import read_json_object
 from hgg_pyg.io.limits import read_text
 from hgg_pyg.types import UserError
 
@@ -70,6 +74,20 @@ def rewrite_avatarrex(folder: Path, body: BodyModel, poses: PoseTable) -> dict[s
     """
     origin = read_calibration(_calibration_path(folder)).origin
     return {PARAMS: rewrite_smpl_params(folder / PARAMS, body, poses, origin)}
+
+
+def rewrite_avatarrex_cameras(folder: Path, calibration: Calibration) -> dict[str, bytes]:
+    """The file of the calibration with its cameras in other places.
+
+    Raises:
+        UserError: as `read_calibration`.
+    """
+    path = _calibration_path(folder)
+    content = read_json_object(path, "cameras")
+    for camera, name in enumerate(calibration.names):
+        for key, values in zip("RT", calibration.of_files(camera), strict=True):
+            content[name][key] = values.reshape(np.shape(content[name][key])).tolist()
+    return {path.name: json.dumps(content, indent=1).encode()}
 
 
 def _uncalibrated(places: Places, folder: Path, names: Sequence[str]) -> list[str]:
@@ -140,6 +158,7 @@ AVATARREX = Layout(
     kinds=_kinds,
     read=partial(read_avatarrex, lambda folder, camera: (folder / camera, folder / camera / "mask" / "pha")),
     rewrite=rewrite_avatarrex,
+    rewrite_cameras=rewrite_avatarrex_cameras,
 )
 THUMAN4 = Layout(
     name="THuman4",
@@ -148,4 +167,5 @@ THUMAN4 = Layout(
     kinds=_kinds,
     read=partial(read_avatarrex, lambda folder, camera: (folder / "images" / camera, folder / "masks" / camera)),
     rewrite=rewrite_avatarrex,
+    rewrite_cameras=rewrite_avatarrex_cameras,
 )

@@ -41,6 +41,8 @@ class Layout:
     read: Callable[[Path, BodyModel], Recording]  # raises UserError
     # A folder's files with other poses of the frames that `read` found, by their path in it; raises UserError
     rewrite: Callable[[Path, BodyModel, PoseTable], dict[str, bytes]]
+    # The same with the places and directions of a calibration of the cameras that `read` found; none: they stay
+    rewrite_cameras: Callable[[Path, Calibration], dict[str, bytes]] | None = None
 
 
 @dataclass(frozen=True)

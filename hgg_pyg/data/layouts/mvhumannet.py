@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from hgg_pyg.body import BodyModel
-from hgg_pyg.data.calibration import Entry, make_calibration, numbers, require
+from hgg_pyg.data.calibration import Calibration, Entry, make_calibration, numbers, require
 from hgg_pyg.data.capture import LeftOut
 from hgg_pyg.data.layouts.base import (
     FrameNames,
@@ -111,6 +112,21 @@ def rewrite_mvhumannet(folder: Path, body: BodyModel, poses: PoseTable) -> dict[
     return rewrite_poses(folder, body, recording.poses, poses, recording.calibration.origin)
 
 
+def rewrite_mvhumannet_cameras(folder: Path, calibration: Calibration) -> dict[str, bytes]:
+    """The file of the extrinsics with cameras in other places.
+
+    Raises:
+        UserError: as `read_mvhumannet`.
+    """
+    content, scale = read_json_object(folder / EXTRINSICS, "cameras"), _read_scale(folder / SCALE)
+    keys = {match[1]: key for key in content if (match := _KEY.fullmatch(key))}
+    for camera, name in enumerate(calibration.names):
+        entry, (R, T) = content[keys[name]], calibration.of_files(camera)
+        for key, values in (("rotation", R), ("translation", T * 1000 / scale)):
+            entry[key] = values.reshape(np.shape(entry[key])).tolist()
+    return {EXTRINSICS: json.dumps(content, indent=1).encode()}
+
+
 def _read_cameras(folder: Path) -> list[Entry]:
     """All cameras of the outfit's rig, at its calibrated size, in metres."""
     path, scale = folder / EXTRINSICS, _read_scale(folder / SCALE)
@@ -188,4 +204,5 @@ MVHUMANNET = Layout(
     kinds=pose_kinds,
     read=read_mvhumannet,
     rewrite=rewrite_mvhumannet,
+    rewrite_cameras=rewrite_mvhumannet_cameras,
 )

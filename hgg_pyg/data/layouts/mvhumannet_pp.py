@@ -12,7 +12,7 @@ from hgg_pyg.data.capture import LeftOut
 from hgg_pyg.data.layouts.base import FrameNames, Layout, PoseTable, Recording, list_files, list_folders, stated_kinds
 from hgg_pyg.data.smpl_params import read_smpl_params
 from hgg_pyg.data.smpl_params_rewritten import rewrite_smpl_params
-from hgg_pyg.io.npz import load_npz
+from hgg_pyg.io.npz import load_npz, with_entries
 from hgg_pyg.types import UserError
 
 PARAMS = "smplx_params.npz"
@@ -67,6 +67,22 @@ def rewrite_mvhumannet_pp(folder: Path, body: BodyModel, poses: PoseTable) -> di
     return {PARAMS: rewrite_smpl_params(folder / PARAMS, body, poses, origin)}
 
 
+def rewrite_mvhumannet_pp_cameras(folder: Path, calibration: Calibration) -> dict[str, bytes]:
+    """The files of the cameras, each with its camera in another place.
+
+    Raises:
+        UserError: as `read_mvhumannet_pp`.
+    """
+    files: dict[str, bytes] = {}
+    for camera, name in enumerate(calibration.names):
+        path = folder / "cameras" / name / CAMERA
+        extrinsic = load_npz(path, ("extrinsic",), frozenset(), "a camera")["extrinsic"].astype(np.float64)
+        R, T = calibration.of_files(camera)
+        extrinsic[:3, :3], extrinsic[:3, 3] = R, T
+        files[str(path.relative_to(folder))] = with_entries(path, {"extrinsic": extrinsic})
+    return files
+
+
 def _calibration(folder: Path) -> Calibration:
     paths = {name: folder / "cameras" / name / CAMERA for name in list_folders(folder / "cameras")}
     entries = [_read_camera(name, path) for name, path in paths.items() if path.is_file()]
@@ -100,4 +116,5 @@ MVHUMANNET_PP = Layout(
     kinds=lambda folder: ("smplx",),
     read=read_mvhumannet_pp,
     rewrite=rewrite_mvhumannet_pp,
+    rewrite_cameras=rewrite_mvhumannet_pp_cameras,
 )

@@ -12,9 +12,8 @@ import numpy as np
 
 from hgg_pyg.data.calibration import numbers, require
 from hgg_pyg.data.layouts.base import shaped_like
-from hgg_pyg.data.smpl_params_rewritten import with_entries
 from hgg_pyg.io.joblib_files import load_joblib
-from hgg_pyg.io.npz import load_npz, write_object
+from hgg_pyg.io.npz import load_npz, with_entries, write_object
 from hgg_pyg.io.pickles import NUMPY, load_npy
 from hgg_pyg.io.shown import shown
 from hgg_pyg.types import UserError

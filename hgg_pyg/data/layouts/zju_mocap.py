@@ -148,6 +148,23 @@ def rewrite_zju_mocap(folder: Path, body: BodyModel, poses: PoseTable) -> dict[s
     return files
 
 
+def rewrite_zju_mocap_cameras(folder: Path, calibration: Calibration) -> dict[str, bytes]:
+    """The annotations with cameras in other places.
+
+    Raises:
+        UserError: as `read_zju_mocap`.
+    """
+    path = folder / ANNOTATIONS
+    content = _dictionary(path, "a dictionary with cams and ims")
+    cameras, _ = _shots(path, content["ims"])
+    for key, part, scale in (("R", 0, 1.0), ("T", 1, 1000.0)):
+        old = _items(str(path), key, content["cams"][key])
+        new = [scale * calibration.of_files(calibration.names.index(name))[part] for name in cameras]
+        shaped = [shaped_like(values, was) for values, was in zip(new, old, strict=True)]
+        content["cams"][key] = np.stack(shaped) if isinstance(content["cams"][key], np.ndarray) else shaped
+    return {ANNOTATIONS: write_object(content)}
+
+
 def _fitted(folder: Path) -> Path:
     """The data's authors fitted `params` without pose blend shapes, and `new_params` later with them."""
     return folder / ("new_params" if (folder / "new_params").is_dir() else "params")
@@ -296,4 +313,5 @@ ZJU_MOCAP = Layout(
     kinds=_kinds,
     read=read_zju_mocap,
     rewrite=rewrite_zju_mocap,
+    rewrite_cameras=rewrite_zju_mocap_cameras,
 )

@@ -6,8 +6,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from hgg_pyg.data.capture import Capture
-from hgg_pyg.data.clips import Target, even_frames, input_range
-from hgg_pyg.data.frames import FrameSource
+from hgg_pyg.data.choosing import EVEN, even_frames
+from hgg_pyg.data.clips import Target, input_range
+from hgg_pyg.data.frames import FrameSource, input_frames
 from hgg_pyg.evaluation.reporting.image_folder import ImageFolder, Wanted
 from hgg_pyg.evaluation.reporting.report import TASKS
 from hgg_pyg.types import UserError
@@ -40,6 +41,7 @@ def make_plan(
     limit: int | None,
     folders: Sequence[ImageFolder] = (),
     allow_missing: bool = False,
+    choose: str = EVEN,
 ) -> Plan:
     """All images that there are, or `limit` a subject and task, less those that a folder lacks if it may.
 
@@ -49,6 +51,7 @@ def make_plan(
         limit: images per subject and task at most, evenly spaced.
         folders: images of other methods.
         allow_missing: leave out, for all methods, what a folder lacks.
+        choose: which T frames those of the main method are.
 
     Raises:
         UserError: a folder lacks images and may not, or has wrong ones.
@@ -56,7 +59,7 @@ def make_plan(
     targets: dict[tuple[str, str], list[Target]] = {}
     notes: list[str] = []
     for source in sources:
-        inputs = even_frames(0, input_range(source.capture), frames)
+        inputs = input_frames(source, frames, choose)
         for task in TASKS:
             targets[source.capture.name, task] = targets_of(task, source, inputs, limit)
     for task, lacking in zip(TASKS, ("cameras that are not input", "frames after the input range"), strict=True):

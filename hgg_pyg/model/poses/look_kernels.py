@@ -1,10 +1,10 @@
 """Numba kernels that draw coloured points, compare them with images and differentiate the error, tile by tile.
 
-What they compute is `pulls.look_by_autograd`. Drawn by `render`, images of seven channels and their gradients would be
-written to memory and read again; here a tile is blended, compared and walked back while all of it is at hand. The lanes
-of a register are a *block* of 4 x 2 pixels: of points that reach two pixels or three, blocks see fewer than half rows
-do, which is what `render.tiles` has. A tile's pixels lie in the order of its blocks. No two tasks write to the same
-place, so runs repeat bit for bit on any number of threads.
+What they compute is `pulls.compare_by_autograd`. Drawn by `render`, images of seven channels and their gradients would
+be written to memory and read again; here a tile is blended, compared and walked back while all of it is at hand. The
+lanes of a register are a *block* of 4 x 2 pixels: of points that reach two pixels or three, blocks see fewer than half
+rows do, which is what `render.tiles` has. A tile's pixels lie in the order of its blocks. No two tasks write to the
+same place, so runs repeat bit for bit on any number of threads.
 """
 
 # pyright: reportMissingParameterType=false
@@ -29,6 +29,7 @@ from hgg_pyg.kernels.simd import (
     maximum,
     minus_abs,
     power_of_two,
+    prefetch,
     spread,
     spread_at,
     square_root,
@@ -55,13 +56,14 @@ from hgg_pyg.render.tiles import PIXELS, Limits
 
 ACROSS = 4  # columns of a block
 BLOCKS = PIXELS // WIDTH  # of a tile, column by column
+_AHEAD = 12  # entries: so early are a splat's numbers asked for, which lie anywhere
 
 # Columns of an entry's numbers: its centre from that of the tile's first pixel; factors of dx^2, dx dy and dy^2 in the
 # logarithm to base 2 of its alpha over its opacity; opacity; colour.
 _X, _Y, _HALF_A, _WHOLE_B, _HALF_C, _TOP, _RED, _GREEN, _BLUE = range(9)
 _NUMBERS = 9
 # Columns of what is summed: with s the slope of the error by the exponent of alpha, s dx, s dy, s dx^2, s dx dy; the
-# gradients by the channels of `pulls.look_by_autograd` but the last three; s dy^2; those three; nothing.
+# gradients by the channels of `pulls.compare_by_autograd` but the last three; s dy^2; those three; nothing.
 ROOM = 2 * WIDTH
 
 
@@ -75,11 +77,11 @@ class Squares(NamedTuple):
 
 
 class _Tile(NamedTuple):
-    """One tile's entries, and where each block begins among the entries that it sees."""
+    """One tile's entries, and for each block those that it sees."""
 
     numbers: np.ndarray  # [entries * _NUMBERS]
-    listed: np.ndarray  # [visits] int32, for each block the entries that it sees, front to back
-    starts: np.ndarray  # [BLOCKS + 1]
+    listed: np.ndarray  # [BLOCKS, entries] int32, front to back
+    starts: np.ndarray  # [BLOCKS + 1] how many the blocks before see
 
 
 class _Pixels(NamedTuple):
@@ -107,6 +109,8 @@ def _seen_blocks(x, y, at, geometry):
     taper = spread_at(geometry, at + TAPER)
     found = np.int64(0)
     for row in range(0, TILE, WIDTH):
+        if abs(y - real(row) - real(3.5)) > geometry[at + REACH_Y] + real(4):
+            continue
         dy = spread(y) - ascending(real(row))
         middle, reach = spread(x) - skew * dy, square_root(maximum(zero, chord - taper * dy * dy)) + margin
         left, right = middle - reach, middle + reach
@@ -127,14 +131,14 @@ def _open_tile(bins, first, end, tile_y, tile_x):
     """Take up a tile's entries, and list which each block sees."""
     geometry, payload, real = bins.geometry, bins.payload, bins.geometry.dtype.type
     count = end - first
-    numbers, seen, starts = (
-        np.empty(count * _NUMBERS, geometry.dtype),
-        np.empty(count, np.int64),
-        np.zeros(BLOCKS + 1, np.int64),
-    )
+    numbers, listed = np.empty(count * _NUMBERS, geometry.dtype), np.empty((BLOCKS, count), np.int32)
+    starts, counts = np.zeros(BLOCKS + 1, np.int64), np.zeros(BLOCKS, np.int64)
     centre, scale = real(0.5), real(-math.log2(math.e))
     half_scale = real(0.5) * scale
     for k in range(count):
+        ahead = np.int64(bins.splats[min(first + k + _AHEAD, end - 1)])
+        prefetch(geometry, ahead * COLUMNS)
+        prefetch(payload, ahead * 3)
         splat = np.int64(bins.splats[first + k])
         at, to = splat * COLUMNS, k * _NUMBERS
         x, y = geometry[at + X] - real(tile_x) - centre, geometry[at + Y] - real(tile_y) - centre
@@ -143,21 +147,14 @@ def _open_tile(bins, first, end, tile_y, tile_x):
         numbers[to + _HALF_C] = half_scale * geometry[at + C]
         for d in range(3):
             numbers[to + _RED + d] = payload[splat * 3 + d]
-        seen[k] = _seen_blocks(x, y, at, geometry)
-        bits = seen[k]
-        while bits != 0:
-            starts[lowest_bit(bits) + 1] += 1
-            bits &= bits - 1
+        seen = _seen_blocks(x, y, at, geometry)
+        while seen != 0:
+            block = np.uint64(lowest_bit(seen))
+            listed[block, np.uint64(counts[block])] = k
+            counts[block] += 1
+            seen &= seen - 1
     for block in range(BLOCKS):
-        starts[block + 1] += starts[block]
-    listed, places = np.empty(starts[BLOCKS], np.int32), starts.copy()
-    for k in range(count):
-        bits = seen[k]
-        while bits != 0:
-            block = lowest_bit(bits)
-            listed[places[block]] = k
-            places[block] += 1
-            bits &= bits - 1
+        starts[block + 1] = starts[block] + counts[block]
     return _Tile(numbers, listed, starts)
 
 
@@ -171,7 +168,7 @@ def _blend_block(tile, block, lanes, limits, pixels, alphas):
     columns, rows = _place_of(load(lanes, 0), load(lanes, WIDTH), block, real)
     left, red, green, blue = load(pixels.left, p), zero, zero, zero
     for i in range(count):
-        at = np.int64(tile.listed[first + i]) * _NUMBERS
+        at = np.int64(tile.listed[block, i]) * _NUMBERS
         dx, dy = spread_at(numbers, at + _X) - columns, spread_at(numbers, at + _Y) - rows
         power = fma(dx, spread_at(numbers, at + _HALF_A), spread_at(numbers, at + _WHOLE_B) * dy)
         power = fma(dx, power, spread_at(numbers, at + _HALF_C) * dy * dy)
@@ -206,7 +203,7 @@ def _differentiate_block(tile, block, count, lanes, pixels, alphas, sums):
     red, green, blue = load(pixels.colors, p), load(pixels.colors, PIXELS + p), load(pixels.colors, 2 * PIXELS + p)
     inside, steep, wrong = load(pixels.told, p), load(pixels.told, PIXELS + p), load(pixels.told, 2 * PIXELS + p)
     for i in range(count - 1, -1, -1):
-        k = np.int64(tile.listed[first + i])
+        k = np.int64(tile.listed[block, i])
         at, to = k * _NUMBERS, k * ROOM
         alpha = load(alphas, (first + i) * WIDTH)
         dx, dy = spread_at(numbers, at + _X) - columns, spread_at(numbers, at + _Y) - rows
@@ -265,7 +262,7 @@ def _look_at_tile(bins, number, lanes, limits, squares, found):
         for column in range(min(TILE, width - tile_x)):
             block = column // ACROSS * (TILE // 2) + row // 2
             pixels.left[block * WIDTH + row % 2 * ACROSS + column % ACROSS] = 1
-    alphas, counts = np.empty(tile.listed.shape[0] * WIDTH, dtype), np.empty(BLOCKS, np.int64)
+    alphas, counts = np.empty(tile.starts[BLOCKS] * WIDTH, dtype), np.empty(BLOCKS, np.int64)
     for block in range(BLOCKS):
         counts[block] = _blend_block(tile, block, lanes, limits, pixels, alphas)
     _compare_tile(view, tile_y, tile_x, squares, pixels)

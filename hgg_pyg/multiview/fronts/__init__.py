@@ -1,0 +1,1 @@
+"""Our fronts, a file each."""
