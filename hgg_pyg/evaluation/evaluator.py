@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -58,6 +58,7 @@ class Contender:
     choose: str = EVEN  # which T of them
     refine: RefineConfig | None = None  # the fit after its forward pass, to the input images; none if None
     blank: bool = False  # fitted from nothing: without a forward pass, with as many Gaussians as ours or fewer
+    sources: Mapping[str, FrameSource] | None = None  # by subject: other input cameras of the same frames
 
 
 @dataclass(frozen=True)
@@ -136,7 +137,7 @@ class _Evaluation:
         self.device = next((p.device for p in model.parameters()), torch.device("cpu"))
         self.sources, self.extras = sources, extras
         ours = Contender(OURS, model, spec, frames, choose)
-        self.contenders = (Contender(DIRECT, DirectBinding(), spec, 1), ours, *extras.also)
+        self.contenders = (Contender(DIRECT, DirectBinding(), spec.direct(), 1), ours, *extras.also)
         for contender in self.contenders:
             contender.model.to(self.device).eval()
         self.methods = (*(contender.name for contender in self.contenders), *(f.name for f in extras.folders))
@@ -170,14 +171,18 @@ class _Evaluation:
             if i == 0 and self.extras.timing:  # kernels are compiled, or loaded, before anything is timed
                 warm = self._build(source, self.contenders[1], {}, 1).avatar
                 self._render(warm, source.capture.poses[[0]], source.capture.views(0, [0]))
-            predicted: dict[tuple[int, ...], tuple[list[Gaussians], float]] = {}
+            predicted: dict[Path, dict[tuple[int, ...], tuple[list[Gaussians], float]]] = {}
             avatars = []
             poses = SubjectPoses.of(self.extras.poses, source)
             for contender in self.contenders:
+                seen = poses.estimated
+                if contender.sources is not None:
+                    seen = self.extras.poses.estimated(contender.sources[source.capture.name])
                 if contender.blank and contender.refine is not None:
-                    built = self._optimise(poses.estimated, contender, len(avatars[1].gaussians), contender.refine)
+                    built = self._optimise(seen, contender, len(avatars[1].gaussians), contender.refine)
                 else:
-                    built = self._build(poses.estimated, contender, predicted, contender.frames)
+                    known = predicted.setdefault(seen.folder, {})
+                    built = self._build(seen, contender, known, contender.frames)
                 avatars.append(built.avatar)
                 poses.keep(contender.name, built.frames, built.poses)
                 if self.extras.timing:
