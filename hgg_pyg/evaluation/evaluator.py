@@ -137,7 +137,7 @@ class _Evaluation:
         self.device = next((p.device for p in model.parameters()), torch.device("cpu"))
         self.sources, self.extras = sources, extras
         ours = Contender(OURS, model, spec, frames, choose)
-        self.contenders = (Contender(DIRECT, DirectBinding(), spec, 1), ours, *extras.also)
+        self.contenders = (Contender(DIRECT, DirectBinding(), spec.direct(), 1), ours, *extras.also)
         for contender in self.contenders:
             contender.model.to(self.device).eval()
         self.methods = (*(contender.name for contender in self.contenders), *(f.name for f in extras.folders))
