@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -59,6 +59,7 @@ class Contender:
     choose: str = EVEN  # which T of them
     refine: RefineConfig | None = None  # the fit after its forward pass, to the input images; none if None
     blank: bool = False  # fitted from nothing: without a forward pass, with as many Gaussians as ours or fewer
+    sources: Mapping[str, FrameSource] | None = None  # by subject: other input cameras of the same frames
 
 
 @dataclass(frozen=True)
@@ -172,17 +173,21 @@ class _Evaluation:
             if i == 0 and self.extras.timing:  # kernels are compiled, or loaded, before anything is timed
                 warm = self._build(source, self.contenders[1], {}, 1).avatar
                 self._render(warm, source.capture.poses[[0]], source.capture.views(0, [0]))
-            predicted: dict[tuple[int, ...], tuple[list[Gaussians], float]] = {}
+            predicted: dict[Path, dict[tuple[int, ...], tuple[list[Gaussians], float]]] = {}
             avatars = []
             if source.capture.name in self.typical and self.extras.shown:
                 first = even_frames(0, input_range(source.capture), 1)[0]
                 self.drawn += filter(None, [drawn_views(source, first)])
             poses = SubjectPoses.of(self.extras.poses, source)
             for contender in self.contenders:
+                seen = poses.estimated
+                if contender.sources is not None:
+                    seen = self.extras.poses.estimated(contender.sources[source.capture.name])
                 if contender.blank and contender.refine is not None:
-                    built = self._optimise(poses.estimated, contender, len(avatars[1].gaussians), contender.refine)
+                    built = self._optimise(seen, contender, len(avatars[1].gaussians), contender.refine)
                 else:
-                    built = self._build(poses.estimated, contender, predicted, contender.frames)
+                    known = predicted.setdefault(seen.folder, {})
+                    built = self._build(seen, contender, known, contender.frames)
                 avatars.append(built.avatar)
                 poses.keep(contender.name, built.frames, built.poses)
                 if self.extras.timing:
