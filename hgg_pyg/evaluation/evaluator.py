@@ -22,6 +22,7 @@ from hgg_pyg.data.clip_input import graph_of
 from hgg_pyg.data.clips import Target, input_range, load_target
 from hgg_pyg.data.frames import FrameSource, input_frames
 from hgg_pyg.data.mending import mended_source
+from hgg_pyg.evaluation.drawn_views import DrawnViews, drawn_views
 from hgg_pyg.evaluation.lpips import LEAST_SIZE as LPIPS_SIZE
 from hgg_pyg.evaluation.lpips import LPIPS
 from hgg_pyg.evaluation.metrics import LEAST_SIZE
@@ -145,6 +146,7 @@ class _Evaluation:
         self.gallery = Gallery(extras.shown)
         self.typical = {sources[i].capture.name for i in even_frames(0, len(sources), _SHOWN_SUBJECTS)}
         self.images: list[ImageScore] = []
+        self.drawn: list[DrawnViews] = []
         self.notes: list[str] = [*extras.remarks, *extras.poses.notes]
         self.build_seconds: dict[str, list[float]] = {contender.name: [] for contender in self.contenders}
         self.render_seconds: dict[str, list[float]] = {contender.name: [] for contender in self.contenders}
@@ -173,6 +175,9 @@ class _Evaluation:
                 self._render(warm, source.capture.poses[[0]], source.capture.views(0, [0]))
             predicted: dict[Path, dict[tuple[int, ...], tuple[list[Gaussians], float]]] = {}
             avatars = []
+            if source.capture.name in self.typical and self.extras.shown:
+                first = even_frames(0, input_range(source.capture), 1)[0]
+                self.drawn += filter(None, [drawn_views(source, first)])
             poses = SubjectPoses.of(self.extras.poses, source)
             for contender in self.contenders:
                 seen = poses.estimated
@@ -210,6 +215,7 @@ class _Evaluation:
             device=torch.cuda.get_device_name(self.device) if gpu else f"CPU, {torch.get_num_threads()} threads",
             lpips=tuple(network.network for network in self.lpips),
             notes=tuple(self.notes),
+            drawn=tuple(self.drawn),
             texts=self.extras.poses.texts,
         )
 
