@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 from torch_geometric.data import HeteroData
 
+from graphs.anchors import seen_features
 from graphs.names import AVATAR, FEEDBACK, GAUSSIAN, REFINES, VERTEX
 from graphs.nodes import AvatarNodes, ClipNodes
 from graphs.relations import Relation, checked_and_sorted, find_relation, refines
@@ -21,11 +22,11 @@ def build_graph(nodes: ClipNodes, avatar: AvatarNodes | None = None) -> HeteroDa
 
     Args:
         nodes: what the relations are functions of.
-        avatar: the reference frame's M Gaussians in the rest pose.
+        avatar: the M Gaussians that it starts from in the rest pose, see `ClipNodes.anchors`.
 
     Returns:
         HeteroData, on the device of `nodes.pos`:
-            gaussian: x [P, C], frame [P] int64
+            gaussian: x [P, C], frame [P] int64; C has the four of `seen_features` in it where `spec.tell_seen` says so
             vertex: node_id [N] int64, the vertex of the body
             (source, relation, target) for each relation: edge_index [2, E] int64, sorted by target, then source, and
                 edge_attr [E, K] where the relation has features
@@ -34,21 +35,24 @@ def build_graph(nodes: ClipNodes, avatar: AvatarNodes | None = None) -> HeteroDa
             betas [1, B], so that a `Batch` has a row per person
 
     Raises:
-        ValueError: the avatar is not of the reference frame's Gaussians; what a relation returned is wrong, see
+        ValueError: the avatar is not of the nodes' anchors; what a relation returned is wrong, see
             `graphs.relations.checked_and_sorted`; a relation does not end at vertices; or what it raises.
     """
     data = HeteroData()
-    data[GAUSSIAN].x, data[GAUSSIAN].frame = nodes.x, nodes.frame
+    told = seen_features(nodes) if nodes.spec.tell_seen else None
+    data[GAUSSIAN].x = nodes.x if told is None else torch.cat([nodes.x, told[0].to(nodes.x)], 1)
+    data[GAUSSIAN].frame = nodes.frame
     data[VERTEX].node_id = torch.arange(nodes.num_vertices, device=nodes.pos.device)
     if avatar is not None:
-        expected = int(nodes.is_ref.sum())
+        expected = len(nodes.anchors)
         if len(avatar.pos) != expected:
-            raise ValueError(
-                f"avatar: expected {expected} Gaussians, those of frame {nodes.ref_frame}, found {len(avatar.pos)}"
-            )
+            whose = f"those of frame {nodes.ref_frame}" if nodes.spec.is_papers else "the anchors of its nodes"
+            raise ValueError(f"avatar: expected {expected} Gaussians, {whose}, found {len(avatar.pos)}")
         for field in fields(avatar):
             if field.name != "betas":
                 data[AVATAR][field.name] = getattr(avatar, field.name)
+        if told is not None:
+            data[AVATAR].x = torch.cat([avatar.x, told[1].to(avatar.x)], 1)
         data.betas = avatar.betas[None]
     for name in nodes.spec.relations:
         edge_name, function = find_relation(name)

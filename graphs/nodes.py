@@ -10,7 +10,8 @@ from typing import Self
 import torch
 from torch import Tensor
 
-from graphs.nearest import nearest_vertices_ragged
+from graphs.anchors import Anchors, choose_anchors, smoothed
+from graphs.nearest import nearest_vertices, nearest_vertices_ragged
 from graphs.spec import GraphSpec
 
 
@@ -32,6 +33,7 @@ class ClipNodes:
     v_shaped: Tensor | None = None  # [N, 3] the shaped body before it takes a pose, metres
     ref_frame: int = 0  # which frame the avatar is made of
     spec: GraphSpec = GraphSpec()  # noqa: RUF009  (frozen)
+    seen: Tensor | None = None  # [T, N] how well the cameras see each vertex in each frame, from 0 to 1
 
     def __post_init__(self) -> None:
         if self.vertices.ndim != 3 or self.vertices.shape[2] != 3:
@@ -49,6 +51,8 @@ class ClipNodes:
             raise ValueError(f"faces: expected [F, 3], found {list(self.faces.shape)}")
         if self.v_shaped is not None and self.v_shaped.shape != (count, 3):
             raise ValueError(f"v_shaped: expected [{count}, 3] as the vertices, found {list(self.v_shaped.shape)}")
+        if self.seen is not None and self.seen.shape != (frames, count):
+            raise ValueError(f"seen: expected [{frames}, {count}] as the vertices, found {list(self.seen.shape)}")
         if not 0 <= self.ref_frame < frames:
             raise ValueError(f"ref_frame: expected 0 to {frames - 1}, found {self.ref_frame}")
 
@@ -62,13 +66,14 @@ class ClipNodes:
         v_shaped: Tensor | None = None,
         ref_frame: int = 0,
         spec: GraphSpec = GraphSpec(),  # noqa: B008  (frozen)
+        seen: Tensor | None = None,
     ) -> Self:
         """The nodes of a clip whose Gaussians come frame by frame.
 
         Args:
             pos: [T, M, 3], or T times [M_t, 3].
             x: [T, M, C], or T times [M_t, C].
-            vertices, faces, v_shaped, ref_frame, spec: as the fields.
+            vertices, faces, v_shaped, ref_frame, spec, seen: as the fields.
 
         Raises:
             ValueError: as the class, or the numbers of frames or of a frame's Gaussians differ.
@@ -85,7 +90,7 @@ class ClipNodes:
                 raise ValueError(f"frame {t}: expected [M, 3] and [M, C], found {shapes}")
         counts = torch.tensor([len(centres) for centres in pos])
         frame = torch.arange(len(counts)).repeat_interleave(counts).to(vertices.device)
-        return cls(torch.cat(list(pos)), frame, torch.cat(list(x)), vertices, faces, v_shaped, ref_frame, spec)
+        return cls(torch.cat(list(pos)), frame, torch.cat(list(x)), vertices, faces, v_shaped, ref_frame, spec, seen)
 
     @property
     def num_vertices(self) -> int:
@@ -111,24 +116,61 @@ class ClipNodes:
         """
         return nearest_vertices_ragged(self.pos, self.frame, self.vertices, self.spec.k)
 
-    @cached_property
-    def ref_nearest(self) -> Tensor:
-        """[M, readout_k] the nearest vertices of each Gaussian of the reference frame, nearest first.
+    @property
+    def seen_each(self) -> Tensor:
+        """[T, N] how well each frame sees each vertex.
 
         Raises:
-            ValueError, ImportError, RuntimeError: as `nearest_vertices_ragged`.
+            ValueError: the nodes do not say what is seen.
         """
-        k = self.spec.readout_k
-        if k <= self.spec.k and "binds" in self.spec.relations:  # which has searched for them, or will
-            return self.nearest[self.is_ref, :k]
-        pos = self.ref_pos
-        frame = torch.zeros(len(pos), dtype=torch.int64, device=pos.device)
-        return nearest_vertices_ragged(pos, frame, self.vertices[self.ref_frame][None], k)
+        if self.seen is None:
+            spec = self.spec
+            asked = f"anchors {spec.anchors!r}, born {spec.born}, tell_seen {spec.tell_seen}"
+            raise ValueError(f"{asked}: expected nodes that say what is seen, found none")
+        return self.seen
+
+    @cached_property
+    def smoothed_seen(self) -> Tensor:
+        """[T, N] the same, smoothed over the mesh.
+
+        Raises:
+            ValueError: as `seen_each`.
+        """
+        return smoothed(self.seen_each, self.faces)
+
+    @cached_property
+    def anchors(self) -> Anchors:
+        """Which Gaussians the avatar starts from: those of the reference frame, or as the spec says.
+
+        Raises:
+            ValueError: as `choose_anchors`.
+        """
+        return choose_anchors(self)
+
+    @cached_property
+    def anchor_nearest(self) -> Tensor:
+        """[M, readout_k] the nearest vertices of each Gaussian that the avatar starts from, nearest first.
+
+        A chosen one's are those of its own frame; one that is born reads its own vertex, then those nearest to it at
+        rest.
+
+        Raises:
+            ValueError, ImportError, RuntimeError: as `nearest_vertices_ragged`, or as `choose_anchors`.
+        """
+        k, chosen, born = self.spec.readout_k, self.anchors.chosen, self.anchors.born
+        if k <= self.spec.k and ("binds" in self.spec.relations or not self.spec.is_papers):  # which has searched
+            nearest = self.nearest[chosen, :k]
+        else:
+            nearest = nearest_vertices_ragged(self.pos[chosen], self.frame[chosen], self.vertices, k)
+        if not len(born):
+            return nearest
+        rest = self.vertices[self.ref_frame] if self.v_shaped is None else self.v_shaped
+        return torch.cat([nearest, nearest_vertices(rest[None, born], rest[None], k)[0]])
 
 
 @dataclass(frozen=True, eq=False)
 class AvatarNodes:
-    """The M Gaussians of the reference frame in the rest pose, in that frame's order.
+    """The M Gaussians that the avatar starts from in the rest pose, in the order of `ClipNodes.anchors`.
 
     Raises:
         ValueError: a field's shape does not fit.

@@ -74,7 +74,10 @@ class Maker:
         source = mended_source(source, frames, self.model)
         capture = source.capture
         graph = self._graph(source, frames)
-        direct, bound = (without_faint(model.avatar(graph)) for model in (DirectBinding(), self.model))
+        bound = without_faint(self.model.avatar(graph))
+        if not self.spec.is_papers:
+            graph = graph_of(source, frames[:1], self.spec.direct(), DirectBinding())
+        direct = without_faint(DirectBinding().avatar(graph))
         scores = [input_psnr(direct.to("cpu"), source, frames)]
         about: dict[str, str] = {}
         if self.refine is not None:

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 def refines(nodes: ClipNodes) -> Relation:
-    """The `spec.readout_k` nearest vertices to each Gaussian of the reference frame. M * readout_k edges."""
-    vertex = nodes.ref_nearest
+    """The `spec.readout_k` nearest vertices to each Gaussian that the avatar starts from. M * readout_k edges."""
+    vertex = nodes.anchor_nearest
     avatar = torch.arange(len(vertex), device=vertex.device).repeat_interleave(vertex.shape[1])
     return Relation(VERTEX, AVATAR, torch.stack([vertex.flatten(), avatar]))

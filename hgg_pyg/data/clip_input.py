@@ -13,6 +13,7 @@ from torch_geometric.data import HeteroData
 
 from graphs import GraphSpec
 from hgg_pyg.body import PosedBody
+from hgg_pyg.data.anchored import seen_in_frames
 from hgg_pyg.data.clips import Target, clip_graph, load_target
 from hgg_pyg.data.frames import FrameSource
 from hgg_pyg.data.people import NOBODY
@@ -72,7 +73,11 @@ def load_clip(
         if not len(found):
             where = f"{source.capture.root}: frame {source.capture.frames[frame]}"
             raise UserError(f"{where}: expected Gaussians of it, found none: {source.lacking(frame) or NOBODY}")
-    graph = clip_graph(gaussians, posed, source.body.faces, poses.betas, spec, ref_frame)
+    seen = None
+    if spec.needs_seen:
+        views = [source.capture.views(frame, list(source.cameras)) for frame in frames]
+        seen = seen_in_frames(source.body, posed, views)
+    graph = clip_graph(gaussians, posed, source.body.faces, poses.betas, spec, ref_frame, seen)
     return ClipInput(graph, _load_images(source, frames, posed, images) if images else None)
 
 

@@ -11,9 +11,10 @@ import torch
 from torch import Tensor
 from torch_geometric.data import HeteroData
 
-from graphs import AvatarNodes, ClipNodes, GraphSpec, build_graph
-from hgg_pyg.body import PosedBody, tangent_frames, unpose_gaussians
+from graphs import ClipNodes, GraphSpec, build_graph
+from hgg_pyg.body import PosedBody
 from hgg_pyg.config import ClipConfig
+from hgg_pyg.data.anchored import avatar_nodes
 from hgg_pyg.data.capture import Capture
 from hgg_pyg.data.choosing import chosen_frames, even_frames
 from hgg_pyg.data.images import put_on_white
@@ -101,8 +102,9 @@ def clip_graph(
     betas: Tensor,
     spec: GraphSpec = GraphSpec(),  # noqa: B008  (frozen)
     ref_frame: int = 0,
+    seen: Tensor | None = None,
 ) -> HeteroData:
-    """The Human Gaussian Graph of a clip, with frame t0's Gaussians in canonical space as a third node type.
+    """The Human Gaussian Graph of a clip, with the Gaussians that the avatar starts from as a third node type.
 
     Args:
         frames: T times [M_t] Gaussians in world metres, with features.
@@ -111,6 +113,7 @@ def clip_graph(
         betas: [B] the person's shape.
         spec: which edges there are.
         ref_frame: t0, the position of the frame that the avatar is made of.
+        seen: [T, N] how well each frame sees each vertex, see `seen_in_frames`; all alike if None.
 
     Returns:
         What `graphs.build_graph` gives; each Gaussian of the avatar moves with its nearest vertex, and has that
@@ -121,18 +124,7 @@ def clip_graph(
     """
     features = [frame.features for frame in frames if frame.features is not None]
     means = [frame.means for frame in frames]
-    nodes = ClipNodes.from_frames(means, features, posed.vertices, faces, posed.v_shaped, ref_frame, spec)
-    binding = nodes.ref_nearest[:, 0]
-    canonical = unpose_gaussians(frames[ref_frame], posed.vertex_transforms[ref_frame], binding)
-    avatar = AvatarNodes(
-        x=features[ref_frame],
-        pos=canonical.means,
-        quats=canonical.quats,
-        scales=canonical.scales,
-        opacities=canonical.opacities,
-        colors=canonical.colors,
-        binding=binding,
-        axes=tangent_frames(posed.v_shaped, faces)[binding],
-        betas=betas,
-    )
-    return build_graph(nodes, avatar)
+    if spec.needs_seen and seen is None:
+        seen = torch.ones(posed.vertices.shape[:2], device=posed.vertices.device)
+    nodes = ClipNodes.from_frames(means, features, posed.vertices, faces, posed.v_shaped, ref_frame, spec, seen)
+    return build_graph(nodes, avatar_nodes(nodes, frames, posed, betas))

@@ -164,8 +164,9 @@ def load_network(run: Path, body: BodyModel, backbone: Backbone, device: torch.d
     if body.num_vertices != model.config.num_vertices:
         found = f"the body has {body.num_vertices} vertices"
         raise UserError(f"{run}: expected a body of {model.config.num_vertices} vertices, {found}")
-    if backbone.feature_dim != model.config.in_channels:
-        found = f"the per-frame network gives {backbone.feature_dim}"
+    features = backbone.feature_dim + config.graph.extra_features
+    if features != model.config.in_channels:
+        found = f"the per-frame network gives {features}"
         raise UserError(f"{run}: expected {model.config.in_channels} features per Gaussian, {found}")
     _check_same_network(run, config, model.config)
     return model.to(device).eval()

@@ -28,7 +28,7 @@ def avatar(nodes: ClipNodes) -> AvatarNodes:
     shapes = {"quats": (4,), "scales": (3,), "opacities": (), "colors": (3,), "axes": (3, 3)}
     drawn = {name: torch.rand(len(pos), *shape, generator=generator) for name, shape in shapes.items()}
     betas = torch.randn(B, generator=generator)
-    return AvatarNodes(x=nodes.x[nodes.is_ref], pos=pos, binding=nodes.ref_nearest[:, 0], betas=betas, **drawn)
+    return AvatarNodes(x=nodes.x[nodes.is_ref], pos=pos, binding=nodes.anchor_nearest[:, 0], betas=betas, **drawn)
 
 
 def upside_down(nodes: ClipNodes) -> Relation:

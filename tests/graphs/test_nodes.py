@@ -50,7 +50,7 @@ def searches(monkeypatch: pytest.MonkeyPatch) -> list[tuple[int, int]]:
 def test_nothing_is_searched_for_twice(spec: GraphSpec, expected: list, searches: list) -> None:
     nodes = clip([4, 7], spec=spec, ref_frame=1)
     alone = nearest_vertices_ragged(nodes.ref_pos, torch.zeros(7).long(), nodes.vertices[1:], spec.readout_k)
-    assert torch.equal(nodes.ref_nearest, alone)
+    assert torch.equal(nodes.anchor_nearest, alone)
     build_graph(nodes, avatar(nodes))
     assert searches == expected
 

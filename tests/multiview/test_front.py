@@ -373,3 +373,21 @@ def test_what_is_drawn_on_white_is_cut_out_of_it() -> None:
     assert alpha[5:16, 6:14].min() == 1
     assert alpha[1, 1] == alpha[0].max() == 0
     assert alpha[4, 8] == 0
+
+
+def test_a_report_shows_what_was_drawn_beside_the_truth(micro_folder, body, tiny_captures, tmp_path) -> None:
+    from hgg_pyg.evaluation.drawn_views import drawn_views
+
+    backbone = behind_front(SurfaceBackbone(SurfaceConfig()), FrontConfig("wonder3d", micro_folder), tmp_path)
+    capture = open_captures(tiny_captures, 32, body, input_views=1).train[0]
+    (source,) = frame_sources([capture], 1, backbone, body, tmp_path)
+    found = drawn_views(source, 0)
+    assert found is not None
+    assert found.names == ("front", "left", "back", "right")
+    assert found.cameras[0] == f"{source.views[0]}, 0° beside"
+    assert len(set(found.cameras)) == 4
+    assert abs(found.drawn[0].astype(int) - found.truth[0]).max() <= 1  # the input, cut out alike
+    there, body_there = (images[1].min(-1) < 200 for images in (found.truth, found.drawn))
+    assert (there & body_there).sum() / body_there.sum() > 0.5  # untrained, the body is drawn where the person is
+    plain = replace(source, backbone=backbone.backbone)  # pyright: ignore[reportAttributeAccessIssue]
+    assert drawn_views(plain, 0) is None

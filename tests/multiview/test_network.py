@@ -145,9 +145,12 @@ def test_options_of_the_public_config_are_understood() -> None:
     extra = {
         "_class_name": "UNetMV2DConditionModel", "num_views": 6, "mvcd_attention": False, "cd_attention_mid": True,
         "camera_embedding_type": "e_de_da_sincos", "zero_init_conv_in": False,
+        "down_block_types": ["DownBlock2D", "CrossAttnDownBlockMV2D"], "mid_block_type": "UNetMidBlockMV2DCrossAttn",
+        "up_block_types": ["CrossAttnUpBlockMV2D", "UpBlock2D"],
     }  # fmt: skip
     with torch.device("meta"):
-        assert multi_view_unet({**small(), **extra}).config.in_channels == 8
+        found, expected = (multi_view_unet(options).state_dict() for options in ({**small(), **extra}, small()))
+    assert {n: w.shape for n, w in found.items()} == {n: w.shape for n, w in expected.items()}
 
 
 def test_the_small_model_is_small_and_draws_the_same_twice() -> None:
