@@ -20,6 +20,8 @@ COMMANDS = (
     ("train", "captures to a trained, evaluated model; the defaults are a demo"),
     ("precompute", "per-frame Gaussians of a whole data set into a cache, before training"),
     ("finetune", "the per-frame network on captures; the defaults are a demo"),
+    ("finetune_multiview", "a front, which draws four views of one, on captures or synthetic people"),
+    ("multiview", "one picture of a person in, the same person from all around out"),
     ("evaluate", "novel views and novel poses of test subjects, beside direct binding"),
     ("inspect", "where a trained network looks and what it changes, in images and numbers"),
     ("animate", "a film of an avatar in motion"),
@@ -75,7 +77,7 @@ def main() -> None:
     """Print the commands, the variants of attention and the backends."""
     print("commands, each with --help:")
     for name, what in COMMANDS:
-        print(f"  python -m hgg_pyg.{name:13} {what}")
+        print(f"  python -m hgg_pyg.{name:18} {what}")
     device = "cuda" if torch.cuda.is_available() else "cpu"
     print(f"\nattention on {device} (--model.backend NAME, python -m benchmarks.attention):")
     for variant in variants().values():

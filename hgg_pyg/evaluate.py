@@ -25,6 +25,7 @@ from hgg_pyg.evaluation.test_poses import TestPoses
 from hgg_pyg.io.files import try_folder
 from hgg_pyg.refine import RefineConfig
 from hgg_pyg.runtime import run_command
+from hgg_pyg.single_half import single_config, single_names, single_remarks, single_rows
 from hgg_pyg.training.inputs import loss_text
 from hgg_pyg.training.run import TrainConfig, read_config
 from hgg_pyg.training.trained import load_network, open_run
@@ -56,6 +57,8 @@ class EvaluateConfig:
     """where a method's folder lacks images, leave them out for all methods and count them"""
     also: tyro.conf.UseAppendAction[tuple[Path, ...]] = ()
     """folder of another run on the same per-frame network, scored under its folder's name; repeatable"""
+    single: Path | None = None
+    """folder of a run with one camera: the single-view half of Table 1, on the same images as the rows of this run"""
     refine: Seconds | None = None
     """score the run once more, with a fit of so many seconds to the input images after its forward pass"""
     optimised: Seconds | None = None
@@ -79,6 +82,8 @@ class EvaluateConfig:
 
     def __post_init__(self) -> None:
         check_choices(self)
+        if self.single is not None and (self.pose_noise or self.mend_test_poses):
+            raise ValueError("single: expected without pose_noise and mend_test_poses, which look through all cameras")
 
 
 def main(config: EvaluateConfig) -> Report:
@@ -90,6 +95,9 @@ def main(config: EvaluateConfig) -> Report:
         names.append(refined_name(config.refine))
     if config.optimised is not None:
         names.append(optimised_name(config.optimised))
+    single = None if config.single is None else single_config(config.run, trained, config.single)
+    if single is not None:
+        names += single_names(single, None if config.optimised is None else optimised_name(config.optimised))
     if len({name.casefold() for name in names}) < len(names):
         raise UserError(f"--also: expected folders of different names, found {', '.join(names[3:])}")
     folders = parse_methods(config.method, names)
@@ -116,6 +124,10 @@ def main(config: EvaluateConfig) -> Report:
     remarks = () if loss is None else (f"loss: {loss}",)
     if trained.clip.input_views == 1:
         remarks = (*remarks, one_camera_of(sources))
+    if config.single is not None and single is not None:
+        fit = None if config.optimised is None else (optimised_name(config.optimised), config.optimised)
+        also += single_rows(config.single, run, sources, fit)
+        remarks = (*remarks, *single_remarks(single))
     extras = Extras(
         shown=config.shown,
         lpips=lpips,

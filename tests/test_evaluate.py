@@ -32,7 +32,7 @@ from hgg_pyg.types import UserError
 BOTH = ("novel view", "novel pose")
 
 
-def make_run(captures: Path, out: Path, name: str, seed: int = 0, frames: int = 2) -> Path:
+def make_run(captures: Path, out: Path, name: str, seed: int = 0, frames: int = 2, views: int = 4) -> Path:
     """A run whose model was never trained, but changes what it is given."""
     config = TrainConfig(
         data=captures,
@@ -40,7 +40,7 @@ def make_run(captures: Path, out: Path, name: str, seed: int = 0, frames: int = 
         out=out,
         cache=out / "cache",
         model=ModelConfig(num_layers=1, hidden_channels=8, heads=2, feedback=2),
-        clip=ClipConfig(frames=frames),
+        clip=ClipConfig(frames=frames, input_views=views),
     )
     create_run(config)
     features = make_backbone(config.backbone).feature_dim
@@ -91,6 +91,38 @@ def test_a_fit_after_the_forward_pass_is_a_method_of_its_own(run, saved, tmp_pat
     assert report.methods == ("direct binding", "ours", "ours + 1.5 s")
     assert np.array_equal(numbers(saved[0], "ours"), numbers(report, "ours"))
     assert numbers(report, "ours + 1.5 s")[:, 0].mean() > numbers(report, "ours")[:, 0].mean()
+
+
+def test_rows_of_one_camera_stand_beside_on_the_same_images(run, saved, tiny_captures, tmp_path):
+    """The single half of Table 1: what the run with one camera scores alone, on the images of the other."""
+    single = make_run(tiny_captures, tmp_path, "single", views=1)
+    report = main(EvaluateConfig(run, single=single, optimised=0.05, out=tmp_path / "out", shown=0))
+    ours = ("direct binding, 1 camera", "ours, 1 camera", "optimised 0.05 s, 1 camera")
+    assert report.methods == ("direct binding", "ours", "optimised 0.05 s", *ours)
+    for method in ("direct binding", "ours"):
+        assert np.array_equal(numbers(report, method), numbers(saved[0], method))
+    alone = main(EvaluateConfig(single, out=tmp_path / "alone", shown=0))
+    found = {(i.method, i.subject, i.task, i.camera, i.frame): i.psnr for i in alone.images}
+    for image in report.images:
+        name = image.method.removesuffix(", 1 camera")
+        if name != image.method and not name.startswith("optimised"):
+            assert image.psnr == found[name, image.subject, image.task, image.camera, image.frame]
+    text = (tmp_path / "out" / "table.md").read_text()
+    assert "one camera, of other data (MVHumanNet)" in text
+    assert "ours 23.112 / 21.857" in text
+    assert "ours by diffusion: left out" in text
+
+
+def test_mistakes_with_rows_of_one_camera(run, tiny_captures, tmp_path):
+    with pytest.raises(UserError, match=r"--single .*: expected a run with --clip\.input-views 1, found one with 4"):
+        main(EvaluateConfig(run, single=run, out=tmp_path))
+    with pytest.raises(ValueError, match="single: expected without pose_noise and mend_test_poses"):
+        EvaluateConfig(run, single=run, pose_noise=3.0)
+    single = make_run(tiny_captures, tmp_path, "single", views=1)
+    path = single / "config.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"crop": True}))
+    with pytest.raises(UserError, match=r"crop: expected False, as .* has it, found True"):
+        main(EvaluateConfig(run, single=single, out=tmp_path))
 
 
 def test_a_fit_from_nothing_is_a_method_too(run, tmp_path):

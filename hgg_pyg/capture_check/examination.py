@@ -218,8 +218,8 @@ def _of_files(
 
 
 def _of_faint(capture: Capture, positions: Sequence[tuple[int, int]]) -> str:
-    """What the brightest of the masks that are taken for black holds, if anything; "" for labels, which are never."""
-    if capture.masks.labels:
+    """What the brightest of the masks that are taken for black holds, if anything; "" for labels and inverted ones."""
+    if capture.masks.labels or capture.masks.inverted:
         return ""
     value, white, path = max((*mask_range(path)[:2], path) for path in (capture.masks.path(*at) for at in positions))
     if not value:

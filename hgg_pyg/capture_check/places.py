@@ -74,6 +74,14 @@ _PLACES = {
         transl="reconstructed_poses.hdf5: key 'trans'",
         images="video and masks",
     ),
+    "NeuMan": Places(
+        extrinsics="sparse/images.txt: QW to TZ",
+        rotation="sparse/images.txt: QW QX QY QZ",
+        translation="sparse/images.txt: TX TY TZ",
+        intrinsics="sparse/cameras.txt: PARAMS",
+        orient="the pose files: the first three numbers of a pose, or alignments.npy",
+        transl="alignments.npy, or key 'transl' of the .npz",
+    ),
 }
 
 

@@ -28,6 +28,7 @@ class ImageFiles:
     white: int | None = (
         None  # of masks of brightness, the value that is all person; None: the largest their files can hold
     )
+    inverted: bool = False  # of masks of brightness: black is the person, white the rest
 
     def path(self, frame: int, camera: int) -> Path:
         """The file of a frame from a camera, both by position."""
@@ -149,4 +150,5 @@ class Capture:
             left, top, side = self.windows[frame, camera].tolist()
             window = Window(left, top, side, side)
         lens = None if self.lenses is None else self.lenses[camera]
-        return read_pixels(files.path(frame, camera), mode, self.file_size, self.size(), window, lens, files.white)
+        path = files.path(frame, camera)
+        return read_pixels(path, mode, self.file_size, self.size(), window, lens, files.white, files.inverted)

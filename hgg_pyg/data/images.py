@@ -111,6 +111,7 @@ def read_pixels(
     window: Window | None = None,
     lens: Lens | None = None,
     white: int | None = None,
+    inverted: bool = False,
 ) -> np.ndarray:
     """Decode an image, or a window of it, at a wanted size.
 
@@ -129,6 +130,7 @@ def read_pixels(
             What the lens sees beyond the file reads as zero.
         white: the value of a mask of brightness that means 1, and that none is above; None for the file's own, 255 or
             65535.
+        inverted: of a mask of brightness, black means 1, and white 0; what lies outside is 0 all the same.
 
     Returns:
         [H, W, 3] or [H, W] float32 in [0, 1].
@@ -159,6 +161,9 @@ def read_pixels(
         if (largest := int(pixels.max())) > white:
             raise UserError(f"{path}: expected a mask from 0 to {white}, like others of its capture, found {largest}")
         top = white
+    if inverted:
+        pixels = (top - pixels).astype(pixels.dtype)
+        pixels.flags.writeable = False
     if lens is None:
         left, upper = window.left * shrunk[0] - box[0], window.top * shrunk[1] - box[1]
         inside = Window(left, upper, window.width * shrunk[0], window.height * shrunk[1])

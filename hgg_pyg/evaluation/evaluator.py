@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -22,6 +22,7 @@ from hgg_pyg.data.clip_input import graph_of
 from hgg_pyg.data.clips import Target, input_range, load_target
 from hgg_pyg.data.frames import FrameSource, input_frames
 from hgg_pyg.data.mending import mended_source
+from hgg_pyg.evaluation.drawn_views import DrawnViews, drawn_views
 from hgg_pyg.evaluation.lpips import LEAST_SIZE as LPIPS_SIZE
 from hgg_pyg.evaluation.lpips import LPIPS
 from hgg_pyg.evaluation.metrics import LEAST_SIZE
@@ -58,6 +59,7 @@ class Contender:
     choose: str = EVEN  # which T of them
     refine: RefineConfig | None = None  # the fit after its forward pass, to the input images; none if None
     blank: bool = False  # fitted from nothing: without a forward pass, with as many Gaussians as ours or fewer
+    sources: Mapping[str, FrameSource] | None = None  # by subject: other input cameras of the same frames
 
 
 @dataclass(frozen=True)
@@ -144,6 +146,7 @@ class _Evaluation:
         self.gallery = Gallery(extras.shown)
         self.typical = {sources[i].capture.name for i in even_frames(0, len(sources), _SHOWN_SUBJECTS)}
         self.images: list[ImageScore] = []
+        self.drawn: list[DrawnViews] = []
         self.notes: list[str] = [*extras.remarks, *extras.poses.notes]
         self.build_seconds: dict[str, list[float]] = {contender.name: [] for contender in self.contenders}
         self.render_seconds: dict[str, list[float]] = {contender.name: [] for contender in self.contenders}
@@ -170,14 +173,21 @@ class _Evaluation:
             if i == 0 and self.extras.timing:  # kernels are compiled, or loaded, before anything is timed
                 warm = self._build(source, self.contenders[1], {}, 1).avatar
                 self._render(warm, source.capture.poses[[0]], source.capture.views(0, [0]))
-            predicted: dict[tuple[int, ...], tuple[list[Gaussians], float]] = {}
+            predicted: dict[Path, dict[tuple[int, ...], tuple[list[Gaussians], float]]] = {}
             avatars = []
+            if source.capture.name in self.typical and self.extras.shown:
+                first = even_frames(0, input_range(source.capture), 1)[0]
+                self.drawn += filter(None, [drawn_views(source, first)])
             poses = SubjectPoses.of(self.extras.poses, source)
             for contender in self.contenders:
+                seen = poses.estimated
+                if contender.sources is not None:
+                    seen = self.extras.poses.estimated(contender.sources[source.capture.name])
                 if contender.blank and contender.refine is not None:
-                    built = self._optimise(poses.estimated, contender, len(avatars[1].gaussians), contender.refine)
+                    built = self._optimise(seen, contender, len(avatars[1].gaussians), contender.refine)
                 else:
-                    built = self._build(poses.estimated, contender, predicted, contender.frames)
+                    known = predicted.setdefault(seen.folder, {})
+                    built = self._build(seen, contender, known, contender.frames)
                 avatars.append(built.avatar)
                 poses.keep(contender.name, built.frames, built.poses)
                 if self.extras.timing:
@@ -205,6 +215,7 @@ class _Evaluation:
             device=torch.cuda.get_device_name(self.device) if gpu else f"CPU, {torch.get_num_threads()} threads",
             lpips=tuple(network.network for network in self.lpips),
             notes=tuple(self.notes),
+            drawn=tuple(self.drawn),
             texts=self.extras.poses.texts,
         )
 

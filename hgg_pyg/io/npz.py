@@ -61,6 +61,13 @@ def load_npz(
             raise unreadable(path, expected, error) from None
 
 
+def write_object(content: object) -> bytes:
+    """A dictionary as numpy.save writes it: an array of no dimensions, which is a pickle."""
+    buffer = io.BytesIO()
+    np.save(buffer, np.array(content, dtype=object), allow_pickle=True)
+    return buffer.getvalue()
+
+
 def write_npy(array: np.ndarray) -> bytes:
     """An array of numbers as an entry of such an archive, or as a file of its own."""
     buffer = io.BytesIO()

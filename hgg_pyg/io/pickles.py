@@ -139,18 +139,12 @@ def _numbers(value: Any) -> np.ndarray | None:
     return chosen if shape is None else chosen.reshape(shape)
 
 
-class _Unpickler(pickle.Unpickler):
-    """Looks up names on the allow-list and refuses all others."""
+class AllowedNames:
+    """Looks up names on the allow-list and refuses all others: half of an unpickler."""
 
-    def __init__(self, file: io.BytesIO, allow: Names, path: Path, expected: str) -> None:
-        super().__init__(file, encoding="latin1")
-        self._file, self._allow, self._path, self._expected = file, allow, path, expected
-
-    def load(self) -> Any:
-        start = self._file.tell()
-        _check_numbers(self._file)
-        self._file.seek(start)
-        return super().load()
+    _allow: Names
+    _path: Path
+    _expected: str
 
     def find_class(self, module: str, name: str) -> Any:
         # Whole pairs are compared, so that a dotted name, which would be looked up step by step, is never let through.
@@ -169,7 +163,7 @@ class _Unpickler(pickle.Unpickler):
             case "ndarray" | "object":
                 return type(name, (Inert,), {})
             case "dtype":
-                return lambda spec, *_: _DType(spec)
+                return lambda spec, *_: DType(spec)
             case "_reconstruct":
                 return lambda *_: np.empty(0, "b").view(_Array)
             case "scalar":
@@ -188,7 +182,19 @@ class _Unpickler(pickle.Unpickler):
                 return {"set": set, "OrderedDict": OrderedDict}[name]  # of C: nothing can be set on them
 
 
-class _DType:
+class _Unpickler(AllowedNames, pickle.Unpickler):
+    def __init__(self, file: io.BytesIO, allow: Names, path: Path, expected: str) -> None:
+        super().__init__(file, encoding="latin1")
+        self._file, self._allow, self._path, self._expected = file, allow, path, expected
+
+    def load(self) -> Any:
+        start = self._file.tell()
+        _check_numbers(self._file)
+        self._file.seek(start)
+        return super().load()
+
+
+class DType:
     """What a file says of a data type, where it is one of plain numbers, text or objects."""
 
     def __init__(self, spec: str) -> None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import math
 
+from torch import nn
+
 from hgg_pyg.multiview.codecs import PixelCodec
 from hgg_pyg.multiview.embedding import ThumbnailEmbedder
 from hgg_pyg.multiview.extra import diffusers
@@ -29,8 +31,8 @@ def micro_model(
 ) -> MultiViewModel:
     """Untrained, with random weights of torch's generator.
 
-    It says the picture itself rather than its noise, which of a picture that the input nearly decides is learnt in
-    minutes.
+    It says what is to be added to a first guess of the picture (`MultiViewModel.guesses`) rather than its noise: where
+    the input nearly decides the picture, that is learnt in minutes. Untrained it draws the guess.
 
     Args:
         views: that it draws.
@@ -55,6 +57,8 @@ def micro_model(
             "projection_class_embeddings_input_dim": 2 * LABEL,
         }
     )
+    nn.init.zeros_(unet.conv_out.weight)
+    nn.init.zeros_(unet.conv_out.bias)
     scheduler = diffusers("preset micro").DDIMScheduler(
         beta_schedule="squaredcos_cap_v2",
         prediction_type="sample",

@@ -64,7 +64,7 @@ class MultiViewModel:
         the drawings as well, or zeros where there are none.
 
         Returns:
-            [B, V, C, h, w] and [B, 1, E]
+            [B, V, C, h, w], the latent's channels first, and [B, 1, E]
         """
         views, token = len(self.views.azimuths), self.embedder(picture.rgb)
         latent = self.codec.encode(picture.rgb, picture.alpha)
@@ -80,6 +80,29 @@ class MultiViewModel:
         else:
             drawn = F.pixel_unshuffle(2 * picture.guides.flatten(0, 1) - 1, shrink).unflatten(0, (-1, views))
         return torch.cat([shown, drawn.to(shown)], 2), token
+
+    def guesses(self, shown: Tensor, domain: int) -> Tensor:
+        """What a guided model adds to: a first guess of each view, from what the model is shown. [B, V, C', h, w]
+
+        Of colours the input, mirrored from behind; from the sides the body in the input's colours. Of normals the
+        body's. Where the conditions are zeros, so are the guesses; those of a model that is not guided are all zeros.
+        """
+        latents = self.codec.channels
+        if not self.views.guided:
+            return shown.new_zeros(*shown.shape[:2], latents, *shown.shape[-2:])
+        picture, drawn = shown[:, :, :latents], shown[:, :, latents:]
+        shrink = round((drawn.shape[2] // GUIDES) ** 0.5)
+        there = drawn.flatten(2).abs().amax(2)[:, :, None, None] > 0  # else they were left out
+        colors = F.pixel_shuffle(drawn.flatten(0, 1), shrink).unflatten(0, shown.shape[:2])
+        normals, colors = colors[:, :, :3], colors[:, :, 3:]
+        alpha = torch.where(normals.amin(2, keepdim=True) < 0.99, 1.0, -1.0)  # no normal has three ones
+        rgb = normals if domain == NORMALS else colors
+        body = F.pixel_unshuffle(torch.cat([rgb, alpha], 2).flatten(0, 1), shrink).unflatten(0, shown.shape[:2])
+        body = torch.where(there[..., None], body, 0.0)
+        if domain == NORMALS:
+            return body
+        beside = torch.tensor([azimuth not in (0, 180) for azimuth in self.views.azimuths], device=shown.device)
+        return torch.where(beside[None, :, None, None, None], body, picture)
 
     @torch.no_grad()
     def draw(
@@ -103,6 +126,7 @@ class MultiViewModel:
         groups = [(shown, token)]
         if guidance != 1:  # within each domain the unconditional half comes first, so that the halves are the domains
             groups.insert(0, (torch.zeros_like(shown), torch.zeros_like(token)))
+        guesses = torch.cat([self.guesses(part, domain).flatten(0, 1) for domain in domains for part, _ in groups])
         shown = torch.cat([part.flatten(0, 1) for part, _ in groups] * len(domains))
         tokens = torch.cat([part.repeat_interleave(views, 0) for _, part in groups] * len(domains))
         labels = torch.cat([self.views.labels([domain]).repeat(len(groups) * count, 1) for domain in domains]).to(own)
@@ -117,6 +141,7 @@ class MultiViewModel:
             times = torch.full((len(noisy),), int(time), device=own)
             with torch.autocast(own.type, torch.bfloat16, enabled=own.type == "cuda"):
                 said = predict(self.unet, torch.cat([noisy, shown], 1), times, tokens, labels, layout).float()
+            said = said + guesses
             if guidance != 1:
                 without, given = said.unflatten(0, (len(domains), 2, -1)).unbind(1)
                 said = (without + guidance * (given - without)).flatten(0, 1)

@@ -49,7 +49,7 @@ def multi_view_unet(options: Mapping[str, Any], where: str = "unet") -> Any:
     known, given = inspect.signature(kind.__init__).parameters, {}
     for name, value in options.items():
         if name in known:
-            given[name] = tuple(value) if isinstance(value, list) else value
+            given[name] = _plain_blocks(value)
         elif name in _OURS:
             if value != _OURS[name] and name != "cd_attention_mid":
                 raise UserError(f"{where}: {name}: expected {_OURS[name]}, found {str(value)[:40]}")
@@ -66,6 +66,13 @@ def multi_view_unet(options: Mapping[str, Any], where: str = "unet") -> Any:
             for index, block in enumerate(blocks):
                 blocks[index] = MultiViewBlock(block)
     return unet
+
+
+def _plain_blocks(value: Any) -> Any:
+    """An option by diffusers' names of blocks: `CrossAttnDownBlock2D` for Wonder3D's `CrossAttnDownBlockMV2D`."""
+    if isinstance(value, list | tuple):
+        return tuple(map(_plain_blocks, value))
+    return value.replace("MV2D", "2D") if isinstance(value, str) else value
 
 
 def predict(unet: nn.Module, noisy: Tensor, time: Tensor, tokens: Tensor, labels: Tensor, layout: Layout) -> Tensor:

@@ -18,6 +18,7 @@ LayoutName = Literal[
     "zju_mocap",
     "zju_mocap_313",
     "people_snapshot",
+    "neuman",
 ]
 Clothes = Literal["any", "bodysuit"]
 
@@ -37,7 +38,7 @@ class SynthesizeConfig:
     frames: FrameCount = 24
     """frames per person; their motion takes the same few seconds for any number"""
     views: ViewCount = 12
-    """cameras around each person; a layout of one camera, people_snapshot, has one whatever is given"""
+    """cameras around each person; people_snapshot and neuman have one, whatever is given"""
     size: Annotated[int, Bounds(16, 65_535)] = 128
     """height of the images in pixels, at least 16; the width is the same unless the layout has wider images"""
     seed: Seed = 0

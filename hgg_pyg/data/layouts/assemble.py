@@ -61,7 +61,8 @@ def make_capture(
         raise UserError(f"{folder}: expected at least one frame with a pose, all images and masks, found none: {found}")
     rows = {number: row for row, number in enumerate(recording.poses.numbers)}
     poses = recording.poses.poses[[rows[number] for number in frames]]
-    images, masks = _files(recording.images, frames), with_meaning(_files(recording.masks, frames, recording.labels))
+    images, masks = _files(recording.images, frames), _files(recording.masks, frames, recording.labels)
+    masks = with_meaning(replace(masks, inverted=recording.inverted))
     size = _common_size(folder, images, masks, recording.calibration)
     cameras = recording.calibration.cameras(fitted_size(*size, image_size))
     side = image_size or min(size)
@@ -85,6 +86,7 @@ def make_capture(
             f"cropped to {side} by {body.digest}" if crop else "whole",
             *(_digest_of(part) for part in (recording, poses, frames)),
             *([] if (masks.labels, masks.white) == (recording.labels, None) else [f"{masks.labels} {masks.white}"]),
+            *(["inverted"] if masks.inverted else []),
         ),
         listing=_names_and_sizes((*recording.images, *recording.masks), frames),
     )

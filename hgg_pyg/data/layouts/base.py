@@ -124,6 +124,7 @@ class Recording:
     masks: tuple[Listing, ...]  # V
     poses: PoseTable
     labels: bool = False  # masks of body parts: every value but 0 is the person
+    inverted: bool = False  # black is the person in masks, white the rest
     left_out: tuple[LeftOut, ...] = ()
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -29,7 +28,7 @@ from hgg_pyg.data.layouts.base import (
     shaped_like,
     with_root,
 )
-from hgg_pyg.io.npz import write_npy
+from hgg_pyg.io.npz import write_npy, write_object
 from hgg_pyg.io.pickles import NUMPY, load_npy
 from hgg_pyg.io.shown import shown
 from hgg_pyg.types import BodyPose, UserError
@@ -139,7 +138,7 @@ def rewrite_zju_mocap(folder: Path, body: BodyModel, poses: PoseTable) -> dict[s
         shapes = np.concatenate([pose.betas.numpy(), shapes[len(pose.betas) :]])
         new = {"poses": angles, "Rh": Rh.numpy(), "Th": Th.numpy() + origin, "shapes": shapes}
         person |= {key: shaped_like(values, person[key]) for key, values in new.items()}
-        files[f"{fitted.name}/{name}"] = _saved(person)
+        files[f"{fitted.name}/{name}"] = write_object(person)
         vertices = folder / fitted.name.replace("params", "vertices") / name
         if vertices.is_file():
             old = load_npy(vertices, frozenset(), "an array of vertices")
@@ -163,18 +162,12 @@ def rewrite_zju_mocap_cameras(folder: Path, calibration: Calibration) -> dict[st
         new = [scale * calibration.of_files(calibration.names.index(name))[part] for name in cameras]
         shaped = [shaped_like(values, was) for values, was in zip(new, old, strict=True)]
         content["cams"][key] = np.stack(shaped) if isinstance(content["cams"][key], np.ndarray) else shaped
-    return {ANNOTATIONS: _saved(content)}
+    return {ANNOTATIONS: write_object(content)}
 
 
 def _fitted(folder: Path) -> Path:
     """The data's authors fitted `params` without pose blend shapes, and `new_params` later with them."""
     return folder / ("new_params" if (folder / "new_params").is_dir() else "params")
-
-
-def _saved(content: dict[str, Any]) -> bytes:
-    buffer = io.BytesIO()
-    np.save(buffer, np.array(content, dtype=object), allow_pickle=True)
-    return buffer.getvalue()
 
 
 def _shots(path: Path, ims: Any) -> tuple[list[str], list[_Shot]]:

@@ -10,6 +10,7 @@ from pathlib import Path
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from PIL import Image
 
+from hgg_pyg.evaluation.drawn_views import DrawnViews
 from hgg_pyg.evaluation.reporting.charts import ERROR_LIMIT, colour_bar, error_map, image_file, jpeg, psnr_over_frames
 from hgg_pyg.evaluation.reporting.gallery import Gallery, Shot
 from hgg_pyg.evaluation.reporting.tables import Table
@@ -32,6 +33,7 @@ class Page:
     subjects: tuple[Table, ...]  # one per task
     remarks: tuple[str, ...]
     definitions: tuple[str, ...]
+    drawn: tuple[DrawnViews, ...] = ()  # what a front drew, beside the truth
 
 
 def page(content: Page) -> str:

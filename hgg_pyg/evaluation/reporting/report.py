@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from hgg_pyg.evaluation.drawn_views import DrawnViews
 from hgg_pyg.evaluation.lpips import BACKBONE_FILES, NETWORKS, Network
 from hgg_pyg.evaluation.metrics import CONVENTION, REGIONS
 from hgg_pyg.evaluation.reporting.gallery import Gallery, Shot
@@ -66,6 +67,7 @@ class Report:
     device: str
     lpips: tuple[Network, ...] = ()  # that were computed
     notes: tuple[str, ...] = ()  # what is missing, and why
+    drawn: tuple[DrawnViews, ...] = ()  # what a front drew, beside the truth
     texts: Mapping[str, str] = field(default_factory=lambda: {task: TASK_TEXT[task] for task in TASKS})  # of the tasks
 
     @property
@@ -230,6 +232,7 @@ class Report:
             subjects=tuple(self.subject_table(task) for task in self.tasks),
             remarks=tuple(self.remarks()),
             definitions=tuple(self._definitions()),
+            drawn=self.drawn,
         )
 
 

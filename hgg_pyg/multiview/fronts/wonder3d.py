@@ -90,5 +90,5 @@ FRONT = FrontKind(
     name="wonder3d",
     summary="Wonder3D's cross-domain diffusion (Long et al. 2024)",
     make=Wonder3D,
-    requires={"diffusers": "diffusers", "transformers": "transformers"},
+    requires={"diffusers": "diffusers"},
 )

@@ -7,6 +7,7 @@ from hgg_pyg.synthetic.layouts.avatarrex import AvatarRex, AvatarRexSmplx, THuma
 from hgg_pyg.synthetic.layouts.base import LayoutWriter
 from hgg_pyg.synthetic.layouts.mvhumannet import RIG_16, RIG_48, MVHumanNet
 from hgg_pyg.synthetic.layouts.mvhumannet_pp import MVHumanNetPP
+from hgg_pyg.synthetic.layouts.neuman import NeuMan
 from hgg_pyg.synthetic.layouts.people_snapshot import PeopleSnapshot
 from hgg_pyg.synthetic.layouts.zju_mocap import ZjuMocap, ZjuMocap313
 
@@ -20,6 +21,7 @@ WRITERS: dict[LayoutName, LayoutWriter] = {
     "zju_mocap": ZjuMocap(),
     "zju_mocap_313": ZjuMocap313(),
     "people_snapshot": PeopleSnapshot(),
+    "neuman": NeuMan(),
 }
 
 __all__ = ["WRITERS", "LayoutWriter"]
