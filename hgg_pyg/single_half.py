@@ -17,7 +17,7 @@ from hgg_pyg.training.run import TrainConfig, read_config
 from hgg_pyg.training.trained import TrainedRun, open_run
 from hgg_pyg.types import UserError
 
-_SAME = ("image_size", "crop", "protocol")  # in which runs must agree, to be scored on the same images
+_SAME = ("crop", "protocol")  # in which runs must agree, to be scored on the same images
 _ONE = ", 1 camera"
 
 
@@ -90,6 +90,9 @@ def _check_same(path: Path, source: FrameSource, own: FrameSource | None) -> Non
     if own.capture.frames != source.capture.frames:
         lost = sorted(set(source.capture.frames) ^ set(own.capture.frames))[:3]
         raise UserError(f"--single {path}: {name}: expected the same frames, found others: {', '.join(map(str, lost))}")
+    if own.capture.size() != source.capture.size():
+        sizes = ["x".join(map(str, s.capture.size())) for s in (source, own)]
+        raise UserError(f"--single {path}: {name}: expected images of {sizes[0]} pixels, found {sizes[1]}")
     if not set(own.views) <= set(source.views):
         raise UserError(
             f"--single {path}: {name}: expected one of the cameras {', '.join(source.views)}, "

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any, Protocol
+from typing import Protocol
 
 import torch.nn.functional as F
 from torch import Tensor
+
+from hgg_pyg.multiview.clip import ClipVision
+from hgg_pyg.multiview.preprocessing import ClipPreprocessing
 
 
 class Embedder(Protocol):
@@ -22,25 +25,21 @@ class Embedder(Protocol):
 
 
 class ClipEmbedder:
-    """CLIP's projected embedding: `CLIPVisionModelWithProjection` of transformers.
+    """CLIP's projected embedding of the picture.
 
-    Args:
-        encoder: the network.
-        size: pixels to which a square picture is resized, bicubically.
-        mean: of its colours.
-        std: of its colours.
+    Raises:
+        ValueError: the encoder wants pictures of another size than are cut out.
     """
 
-    def __init__(self, encoder: Any, size: int, mean: tuple[float, ...], std: tuple[float, ...]) -> None:
-        self.encoder, self.size, self.mean, self.std = encoder, size, mean, std
-        self.channels = int(encoder.config.projection_dim)
+    def __init__(self, encoder: ClipVision, preprocessing: ClipPreprocessing) -> None:
+        if (expected := encoder.config.image_size) != preprocessing.crop:
+            raise ValueError(f"crop_size: expected the encoder's image_size {expected}, found {preprocessing.crop}")
+        self.encoder, self.preprocessing = encoder, preprocessing
+        self.channels = encoder.config.projection_dim
 
     def __call__(self, rgb: Tensor) -> Tensor:
         """See `Embedder`."""
-        side = (self.size, self.size)
-        small = F.interpolate(rgb, side, mode="bicubic", antialias=True, align_corners=False).clamp(0, 1)
-        mean, std = (small.new_tensor(values)[:, None, None] for values in (self.mean, self.std))
-        return self.encoder((small - mean) / std).image_embeds[:, None]
+        return self.encoder(self.preprocessing(rgb))[:, None]
 
 
 class ThumbnailEmbedder:

@@ -19,18 +19,5 @@ def diffusers(what: str) -> Any:
     try:
         import diffusers
     except ImportError:
-        raise _missing(what, "diffusers") from None
+        raise UserError(f'{what}: expected diffusers, found none: pip install "hgg_pyg[diffusion]"') from None
     return diffusers
-
-
-def transformers(what: str) -> Any:
-    """The package transformers; see `diffusers`."""
-    try:
-        import transformers
-    except ImportError:
-        raise _missing(what, "transformers") from None
-    return transformers
-
-
-def _missing(what: str, package: str) -> UserError:
-    return UserError(f'{what}: expected {package}, found none: pip install "hgg_pyg[diffusion]"')

@@ -18,12 +18,14 @@ from hgg_pyg.io.json_files import read_json_object
 from hgg_pyg.io.shown import shown
 from hgg_pyg.io.tensors import load_tensors, save_tensors
 from hgg_pyg.io.weights import own_names
+from hgg_pyg.multiview.clip import ClipVision, ClipVisionConfig
 from hgg_pyg.multiview.codecs import Codec, LatentCodec, PixelCodec
 from hgg_pyg.multiview.embedding import ClipEmbedder, Embedder, ThumbnailEmbedder
-from hgg_pyg.multiview.extra import diffusers, transformers
+from hgg_pyg.multiview.extra import diffusers
 from hgg_pyg.multiview.model import MultiViewModel
 from hgg_pyg.multiview.network import multi_view_unet
 from hgg_pyg.multiview.posed_body import GUIDES
+from hgg_pyg.multiview.preprocessing import ClipPreprocessing
 from hgg_pyg.multiview.views import ViewsConfig
 from hgg_pyg.types import UserError
 
@@ -98,41 +100,25 @@ def save_model(folder: Path, model: MultiViewModel) -> None:
         _save_part(folder / "vae", model.codec.vae, "diffusion_pytorch_model")
     if isinstance(model.embedder, ClipEmbedder):
         _save_part(folder / "image_encoder", model.embedder.encoder, "model")
-        own = model.embedder
-        text = config_json(_Preprocessing(own.size, own.mean, own.std))
+        text = model.embedder.preprocessing.to_json_string()
         write_text(folder / "feature_extractor" / "preprocessor_config.json", text)
     write_text(folder / "scheduler" / "scheduler_config.json", model.scheduler.to_json_string())
     write_text(folder / VIEWS_FILE, config_json(model.views))
 
 
-@dataclass(frozen=True)
-class _Preprocessing:
-    size: int
-    image_mean: tuple[float, ...]
-    image_std: tuple[float, ...]
-
-
 def _load_clip(folder: Path, hashes: Any) -> ClipEmbedder:
-    library = transformers(str(folder))
-
-    def make(options: Mapping[str, Any], where: Path) -> Any:
+    def make(options: Mapping[str, Any], where: Path) -> ClipVision:
         try:
-            return library.CLIPVisionModelWithProjection(library.CLIPVisionConfig.from_dict(dict(options)))
-        except Exception as error:  # what transformers' own checks raise changes from version to version
-            raise UserError(f"{where}: expected CLIP's options ({shown(error, 200)})") from None
+            return ClipVision(ClipVisionConfig.read(options))
+        except ValueError as error:
+            raise UserError(f"{where}: {shown(error, 200)}") from None
 
     encoder = _load_part(folder / "image_encoder", hashes, make, {})
     where = folder / "feature_extractor" / "preprocessor_config.json"
-    said = _read_config(where, hashes)
-    size = said.get("size", 224)
-    size = size.get("shortest_edge", size.get("height")) if isinstance(size, Mapping) else size
     try:
-        mean, std = (tuple(float(x) for x in said[name]) for name in ("image_mean", "image_std"))
-        if len(mean) != 3 or len(std) != 3 or not isinstance(size, int) or min(std) <= 0:
-            raise ValueError("three means, three deviations and a size")
-    except (KeyError, TypeError, ValueError) as error:
-        raise UserError(f"{where}: expected CLIP's preprocessing ({error})") from None
-    return ClipEmbedder(encoder, size, mean, std)
+        return ClipEmbedder(encoder, ClipPreprocessing.read(_read_config(where, hashes)))
+    except ValueError as error:
+        raise UserError(f"{where}: {shown(error, 200)}") from None
 
 
 def _load_part(
@@ -154,11 +140,6 @@ def _load_part(
         hashes.update(f"{name} {tuple(state[name].shape)}".encode())
         hashes.update(state[name].contiguous().view(-1).view(torch.uint8).numpy().data)
     network.load_state_dict({name: weight.float() for name, weight in state.items()}, strict=True, assign=True)
-    # What is no weight was made on the meta device as well: CLIP's numbers of positions.
-    for module in network.modules():
-        for name, buffer in module.named_buffers(recurse=False):
-            if buffer.is_meta:
-                setattr(module, name, torch.arange(buffer.numel()).view(buffer.shape))
     return network.eval().requires_grad_(False)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -76,17 +77,22 @@ def refine_pass(
 
 
 def _begin_thinned(fit: Fit, config: RefineConfig, begin: float, clock: Clock) -> RefineConfig:
-    """Have a fit of many Gaussians begin where one of few on small images ends, if that is better.
+    """Have a fit of many Gaussians begin where one of few on small images ends, or with its poses, if that is better.
 
     Returns:
         What is left to be done.
     """
     figure = fit.figure
-    few, kept = thinned(figure.avatar)
+    few = thinned(figure.avatar)
     coarse = Figure(few, figure.body, figure.poses)
-    before = fit.check()
+    nothing = [torch.zeros_like(values) for values in figure.tensors()]
     Fit(coarse, fit.seen.shrunk(_COARSE), config.part(_THINNED), Colours(), begin, clock).run()
-    figure.load((spread(coarse.residuals, figure.avatar, kept), coarse.moved, coarse.shape, coarse.rig))
-    if not fit.check() >= before:
-        figure.load([torch.zeros_like(values) for values in figure.tensors()])
+    poses = (coarse.moved, coarse.shape, coarse.rig)
+    candidates = [nothing, (nothing[0], *poses), (spread(coarse.residuals, figure.avatar, few), *poses)]
+    scores = []
+    for tensors in candidates:
+        figure.load(tensors)
+        scores.append(fit.check())
+    # NaN is better than nothing only for those who ask for the largest
+    figure.load(candidates[max(range(len(scores)), key=lambda i: scores[i] if scores[i] >= scores[0] else -math.inf)])
     return config.less(_THINNED)

@@ -12,7 +12,6 @@ import torch
 from safetensors.torch import load_file, save_file
 
 pytest.importorskip("diffusers", reason='pip install "hgg_pyg[diffusion]"')
-pytest.importorskip("transformers", reason='pip install "hgg_pyg[diffusion]"')
 
 from hgg_pyg.backbones import Moment, SurfaceBackbone, SurfaceConfig
 from hgg_pyg.body import BodyModel
@@ -20,14 +19,16 @@ from hgg_pyg.config import config_digest
 from hgg_pyg.data import frame_sources, open_captures
 from hgg_pyg.data.frames import check_views
 from hgg_pyg.multiview import FrontConfig, FrontedBackbone, FrontKind, FrontViews, behind_front, make_front
+from hgg_pyg.multiview.clip import ClipVision, ClipVisionConfig
 from hgg_pyg.multiview.codecs import LatentCodec
 from hgg_pyg.multiview.cutout import alpha_on_white, check_one_person
 from hgg_pyg.multiview.embedding import ClipEmbedder
-from hgg_pyg.multiview.extra import diffusers, transformers
+from hgg_pyg.multiview.extra import diffusers
 from hgg_pyg.multiview.folder import VIEWS_FILE, load_model, save_model
 from hgg_pyg.multiview.micro import VIEWS, micro_model
 from hgg_pyg.multiview.model import MultiViewModel, Picture
 from hgg_pyg.multiview.network import multi_view_unet
+from hgg_pyg.multiview.preprocessing import ClipPreprocessing
 from hgg_pyg.multiview.views import ViewsConfig
 from hgg_pyg.types import BodyPose, Cameras, Gaussians, UserError
 from tests.multiview.test_network import small
@@ -36,13 +37,13 @@ from tests.multiview.test_network import small
 def public_kind() -> MultiViewModel:
     """Random weights in the parts that the public folder has, at 32 pixels."""
     torch.manual_seed(0)
-    library, clip = diffusers("a test"), transformers("a test")
+    library = diffusers("a test")
     vae = library.AutoencoderKL(
         block_out_channels=(8, 8, 8, 8), latent_channels=4, norm_num_groups=4, layers_per_block=1,
         down_block_types=["DownEncoderBlock2D"] * 4, up_block_types=["UpDecoderBlock2D"] * 4,
     )  # fmt: skip
-    encoder = clip.CLIPVisionModelWithProjection(
-        clip.CLIPVisionConfig(
+    encoder = ClipVision(
+        ClipVisionConfig(
             hidden_size=16, intermediate_size=32, num_hidden_layers=1, num_attention_heads=2, image_size=28,
             patch_size=14, projection_dim=48,
         )
@@ -52,7 +53,7 @@ def public_kind() -> MultiViewModel:
         steps_offset=1,
     )  # fmt: skip
     unet = multi_view_unet({**small(), "out_channels": 4})
-    embedder = ClipEmbedder(encoder, 28, (0.48, 0.46, 0.41), (0.27, 0.26, 0.28))
+    embedder = ClipEmbedder(encoder, ClipPreprocessing(28, 28))
     return MultiViewModel(unet, LatentCodec(vae), embedder, scheduler, ViewsConfig(size=32, steps=2))
 
 
@@ -165,6 +166,14 @@ def test_what_is_wrong_with_a_folder_is_said_in_a_line(folder, tmp_path, capsys)
     (folder / VIEWS_FILE).write_text(json.dumps(views))
     (folder / "scheduler" / "scheduler_config.json").write_text('{"_class_name": "EulerDiscreteScheduler"}')
     fails("scheduler: _class_name: expected DDIMScheduler, found EulerDiscreteScheduler")
+    for part, name, expected in (
+        ("image_encoder/config.json", "hidden_size", "a number"),
+        ("feature_extractor/preprocessor_config.json", "crop_size", "pixels"),
+    ):
+        text = (folder / part).read_text()
+        (folder / part).write_text(json.dumps({k: v for k, v in json.loads(text).items() if k != name}))
+        fails(f"wonder3d/{part}: {name}: expected {expected}, found none")
+        (folder / part).write_text(text)
     shutil.rmtree(folder / "vae")
     fails(r"vae: expected this part of the folder of weights .* found no such folder")
 

@@ -9,10 +9,10 @@ import torch
 from torch import nn
 
 pytest.importorskip("diffusers", reason='pip install "hgg_pyg[diffusion]"')
-pytest.importorskip("transformers", reason='pip install "hgg_pyg[diffusion]"')
 
 from hgg_pyg.multiview.attention import Layout, MultiViewBlock, multi_view_reference
-from hgg_pyg.multiview.extra import diffusers, transformers
+from hgg_pyg.multiview.clip import ClipVision, ClipVisionConfig
+from hgg_pyg.multiview.extra import diffusers
 from hgg_pyg.multiview.micro import VIEWS, micro_model
 from hgg_pyg.multiview.model import Picture
 from hgg_pyg.multiview.network import PUBLIC, embed_labels, is_joint, multi_view_unet, predict
@@ -46,12 +46,9 @@ def test_every_weight_of_the_public_network_has_its_place() -> None:
 
 
 def test_every_weight_of_the_public_encoders_has_its_place() -> None:
-    sides, encoder = (128, 256, 512, 512), transformers("a test").CLIPVisionConfig(
-        hidden_size=1024, intermediate_size=4096, num_hidden_layers=24, num_attention_heads=16, patch_size=14,
-        projection_dim=768,
-    )  # fmt: skip
+    sides = (128, 256, 512, 512)
     with torch.device("meta"):
-        clip = transformers("a test").CLIPVisionModelWithProjection(encoder)
+        clip = ClipVision(ClipVisionConfig())
         vae = diffusers("a test").AutoencoderKL(
             block_out_channels=sides, layers_per_block=2, latent_channels=4,
             down_block_types=["DownEncoderBlock2D"] * 4, up_block_types=["UpDecoderBlock2D"] * 4,

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from scipy.spatial.transform import Rotation
 
 from graphs import GraphSpec
 from hgg_pyg.avatar import BoundAvatar
@@ -196,11 +197,10 @@ def test_the_forward_pass_is_repeated_where_poses_were_mended(source) -> None:
 def test_an_avatar_of_many_gaussians_begins_as_one_of_few(source, avatar, monkeypatch) -> None:
     few = len(avatar.gaussians) // 3
     monkeypatch.setattr("hgg_pyg.refine.thinned.MOST", few)
-    small, kept = thinned(avatar)
+    small = thinned(avatar)
     assert few / 2 < len(small.gaussians) <= few
-    assert torch.equal(small.gaussians.means, avatar.gaussians.means[kept])
-    own = torch.arange(13.0).expand(len(kept), 13)
-    everywhere = spread(own, avatar, kept)
+    own = torch.arange(13.0).expand(len(small.gaussians), 13)
+    everywhere = spread(own, avatar, small)
     assert torch.equal(everywhere[:, [0, 1, 2, 10, 11, 12]], own[:1, [0, 1, 2, 10, 11, 12]].expand(len(everywhere), 6))
     assert not everywhere[:, 3:10].any()
     monkeypatch.setattr("hgg_pyg.refine.passes.MOST", few)
@@ -210,6 +210,33 @@ def test_an_avatar_of_many_gaussians_begins_as_one_of_few(source, avatar, monkey
     assert len(refined.avatar.gaussians) == len(first.gaussians)
     before = error(first, start, start.capture.poses[list(FRAMES)])
     assert error(refined.avatar, start, refined.poses) < 0.9 * before
+
+
+def test_a_merged_gaussian_has_the_moments_of_its_parts(avatar, monkeypatch) -> None:
+    monkeypatch.setattr("hgg_pyg.refine.thinned.MOST", 1)
+    gaussians = replace(avatar.gaussians[:40], features=None)
+    one = thinned(BoundAvatar(gaussians, avatar.binding[:40], avatar.betas)).gaussians
+    axes = torch.from_numpy(Rotation.from_quat(gaussians.quats.numpy()[:, [1, 2, 3, 0]]).as_matrix()).float()
+    weights = gaussians.opacities * gaussians.scales.sort(dim=1).values[:, 1:].prod(1)
+    weights = weights / weights.sum()
+    mean = (weights[:, None] * gaussians.means).sum(0)
+    covariance = torch.zeros(3, 3)
+    for i in range(40):
+        off = gaussians.means[i] - mean
+        covariance += weights[i] * (axes[i] @ gaussians.scales[i].square().diag() @ axes[i].T + off[:, None] * off)
+    found = torch.from_numpy(Rotation.from_quat(one.quats.numpy()[:, [1, 2, 3, 0]]).as_matrix()[0]).float()
+    torch.testing.assert_close(one.means[0], mean)
+    torch.testing.assert_close(found @ one.scales[0].square().diag() @ found.T, covariance, atol=1e-7, rtol=1e-4)
+    torch.testing.assert_close(one.colors[0], (weights[:, None] * gaussians.colors).sum(0))
+    torch.testing.assert_close(one.opacities[0], gaussians.opacities.mean())
+
+
+def test_neighbours_are_merged(avatar, monkeypatch) -> None:
+    """A merged one lies where its parts do: it is drawn nearly as they are."""
+    monkeypatch.setattr("hgg_pyg.refine.thinned.MOST", len(avatar.gaussians) // 3)
+    small = thinned(avatar)
+    away = torch.cdist(small.gaussians.means, avatar.gaussians.means).min(1).values
+    assert away.quantile(0.9) < 0.05
 
 
 def test_one_camera_and_one_frame_work(source) -> None:
