@@ -32,7 +32,7 @@ class MultiviewConfig(RunConfig):
     given"""
     size: Pixels = 64
     """width and height of micro's pictures; weights that are given have their own"""
-    steps: Steps = 480
+    steps: Steps = 800
     """number of optimiser steps of both stages"""
     joint_steps: Annotated[int, Bounds(0, 10**9)] = 20
     """how many of them, the last ones, are the joint stage: normals and colours of a person together, and the attention
