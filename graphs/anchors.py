@@ -103,9 +103,13 @@ def choose_anchors(nodes: ClipNodes) -> Anchors:
         chosen = nodes.is_ref.nonzero()[:, 0]
         return Anchors(chosen, chosen.new_empty(0), chosen.new_empty(0))
     name, frames = nodes.spec.anchors, len(nodes.vertices)
-    frame = find_anchors(name)(nodes)
-    if frame.shape != (nodes.num_vertices,) or frame.is_floating_point():
-        found = f"{list(frame.shape)} {frame.dtype}"
+    try:
+        frame = find_anchors(name)(nodes)
+    except Exception as error:
+        error.add_note(f"in the anchors {name!r}")
+        raise
+    if not isinstance(frame, Tensor) or frame.shape != (nodes.num_vertices,) or frame.is_floating_point():
+        found = f"{list(frame.shape)} {frame.dtype}" if isinstance(frame, Tensor) else repr(type(frame))
         raise ValueError(f"anchors {name!r}: expected [{nodes.num_vertices}] frames, integers, found {found}")
     if int(frame.min()) < 0 or int(frame.max()) >= frames:
         raise ValueError(f"anchors {name!r}: expected frames from 0 to {frames - 1}, found others")

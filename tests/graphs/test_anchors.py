@@ -154,6 +154,10 @@ def too_late(nodes: ClipNodes) -> Tensor:
     return torch.full((nodes.num_vertices,), len(nodes.vertices))
 
 
+def none(nodes: ClipNodes) -> None:
+    return None
+
+
 def too_few(nodes: ClipNodes) -> Tensor:
     return torch.zeros(3)
 
@@ -168,6 +172,8 @@ def test_a_choice_of_ones_own_is_taken_and_checked() -> None:
         choose_anchors(nodes("too_late"))
     with pytest.raises(ValueError, match=r"expected \[144\] frames, integers, found \[3\] torch.float32"):
         choose_anchors(nodes("too_few"))
+    with pytest.raises(ValueError, match=r"expected \[144\] frames, integers, found <class 'NoneType'>"):
+        choose_anchors(nodes("none"))
     for name in ("best", "no.such:thing", f"{__name__}:T", 7):
         with pytest.raises(ValueError, match=r"^GraphSpec\.anchors"):
             GraphSpec(anchors=name)  # pyright: ignore[reportArgumentType]

@@ -68,7 +68,7 @@ class View:
 
 @dataclass(frozen=True)
 class Findings:
-    """What a network makes of a subject: N vertices, T frames with P Gaussians in all, M of them in frame t0."""
+    """What a network makes of a subject: N vertices, T frames with P Gaussians in all, an avatar of M."""
 
     subject: str
     frames: tuple[int, ...]  # T frame numbers, t0 first
@@ -85,6 +85,12 @@ class Findings:
     unseen: bool  # whether that frame is not among those that may be input
     views: tuple[View, ...]
     left_out: tuple[str, ...]  # what this network does not have
+    of_t0: bool = True  # whether the M are frame t0's and no others
+
+    @property
+    def whose(self) -> str:
+        """The M Gaussians in words."""
+        return f"of frame {self.frames[0]} (t0)" if self.of_t0 else "that the avatar starts from"
 
 
 @torch.no_grad()
@@ -132,6 +138,7 @@ def findings_of(subject: RunSubject) -> Findings:
         unseen=unseen,
         views=tuple(View(*view) for view in zip(names, truth, *rendered, strict=True)),
         left_out=_left_out(model, layers, unseen),
+        of_t0=subject.spec.is_papers,
     )
 
 

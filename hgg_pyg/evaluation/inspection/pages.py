@@ -140,8 +140,8 @@ def _reach(found: Findings, body: BodyMap) -> Figure:
 
 
 def _changes(found: Findings, body: BodyMap) -> Figure:
-    title = f"What the read-out changed in the {len(found.binding):,} Gaussians of frame {found.frames[0]} (t0)"
-    note = "maps: mean over the Gaussians that move with each vertex; grey: it has none in t0"
+    title = f"What the read-out changed in the {len(found.binding):,} Gaussians {found.whose}"
+    note = "maps: mean over the Gaussians that move with each vertex; grey: it has none"
     figure = _page(len(found.changes), 4.0, title, found, note)
     rows = figure.subplots(len(found.changes), 2, squeeze=False, width_ratios=(2.2, 1))
     for (left, right), change in zip(rows, found.changes, strict=True):

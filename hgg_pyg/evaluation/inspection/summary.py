@@ -89,7 +89,7 @@ def table(found: Findings) -> str:
     without = int((found.bound == 0).sum())
     frames = f"{count} input frame{'s' if count > 1 else ''} (t0 is frame {found.frames[0]})"
     lines = [
-        f"{found.subject}: {frames}, {len(found.binding):,} Gaussians in frame t0",
+        f"{found.subject}: {frames}, {len(found.binding):,} Gaussians {found.whose}",
         f"{without:,} of {len(found.bound):,} vertices ({without / len(found.bound):.1%}) have no Gaussians",
         f"\n{'':66}{'median':>10}{'95th pct.':>11}",
     ]
@@ -122,7 +122,7 @@ def save_summary(path: Path, found: Findings) -> None:
         "t0": found.frames[0],
         "vertices": len(found.bound),
         "vertices_without_gaussians": int((found.bound == 0).sum()),
-        "gaussians_of_t0": len(found.binding),
+        "gaussians_of_t0" if found.of_t0 else "gaussians": len(found.binding),
         "convention": CONVENTION,
         "quantities": [asdict(row) for row in rows_of(found)],
         "frame_shares": {
