@@ -14,7 +14,7 @@ from hgg_pyg.finetuning.multiview.examples import ExampleLoader, find_examples
 from hgg_pyg.finetuning.multiview.scores import score_views
 from hgg_pyg.finetuning.multiview.tuner import ViewsTuner
 from hgg_pyg.io.files import try_folder
-from hgg_pyg.multiview.folder import load_model, save_model
+from hgg_pyg.multiview.folder import WANTED, load_model, save_model
 from hgg_pyg.multiview.micro import VIEWS, micro_model
 from hgg_pyg.multiview.model import MultiViewModel
 from hgg_pyg.multiview.views import QUARTERS
@@ -25,6 +25,9 @@ from hgg_pyg.training.checkpoint import Checkpoint
 from hgg_pyg.training.claim import begin_run
 from hgg_pyg.training.inputs import check_inputs, inputs_of, write_inputs
 from hgg_pyg.training.run import MODEL_FOLDER, create_run, follow_places
+from hgg_pyg.types import UserError
+
+MICRO_MOST = 128  # pixels: larger ones take a network in latents
 
 log = logging.getLogger("hgg_pyg")
 
@@ -33,9 +36,12 @@ def start_model(config: MultiviewConfig) -> tuple[MultiViewModel, str]:
     """The model that training starts from, drawing four views, and a digest of it.
 
     Raises:
-        UserError: the checkpoint is no model, or a package is missing.
+        UserError: the checkpoint is no model, is needed and not given, or a package is missing.
     """
     if config.checkpoint is None:
+        if config.size > MICRO_MOST:
+            found = f"found none, and micro draws at most {MICRO_MOST} pixels"
+            raise UserError(f"--checkpoint: expected {WANTED}, for pictures of {config.size} pixels; {found}")
         torch.manual_seed(config.seed)
         return micro_model(replace(VIEWS, size=config.size)), "random weights"
     loaded = load_model(config.checkpoint)

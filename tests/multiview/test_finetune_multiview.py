@@ -146,6 +146,13 @@ def test_options_that_do_not_fit(config, change: dict, message: str) -> None:
         replace(config, **change)
 
 
+def test_the_paper_s_preset_wants_weights() -> None:
+    paper = MultiviewConfig.preset("paper")
+    assert (paper.lr, paper.joint_lr, paper.size, paper.normals) == (5e-5, 2.5e-5, 256, 0.5)
+    with pytest.raises(UserError, match=r"--checkpoint: expected the folder of weights .*, for pictures of 256 pixels"):
+        finetune_multiview.start_model(paper)
+
+
 @pytest.fixture(scope="module")
 def micro_folder(tmp_path_factory) -> Path:
     from hgg_pyg.multiview.folder import save_model

@@ -32,9 +32,9 @@ class MultiviewConfig(RunConfig):
     given"""
     size: Pixels = 64
     """width and height of micro's pictures; weights that are given have their own"""
-    steps: Steps = 1100
+    steps: Steps = 800
     """number of optimiser steps of both stages"""
-    joint_steps: Annotated[int, Bounds(0, 10**9)] = 100
+    joint_steps: Annotated[int, Bounds(0, 10**9)] = 20
     """how many of them, the last ones, are the joint stage: normals and colours of a person together, and the attention
     across them is trained alone; before, in the mixed stage, a person's normals or colours, and all but that attention;
     0 for the mixed stage alone, as many as steps for the joint stage alone"""
@@ -53,11 +53,13 @@ class MultiviewConfig(RunConfig):
     that of the joint stage is constant"""
     weight_decay: Weight = 0.01
     """weight decay of AdamW"""
-    normals: Share = 0.1
+    normals: Share = 0.05
     """share of people whose normals are trained on in the mixed stage (Wonder3D: 0.5)"""
-    drop: Annotated[Share, Bounds(0, 0.2)] = 0.05
+    noisy: Annotated[float, Bounds(1, 10)] = 3.0
+    """how much likelier strong noise is: the step of the noise is drawn as this root of an even draw; Wonder3D: 1"""
+    drop: Annotated[Share, Bounds(0, 0.2)] = 0.01
     """probability that a person's token is left out, as much again that the picture is, and that both are; of drawings
-    of the body twice as much"""
+    of the body twice as much (Wonder3D: 0.05)"""
     recolor: Share = 0.5
     """probability that a person's colours are exchanged and made stronger or weaker, in all views alike"""
     facing: Annotated[float, Bounds(0, 180)] = 60.0
@@ -98,8 +100,8 @@ class MultiviewConfig(RunConfig):
             "micro": cls(),
             "paper": cls(
                 name="wonder3d", size=256, image_size=1224, steps=50_000, joint_steps=20_000, lr=5e-5, joint_lr=2.5e-5,
-                label_lr=10, schedule="constant", normals=0.5, recolor=0, average=0.999, precision="bf16",
-                checkpoint_every=500, validate_every=1000,
+                label_lr=10, schedule="constant", normals=0.5, recolor=0, noisy=1, drop=0.05, average=0.999,
+                precision="bf16", checkpoint_every=500, validate_every=1000,
             ),
         }[name]  # fmt: skip
 

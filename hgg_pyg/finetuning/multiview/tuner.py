@@ -168,7 +168,9 @@ class ViewsTuner(TrainingLoop[Batch]):
                 kinds = normals if not self.joint else [domain == NORMALS] * count
                 labels += [model.views.labels([NORMALS if normal else COLOURS]) for normal in kinds]
             target, groups = torch.cat(targets), count * len(domains)
-            time = torch.randint(model.scheduler.config.num_train_timesteps, (groups,)).repeat_interleave(views).to(own)
+            most = model.scheduler.config.num_train_timesteps
+            time = (most * torch.rand(groups) ** (1 / self.config.noisy)).long().clamp_max(most - 1)
+            time = time.repeat_interleave(views).to(own)
             noise = torch.randn(target.shape).to(own)
             noisy = model.scheduler.add_noise(target, noise, time)
             conditions = shown.flatten(0, 1).repeat(len(domains), 1, 1, 1)
