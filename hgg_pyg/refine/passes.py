@@ -18,6 +18,7 @@ from hgg_pyg.refine.fit import Clock, Fit, Refined
 from hgg_pyg.refine.likeness import Colours, Outlines, bare_body
 from hgg_pyg.refine.observations import check_poses, observe, observe_closely
 from hgg_pyg.refine.thinned import MOST, spread, thinned
+from hgg_pyg.types import BodyPose
 
 _COARSE = 160  # pixels, the longest side of the images that an avatar of fewer Gaussians is fitted to
 _THINNED = 0.6  # of the seconds or steps, in which an avatar of many Gaussians is fitted as one of few
@@ -36,9 +37,9 @@ def refine_pass(
     """A better avatar than that of a forward pass, some seconds later.
 
     Poses are mended by masks first; where that moved any, the forward pass is repeated on them: the per-frame network
-    places Gaussians by the pose, and no fit brings them to where it would have put them. The rest of the seconds is
-    for `refine`, from the pass with the better PSNR of what is held back. A second forward pass counts among the
-    seconds.
+    places Gaussians by the pose, and no fit brings them to where it would have put them. It is repeated, too, on poses
+    that coarse steps of an avatar of many Gaussians have bettered. The rest of the seconds is for `refine`, from the
+    pass with the better PSNR of what is held back. Further forward passes count among the seconds.
 
     Args:
         first: the avatar of the first pass.
@@ -71,16 +72,21 @@ def refine_pass(
             fit = Fit(Figure(again, body, mended), seen, config, Colours(), begin, clock)
             colours = max(colours, fit, key=Fit.check)
     if config.gaussians and len(colours.figure.avatar.gaussians) > 2 * MOST:
-        config = _begin_thinned(colours, config, begin, clock)
+        config, mended = _begin_thinned(colours, config, begin, clock)
         colours.config = config
+        if mended is not None:
+            with torch.no_grad():
+                again = forward(with_poses(source, frames, mended))
+            fit = Fit(Figure(again, body, mended), seen, config, Colours(), begin, clock)
+            colours = max(colours, fit, key=Fit.check)
     return colours.run(progress)
 
 
-def _begin_thinned(fit: Fit, config: RefineConfig, begin: float, clock: Clock) -> RefineConfig:
+def _begin_thinned(fit: Fit, config: RefineConfig, begin: float, clock: Clock) -> tuple[RefineConfig, BodyPose | None]:
     """Have a fit of many Gaussians begin where one of few on small images ends, or with its poses, if that is better.
 
     Returns:
-        What is left to be done.
+        What is left to be done, and the poses if they alone are better: the forward pass is worth repeating on them.
     """
     figure = fit.figure
     few = thinned(figure.avatar)
@@ -95,4 +101,5 @@ def _begin_thinned(fit: Fit, config: RefineConfig, begin: float, clock: Clock) -
         scores.append(fit.check())
     # NaN is better than nothing only for those who ask for the largest
     figure.load(candidates[max(range(len(scores)), key=lambda i: scores[i] if scores[i] >= scores[0] else -math.inf)])
-    return config.less(_THINNED)
+    found = coarse.poses_now() if scores[1] > scores[0] else None
+    return config.less(_THINNED), None if found is None else found.detach()
