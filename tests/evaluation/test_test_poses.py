@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -32,10 +32,11 @@ NOISE = TestPoses(pose_noise=3, mend_steps=16)
 POSE = "novel pose"
 
 
+@dataclass(frozen=True)
 class Spoilt(Capture):
     """One camera shows something else."""
 
-    spoilt = -1
+    spoilt: int = -1
 
     def image(self, frame: int, camera: int) -> np.ndarray:
         image = super().image(frame, camera)
@@ -72,10 +73,8 @@ def test_the_scored_image_is_never_seen(source, avatar) -> None:
     scored = source.cameras[1]
     found = {}
     for spoilt in (-1, scored, outside, source.cameras[0]):
-        capture = Spoilt(**vars(source.capture))
-        object.__setattr__(capture, "spoilt", spoilt)
+        capture = Spoilt(**vars(source.capture), spoilt=spoilt)
         poses = SubjectPoses.of(NOISE, replace(source, capture=capture))
-        object.__setattr__(poses.estimated.capture, "spoilt", spoilt)
         assert poses.mend("direct", avatar, [Target(frame, (scored, outside)) for frame in (last - 1, last)]) == 0
         found[spoilt] = [poses.of_image(MENDED, "direct", last, camera) for camera in (scored, outside)]
     for i, spoilt in enumerate((scored, outside)):
