@@ -90,6 +90,13 @@ def test_presets_are_what_their_names_say() -> None:
     assert (paper.model.num_layers, paper.model.hidden_channels, paper.model.num_tokens) == (6, 128, 1)
     assert paper.graph == GraphSpec()
     assert TrainConfig.preset("demo") == TrainConfig()
+    one = TrainConfig.preset("one-camera")
+    assert (one.clip.input_views, one.graph.anchors, one.graph.born, one.graph.tell_seen) == (
+        1,
+        "best-seen",
+        True,
+        True,
+    )
     for name in TrainConfig.PRESETS:
         TrainConfig.preset(name)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import subprocess
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import MappingProxyType
 from typing import Annotated, Any, ClassVar, Literal, Self, TypeVar
@@ -143,6 +143,7 @@ class TrainConfig(RunConfig):
             "recommended": "the demo's, told what direct binding gets wrong: better, for little more time",
             "robust": "looks three times, for images of many sizes, 1 to 8 cameras, 1 to 16 frames, poses a bit off: "
             "the weights that come with hgg_pyg",
+            "one-camera": "recommended, of a single camera: starts from the Gaussians that saw each part best",
         }
     )
 
@@ -175,6 +176,12 @@ class TrainConfig(RunConfig):
                 variety=VarietyConfig(image_sizes=(96, 512), crops=0.3),
                 loss=LossConfig(error="log", alpha=0.2),
                 image_size=256,
+            )
+        if name == "one-camera":
+            return cls(
+                model=ModelConfig(shift="surface", feedback=4),
+                graph=replace(one_hop, anchors="best-seen", born=True, tell_seen=True),
+                clip=ClipConfig(input_views=1, target_views=4),
             )
         model, graph = {
             "demo": (ModelConfig(), GraphSpec()),
