@@ -72,7 +72,7 @@ def test_every_stage_is_timed(tiny_captures, tmp_path, capsys, monkeypatch):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"preset": "fast"}, "preset: expected one of demo, paper, recommended, robust, found 'fast'"),
+        ({"preset": "fast"}, "preset: expected one of demo, paper, recommended, robust, one-camera, found 'fast'"),
         ({"sizes": (8,)}, r"sizes: expected each at least 16, found \(8,\)"),
         ({"sizes": ()}, r"sizes: expected at least one, found none"),
         ({"repeats": 0}, "repeats: expected at least 1, found 0"),
