@@ -97,15 +97,14 @@ def _new_files(subject: SubjectFolder, mended: Mended) -> dict[str, bytes]:
     """Those of the layout that are others with the mended poses and cameras."""
     body = mended.source.body
     recording = subject.layout.read(subject.folder, body)
-    table = recording.poses
+    table, calibration = recording.poses, recording.calibration
     rows = {number: row for row, number in enumerate(table.numbers)}
     poses = table.poses.put([rows[number] for number in mended.before.frames], mended.poses)
-    files = subject.layout.rewrite(subject.folder, body, replace(recording.poses, poses=poses))
+    files = subject.layout.rewrite(subject.folder, body, replace(table, poses=poses))
     if mended.placed is None or not mended.placed.changed:
         return files
     assert subject.layout.rewrite_cameras is not None  # else none would have been placed
-    calibration, after = recording.calibration, mended.after
-    places = calibration.viewmats
+    places, after = calibration.viewmats, mended.after
     for name, viewmat in zip(after.camera_names, after.cameras.viewmats.double().numpy(), strict=True):
         places[calibration.names.index(name)] = viewmat
     return files | subject.layout.rewrite_cameras(subject.folder, calibration.placed(places))

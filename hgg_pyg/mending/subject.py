@@ -48,10 +48,8 @@ class Mended:
     @property
     def after(self) -> Capture:
         """With the mended ones, from cameras where they are."""
-        capture = self.before.with_poses(self.poses)
-        if self.placed is None or not self.placed.changed:
-            return capture
-        return capture.with_viewmats(self.placed.viewmats)
+        capture = self.before if self.placed is None else self.placed.applied(self.before)
+        return capture.with_poses(self.poses)
 
 
 def mend_subject(
@@ -64,8 +62,8 @@ def mend_subject(
     evenly spread frames an avatar is made in one forward pass and refined together with their poses and the shape, and
     every other frame's pose is fitted to that avatar: from the pose that it had, or from it with the corrections of the
     nearest mended frames, whichever looks more like the images. A frame keeps the pose that it had where the mended one
-    lies no better: on images of cameras that no fit of poses has seen, if there are such, and by the bare body on the
-    masks as well.
+    lies no better: on images of cameras that neither of these two fits looks through, if there are such, and by the
+    bare body on the masks as well. Cameras are put right by the masks of all of them.
 
     Args:
         maker: makes the avatar.
@@ -81,10 +79,10 @@ def mend_subject(
     if not capture.frames:
         reasons = "; ".join(map(str, source.left_out))
         raise UserError(f"{capture.root}: expected a frame that can be used, found none: {reasons}")
-    given, placed = source, _placed(source, config)
-    if placed is not None and placed[1].changed:
-        source = replace(source, capture=_with_placed(capture, *placed), stored=None)
-        capture = source.capture
+    given, placed, right = source, _placed(source, config), ()
+    if placed is not None and placed.changed:
+        right, capture = placed.frames, placed.applied(capture)
+        source = replace(source, capture=capture, stored=None)
     every, fit = range(len(capture.frames)), RefineConfig(steps=config.steps, shape=config.shape, seed=config.seed)
     by_masks = _Mending(bare_body(source.body, capture.poses.betas), source, Outlines())
     for chunk in _chunks(every):
@@ -102,15 +100,13 @@ def mend_subject(
         some = replace(fit, seconds=(1 - _MASK_SHARE) * config.seconds_per_frame * len(chunk))
         by_images.take(chunk, mend_poses(refined.avatar, by_images.started(chunk), chunk, some))
         done(len(chunk))
-    new = set(placed[0]) if placed is not None and placed[1].changed else set()
-    better = tuple(sorted(by_masks.better | by_images.better | new))
+    better = tuple(sorted(by_masks.better.union(by_images.better, right)))
     names = tuple(capture.camera_names[camera] for camera in by_images.judges)
-    cameras = None if placed is None else placed[1]
-    return Mended(given, by_images.poses, better, names, by_images.judges == source.cameras, cameras)
+    return Mended(given, by_images.poses, better, names, by_images.judges == source.cameras, placed)
 
 
-def _placed(source: FrameSource, config: MendConfig) -> tuple[list[int], Placed] | None:
-    """Positions of evenly spread frames, and their cameras put right; None where that is not wanted or cannot be."""
+def _placed(source: FrameSource, config: MendConfig) -> Placed | None:
+    """Cameras put right by evenly spread frames; None where that is not wanted or cannot be."""
     capture = source.capture
     views = len(capture.cameras)
     if not config.cameras or views < 2:
@@ -123,12 +119,7 @@ def _placed(source: FrameSource, config: MendConfig) -> tuple[list[int], Placed]
         return None
     pace = max(1.0, views / _CAMERAS_OF_SECONDS)
     fit = RefineConfig(seconds=pace * config.camera_seconds, steps=config.steps, shape=config.shape, seed=config.seed)
-    return seen, place_cameras(source, seen, fit)
-
-
-def _with_placed(capture: Capture, frames: Sequence[int], placed: Placed) -> Capture:
-    poses = replace(capture.poses, betas=placed.poses.betas).put(frames, placed.poses)
-    return capture.with_viewmats(placed.viewmats).with_poses(poses)
+    return place_cameras(source, seen, fit)
 
 
 def _chunks(frames: Sequence[int]) -> list[list[int]]:

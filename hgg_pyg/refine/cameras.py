@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
+from hgg_pyg.data.capture import Capture
 from hgg_pyg.data.frames import FrameSource
 from hgg_pyg.refine.config import RefineConfig
 from hgg_pyg.refine.figure import Figure, moved_viewmats
@@ -25,12 +26,21 @@ _IMAGES = 8  # of a step: each camera is in every other step, or so
 class Placed:
     """Cameras put right together with the poses of some frames and the shape, or all of them as they were."""
 
+    frames: tuple[int, ...]  # T, by position
     viewmats: Tensor  # [V, 4, 4] of all cameras of the capture
-    poses: BodyPose  # of the T frames, with the shape
+    poses: BodyPose  # T, with the shape
     changed: bool
     turned: tuple[float, ...]  # degrees, of each camera that was looked through
     moved: tuple[float, ...]  # metres
-    errors: tuple[float, float]  # of the masks that were held back, cameras as they were over as they are, poses fitted
+    errors: tuple[
+        float, float
+    ]  # of the masks that were held back, cameras as they were, and free; poses fitted to both
+
+    def applied(self, capture: Capture) -> Capture:
+        """The capture with these cameras, poses and shape; itself where nothing was found to be wrong."""
+        if not self.changed:
+            return capture
+        return capture.with_viewmats(self.viewmats).with_poses(capture.poses.put(self.frames, self.poses))
 
 
 def place_cameras(
@@ -71,11 +81,11 @@ def place_cameras(
     errors = _error(fixed), _error(free)
     if not errors[1] < (1 - LEAST_GAIN) * errors[0]:
         still = (0.0,) * len(views)
-        return Placed(capture.cameras.viewmats, poses, False, still, still, errors)
+        return Placed(tuple(frames), capture.cameras.viewmats, poses, False, still, still, errors)
     viewmats = capture.cameras.viewmats.clone()
     viewmats[list(views)] = moved_viewmats(viewmats[list(views)], free.rig)
     turned, moved = (tuple(part.norm(dim=1).tolist()) for part in free.rig.split(3, 1))
-    return Placed(viewmats, free.poses, True, turned, moved, errors)
+    return Placed(tuple(frames), viewmats, free.poses, True, turned, moved, errors)
 
 
 def _fitted(

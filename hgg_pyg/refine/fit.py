@@ -117,15 +117,11 @@ class Fit:
         self._rng = np.random.default_rng(config.seed)
         self._held, self._used = hold_back(*seen.rgb.shape[:2])
         self._deck: list[Pair] = []
-        of_poses = (figure.moved.shape[1] - 3) * [0] + 3 * [1]
-        self._sigma = figure.moved.new_tensor([config.degrees_sigma, config.metres_sigma])[of_poses]
+        self._sigma = _columns(figure.moved, config.degrees_sigma, config.metres_sigma)
+        self._camera_sigma = _columns(figure.rig, config.camera_degrees_sigma, config.camera_metres_sigma)
         self._priors = Priors(figure, seen.numbers, self._sigma, config)
-        pose_rates = figure.moved.new_tensor([config.degrees_rate, config.metres_rate])[of_poses]
-        of_cameras = 3 * [0] + 3 * [1]
-        self._camera_sigma = self._sigma.new_tensor([config.camera_degrees_sigma, config.camera_metres_sigma])[
-            of_cameras
-        ]
-        camera_rates = self._sigma.new_tensor([config.camera_degrees_rate, config.camera_metres_rate])[of_cameras]
+        pose_rates = _columns(figure.moved, config.degrees_rate, config.metres_rate)
+        camera_rates = _columns(figure.rig, config.camera_degrees_rate, config.camera_metres_rate)
         rates = (config.gaussian_rate, pose_rates, config.shape_rate, camera_rates)
         self._adams = [RowAdam(values, rate) for values, rate in zip(figure.tensors(), rates, strict=True)]
         self._started = 0.0
@@ -224,6 +220,13 @@ class Fit:
         """The score of what is held back, of all images where nothing is."""
         scores = [self.likeness.score(*self._draw_images([pair])) for pair in self._held or self._used]
         return float(torch.stack(scores).mean())
+
+
+def _columns(changes: Tensor, degrees: float, metres: float) -> Tensor:
+    """A number for each column of changes: of turns, and of the shift, which the last three are. [N, C] -> [C]"""
+    values = changes.new_full((changes.shape[1],), degrees)
+    values[-3:] = metres
+    return values
 
 
 def hold_back(frames: int, views: int) -> tuple[list[Pair], list[Pair]]:

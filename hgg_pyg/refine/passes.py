@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -99,7 +98,5 @@ def _begin_thinned(fit: Fit, config: RefineConfig, begin: float, clock: Clock) -
     for tensors in candidates:
         figure.load(tensors)
         scores.append(fit.check())
-    # NaN is better than nothing only for those who ask for the largest
-    figure.load(candidates[max(range(len(scores)), key=lambda i: scores[i] if scores[i] >= scores[0] else -math.inf)])
-    found = coarse.poses_now() if scores[1] > scores[0] else None
-    return config.less(_THINNED), None if found is None else found.detach()
+    figure.load(candidates[max(range(len(scores)), key=scores.__getitem__)])
+    return config.less(_THINNED), coarse.poses_now().detach() if scores[1] > scores[0] else None

@@ -11,13 +11,20 @@ import numpy as np
 import pytest
 import torch
 
+from hgg_pyg.backbones import BackboneConfig, make_backbone
 from hgg_pyg.body import BodyModel
 from hgg_pyg.data.capture_set import find_subjects
+from hgg_pyg.data.frames import FrameSource
+from hgg_pyg.data.layouts import make_capture
 from hgg_pyg.data.layouts.base import PoseTable
 from hgg_pyg.data.pose_noise import PoseNoise
 from hgg_pyg.mending import folder as writing_folder
 from hgg_pyg.mending.config import MendConfig
+from hgg_pyg.mending.folder import write_mended
 from hgg_pyg.mending.run import mend
+from hgg_pyg.mending.subject import Mended
+from hgg_pyg.refine.cameras import Placed
+from hgg_pyg.refine.figure import moved_viewmats
 from hgg_pyg.synthetic import SynthesizeConfig
 from hgg_pyg.synthetic.layouts.base import write_json
 from hgg_pyg.types import BodyPose, UserError
@@ -127,3 +134,24 @@ def test_a_subject_that_cannot_be_opened_is_named_and_the_others_are_mended(nois
     assert sorted(path.name for path in out.iterdir()) == ["report", "subject001"]
     assert "left out" in said.text
     assert "splits.json, synthetic.json: not copied yet: 1 of the subjects" in said.text
+
+
+def test_cameras_that_were_put_right_are_written_by_their_names(noisy, body, tmp_path) -> None:
+    """Those that were looked through and those that were not, each into its own entry; other cameras stay."""
+    subject = find_subjects(noisy)["subject000"]
+    capture = make_capture(subject.folder, subject.layout, body, 64, False)
+    source = FrameSource(capture, (0, 2), make_backbone(BackboneConfig(), torch.device("cpu")), body, tmp_path)
+    changes = torch.zeros(5, 6)
+    changes[3] = torch.tensor([1.0, -2, 0.5, 0.01, 0.02, -0.03])
+    viewmats = moved_viewmats(capture.cameras.viewmats, changes)
+    frames, still = (1, 3), (0.0,) * 5
+    poses = replace(capture.poses[list(frames)], transl=capture.poses.transl[list(frames)] + 0.01)
+    placed = Placed(frames, viewmats, poses, True, still, still, (2.0, 1.0))
+    mended = Mended(source, placed.applied(capture).poses, frames, (), True, placed)
+    out = tmp_path / "out"
+    write_mended(out, subject, mended, MendConfig(capture=noisy, out=tmp_path, **OPTIONS), {})
+    found = make_capture(out, subject.layout, body, 64, False)
+    torch.testing.assert_close(found.cameras.viewmats, viewmats, atol=1e-6, rtol=0)
+    assert torch.equal(found.cameras.viewmats[[0, 1, 2, 4]], capture.cameras.viewmats[[0, 1, 2, 4]])
+    moved = found.poses.transl - capture.poses.transl
+    torch.testing.assert_close(moved[:, 0], torch.tensor([0, 0.01, 0, 0.01, 0]), atol=1e-6, rtol=0)

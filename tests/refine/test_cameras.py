@@ -41,8 +41,7 @@ def turned(source: FrameSource) -> FrameSource:
 
 
 def off(source: FrameSource, viewmats: torch.Tensor) -> torch.Tensor:
-    """How far points of the person are from where the true cameras see them, over their distance, the common part
-    taken away: all cameras may move together with the person. [V]"""
+    """How far the person's middle is from where the true cameras see it, over its distance. [V]"""
     middles = source.body.pose(source.capture.poses[list(FRAMES)]).vertices.mean(1)
     rows = list(source.cameras)
     seen = [
