@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import pkgutil
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 
+from graphs.brought import brought_function
 from graphs.mesh_hops import mesh_hop_edges
 from graphs.nearest import nearest_vertices
 
@@ -70,18 +70,11 @@ def find_anchors(name: str) -> AnchorChoice:
     """
     if name in ANCHORS:
         return ANCHORS[name]
-    module, _, path = name.partition(":")
-    why = "it is not known"
-    if module and path:
-        try:
-            function = pkgutil.resolve_name(name)
-        except (Exception, SystemExit) as error:  # a module of somebody else's may fail in any way
-            why = f"{type(error).__name__}: {error}"
-        else:
-            if callable(function):
-                return cast(AnchorChoice, function)
-            why = f"{function!r} is no function"
-    raise ValueError(f"anchors {name!r}: expected one of {', '.join(ANCHORS)}, or some.module:function ({why})")
+    try:
+        return brought_function(name, "it is not known")
+    except ValueError as error:
+        expected = f"expected one of {', '.join(ANCHORS)}, or some.module:function"
+        raise ValueError(f"anchors {name!r}: {expected} ({error})") from error
 
 
 def choose_anchors(nodes: ClipNodes) -> Anchors:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import pkgutil
 from collections.abc import Callable
-from typing import TYPE_CHECKING, cast, overload
+from typing import TYPE_CHECKING, overload
 
+from graphs.brought import brought_function
 from graphs.relations.relation import Relation
 
 if TYPE_CHECKING:
@@ -66,23 +66,12 @@ def find_relation(name: str) -> tuple[str, RelationFunction]:
     """
     if name in _REGISTERED:
         return name, _REGISTERED[name]
-    module, _, path = name.partition(":")
-    why = "it is not registered"
-    if module and path:
-        try:
-            function = pkgutil.resolve_name(name)
-        except (Exception, SystemExit) as error:  # a module of somebody else's may fail in any way
-            why = f"{type(error).__name__}: {error}"
-            raise ValueError(_unknown(name, why)) from error
-        if callable(function):
-            return path.rpartition(".")[2], cast(RelationFunction, function)
-        why = f"{function!r} is no function"
-    raise ValueError(_unknown(name, why))
-
-
-def _unknown(name: str, why: str) -> str:
-    known = ", ".join(_REGISTERED)
-    return f"relation {name!r}: expected one of {known}, or some.module:function that can be imported ({why})"
+    try:
+        function = brought_function(name, "it is not registered")
+    except ValueError as error:
+        expected = f"expected one of {', '.join(_REGISTERED)}, or some.module:function that can be imported"
+        raise ValueError(f"relation {name!r}: {expected} ({error})") from error
+    return name.partition(":")[2].rpartition(".")[2], function
 
 
 def _origin(function: object) -> tuple[object, ...]:
