@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from hgg_pyg.io.extras import import_extra
 from hgg_pyg.io.limits import ARRAYS, opened, size_text
 from hgg_pyg.io.shown import shown
 from hgg_pyg.types import UserError
@@ -29,10 +30,7 @@ def opened_hdf5(path: Path, expected: str, extra: str) -> Iterator[h5py.File]:
     Raises:
         UserError: h5py is not installed, or the file is missing, none of HDF5's or damaged.
     """
-    try:
-        import h5py
-    except ImportError:
-        raise UserError(f'{path}: HDF5 needs h5py, which is not installed: pip install "hgg_pyg[{extra}]"') from None
+    h5py = import_extra("h5py", extra, path)
     with opened(path, expected) as raw:
         try:
             with h5py.File(raw, "r") as file:

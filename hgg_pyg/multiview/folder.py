@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from hgg_pyg.config import config_from_json, config_json
+from hgg_pyg.io.extras import import_extra
 from hgg_pyg.io.files import write_text
 from hgg_pyg.io.json_files import read_json_object
 from hgg_pyg.io.shown import shown
@@ -21,7 +22,6 @@ from hgg_pyg.io.weights import own_names
 from hgg_pyg.multiview.clip import ClipVision, ClipVisionConfig
 from hgg_pyg.multiview.codecs import Codec, LatentCodec, PixelCodec
 from hgg_pyg.multiview.embedding import ClipEmbedder, Embedder, ThumbnailEmbedder
-from hgg_pyg.multiview.extra import diffusers
 from hgg_pyg.multiview.model import MultiViewModel
 from hgg_pyg.multiview.network import multi_view_unet
 from hgg_pyg.multiview.posed_body import GUIDES
@@ -65,7 +65,7 @@ def load_model(folder: Path | None) -> LoadedModel:
         raise UserError(f"front wonder3d: expected weights, found none: give --front.checkpoint DIR, {WANTED}")
     if not folder.is_dir():
         raise UserError(f"{folder}: expected {WANTED}; found no such folder")
-    library, hashes = diffusers(str(folder)), hashlib.sha256()
+    library, hashes = import_extra("diffusers", "diffusion", folder), hashlib.sha256()
     views = ViewsConfig()
     if (folder / VIEWS_FILE).is_file():
         views = _read_views(folder / VIEWS_FILE)

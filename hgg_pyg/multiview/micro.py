@@ -6,9 +6,9 @@ import math
 
 from torch import nn
 
+from hgg_pyg.io.extras import import_extra
 from hgg_pyg.multiview.codecs import PixelCodec
 from hgg_pyg.multiview.embedding import ThumbnailEmbedder
-from hgg_pyg.multiview.extra import diffusers
 from hgg_pyg.multiview.model import MultiViewModel
 from hgg_pyg.multiview.network import LABEL, multi_view_unet
 from hgg_pyg.multiview.posed_body import GUIDES
@@ -59,7 +59,7 @@ def micro_model(
     )
     nn.init.zeros_(unet.conv_out.weight)
     nn.init.zeros_(unet.conv_out.bias)
-    scheduler = diffusers("preset micro").DDIMScheduler(
+    scheduler = import_extra("diffusers", "diffusion", "preset micro").DDIMScheduler(
         beta_schedule="squaredcos_cap_v2",
         prediction_type="sample",
         clip_sample=False,

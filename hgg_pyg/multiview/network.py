@@ -9,8 +9,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from hgg_pyg.io.extras import import_extra
 from hgg_pyg.multiview.attention import Layout, MultiViewBlock
-from hgg_pyg.multiview.extra import diffusers
 from hgg_pyg.types import UserError
 
 LABEL = 5  # numbers that say which view and domain: elevation, elevation and azimuth from the input, normals, colours
@@ -45,7 +45,7 @@ def multi_view_unet(options: Mapping[str, Any], where: str = "unet") -> Any:
     Raises:
         UserError: an option is not known, or asks for another kind of attention.
     """
-    kind = diffusers(where).UNet2DConditionModel
+    kind = import_extra("diffusers", "diffusion", where).UNet2DConditionModel
     known, given = inspect.signature(kind.__init__).parameters, {}
     for name, value in options.items():
         if name in known:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from hgg_pyg.types import UserError
+from hgg_pyg.io.extras import import_extra
 
 
 def opencv(what: str) -> Any:
@@ -16,9 +16,4 @@ def opencv(what: str) -> Any:
     Raises:
         UserError: it is not installed.
     """
-    try:
-        import cv2
-    except ImportError:
-        message = f'{what}: expected OpenCV, found none: pip install opencv-python-headless, or "hgg_pyg[prepare]"'
-        raise UserError(message) from None
-    return cv2
+    return import_extra("cv2", "prepare", what, "OpenCV")

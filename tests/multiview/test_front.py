@@ -18,12 +18,12 @@ from hgg_pyg.body import BodyModel
 from hgg_pyg.config import config_digest
 from hgg_pyg.data import frame_sources, open_captures
 from hgg_pyg.data.frames import check_views
+from hgg_pyg.io.extras import import_extra
 from hgg_pyg.multiview import FrontConfig, FrontedBackbone, FrontKind, FrontViews, behind_front, make_front
 from hgg_pyg.multiview.clip import ClipVision, ClipVisionConfig
 from hgg_pyg.multiview.codecs import LatentCodec
 from hgg_pyg.multiview.cutout import alpha_on_white, check_one_person
 from hgg_pyg.multiview.embedding import ClipEmbedder
-from hgg_pyg.multiview.extra import diffusers
 from hgg_pyg.multiview.folder import VIEWS_FILE, load_model, save_model
 from hgg_pyg.multiview.micro import VIEWS, micro_model
 from hgg_pyg.multiview.model import MultiViewModel, Picture
@@ -37,7 +37,7 @@ from tests.multiview.test_network import small
 def public_kind() -> MultiViewModel:
     """Random weights in the parts that the public folder has, at 32 pixels."""
     torch.manual_seed(0)
-    library = diffusers("a test")
+    library = import_extra("diffusers", "diffusion", "a test")
     vae = library.AutoencoderKL(
         block_out_channels=(8, 8, 8, 8), latent_channels=4, norm_num_groups=4, layers_per_block=1,
         down_block_types=["DownEncoderBlock2D"] * 4, up_block_types=["UpDecoderBlock2D"] * 4,

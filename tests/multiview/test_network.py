@@ -10,9 +10,9 @@ from torch import nn
 
 pytest.importorskip("diffusers", reason='pip install "hgg_pyg[diffusion]"')
 
+from hgg_pyg.io.extras import import_extra
 from hgg_pyg.multiview.attention import Layout, MultiViewBlock, multi_view_reference
 from hgg_pyg.multiview.clip import ClipVision, ClipVisionConfig
-from hgg_pyg.multiview.extra import diffusers
 from hgg_pyg.multiview.micro import VIEWS, micro_model
 from hgg_pyg.multiview.model import Picture
 from hgg_pyg.multiview.network import PUBLIC, embed_labels, is_joint, multi_view_unet, predict
@@ -49,7 +49,7 @@ def test_every_weight_of_the_public_encoders_has_its_place() -> None:
     sides = (128, 256, 512, 512)
     with torch.device("meta"):
         clip = ClipVision(ClipVisionConfig())
-        vae = diffusers("a test").AutoencoderKL(
+        vae = import_extra("diffusers", "diffusion", "a test").AutoencoderKL(
             block_out_channels=sides, layers_per_block=2, latent_channels=4,
             down_block_types=["DownEncoderBlock2D"] * 4, up_block_types=["UpDecoderBlock2D"] * 4,
         )  # fmt: skip
@@ -60,7 +60,9 @@ def test_every_weight_of_the_public_encoders_has_its_place() -> None:
 @pytest.fixture(scope="module")
 def block() -> MultiViewBlock:
     torch.manual_seed(0)
-    made = diffusers("a test").models.attention.BasicTransformerBlock(8, 2, 4, cross_attention_dim=6)
+    made = import_extra("diffusers", "diffusion", "a test").models.attention.BasicTransformerBlock(
+        8, 2, 4, cross_attention_dim=6
+    )
     block = MultiViewBlock(made).double()
     nn.init.normal_(block.attn_joint_mid.to_out[0].weight)
     return block

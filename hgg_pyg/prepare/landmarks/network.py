@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
+from hgg_pyg.io.extras import import_extra
 from hgg_pyg.types import UserError
 
 
@@ -21,13 +22,9 @@ class Network:
     """
 
     def __init__(self, path: Path, threads: int) -> None:
+        litert = import_extra("ai_edge_litert.interpreter", "prepare", "landmarks", "ai-edge-litert")
         try:
-            from ai_edge_litert.interpreter import Interpreter
-        except ImportError as error:
-            message = 'landmarks: expected ai-edge-litert, found none: pip install "hgg_pyg[prepare]"'
-            raise UserError(message) from error
-        try:
-            self._interpreter = Interpreter(model_path=str(path), num_threads=threads)
+            self._interpreter = litert.Interpreter(model_path=str(path), num_threads=threads)
             self._interpreter.allocate_tensors()
         except (ValueError, RuntimeError) as error:
             raise UserError(

@@ -12,11 +12,11 @@ import numpy as np
 from PIL import Image
 
 from hgg_pyg.avatar.film.formats.mp4 import write_mp4
+from hgg_pyg.io.extras import import_extra
 from hgg_pyg.io.video import require_av
 from hgg_pyg.synthetic.footage import Footage
 from hgg_pyg.synthetic.layouts.base import LayoutWriter, off_centre, padded, save_png, to_bytes
 from hgg_pyg.synthetic.raycast import RenderedImage, View
-from hgg_pyg.types import UserError
 
 _LENS = np.array([0.05, -0.11, 4e-4, -3e-4, 0.04])  # k1, k2, p1, p2, k3
 _FPS = 30.0
@@ -103,10 +103,6 @@ class PeopleSnapshot(LayoutWriter):
 
 
 def _write_hdf5(path: Path, arrays: dict[str, np.ndarray], dtype: type) -> None:
-    try:
-        import h5py
-    except ImportError:
-        raise UserError(f'{path}: HDF5 needs h5py, which is not installed: pip install "hgg_pyg[snapshot]"') from None
-    with h5py.File(path, "w") as file:
+    with import_extra("h5py", "snapshot", path).File(path, "w") as file:
         for key, values in arrays.items():
             file.create_dataset(key, data=values.astype(dtype), chunks=True, compression="lzf")
